@@ -1,0 +1,167 @@
+"""What a worker process can do: jobs, their results, and who runs them.
+
+Jobs are plain frozen values, so that they can be pickled to a spawned process of the same program
+(they never cross the network in this form).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol, overload
+
+from nas.genotype import Genotype
+from nas.space import Space
+from nas.task import Task
+
+BATCH_EPISODES = 5
+"""Episodes that one policy snapshot proposes (the rollouts of an update in the authors' code)."""
+
+SEED_BOUND = 1 << 63
+"""Seeds are integers in [0, 2**63)."""
+
+
+class JobError(ValueError):
+    """Values that are no job."""
+
+
+class JobFailed(Exception):
+    """A job ended without a result; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Propose:
+    """Ask the search for the design of `episode` (from 0).
+
+    The design is a function of `space`, `seed` and the rewards (in [0, 1], in episode order) of
+    all batches before the episode's own; rewards beyond those are ignored.
+
+    Raises JobError when rewards are missing or the seed is out of range.
+    """
+
+    task: Task
+    space: Space
+    seed: int
+    rewards: tuple[float, ...]
+    episode: int
+
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+        needed = rewards_needed(self.episode)
+        if len(self.rewards) < needed:
+            raise JobError(
+                f"episode {self.episode} follows from {needed} rewards, "
+                f"but only {len(self.rewards)} are known"
+            )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The design that the search wants tried."""
+
+    genotype: Genotype
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a design for `epochs`, from `initial_weights` (safetensors bytes) if given."""
+
+    task: Task
+    genotype: Genotype
+    seed: int
+    epochs: int
+    initial_weights: bytes | None
+
+    def __post_init__(self) -> None:
+        _check_seed(self.seed)
+        if self.epochs < 1:
+            raise JobError(f"training needs at least 1 epoch, not {self.epochs}")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best snapshot of a training run: most correct validation images, earliest on ties.
+
+    `model` are its canonical bytes, `weights` its float weights as safetensors. `correct` of
+    `size` validation images is an exact count. `epochs` were trained in `seconds`.
+    """
+
+    model: bytes
+    weights: bytes
+    correct: int
+    size: int
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Count:
+    """Count the images of a split (`validation` or `test`) that a model classifies correctly."""
+
+    dataset: str
+    split: str
+    genotype: Genotype
+    model: bytes
+
+
+@dataclass(frozen=True)
+class Counted:
+    """`correct` of `size` images; `logits_hash` is BLAKE2b-256 over all int64 logits."""
+
+    correct: int
+    size: int
+    logits_hash: bytes
+
+
+Job = Propose | Train | Count
+Result = Proposal | Trained | Counted
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere else.
+
+    `run` raises JobFailed with the reason. Cancelling the task that awaits it cancels the job.
+    """
+
+    @overload
+    async def run(self, job: Propose) -> Proposal: ...
+    @overload
+    async def run(self, job: Train) -> Trained: ...
+    @overload
+    async def run(self, job: Count) -> Counted: ...
+
+    async def close(self) -> None:
+        """End all jobs and everything that ran them."""
+        ...
+
+
+def rewards_needed(episode: int) -> int:
+    """How many rewards must be known before `episode` can be proposed.
+
+    Raises JobError for a negative episode.
+    """
+    if episode < 0:
+        raise JobError(f"episodes count from 0, not {episode}")
+    return episode // BATCH_EPISODES * BATCH_EPISODES
+
+
+def training_seed(search_seed: int, dataset: str, genotype: Genotype, replica: int) -> int:
+    """The seed of a training run: a hash of search seed, data, architecture and replica.
+
+    The bits are left out, so that designs which differ only in bits start from the same weights.
+    Raises JobError unless the search seed is in [0, 2**63) and the replica in [0, 2**32).
+    """
+    _check_seed(search_seed)
+    if not 0 <= replica < 1 << 32:
+        raise JobError(f"replica {replica} is outside 0 to 2**32 - 1")
+    name = dataset.encode()
+    architecture = bytes(value for layer in genotype.architecture for value in layer)
+    digest = hashlib.blake2b(digest_size=8, person=b"ponas train seed")
+    digest.update(search_seed.to_bytes(8, "little") + replica.to_bytes(4, "little"))
+    digest.update(len(name).to_bytes(4, "little") + name + architecture)
+    return int.from_bytes(digest.digest(), "little") % SEED_BOUND
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < SEED_BOUND:
+        raise JobError(f"seed {seed} is outside 0 to 2**63 - 1")
