@@ -1,0 +1,68 @@
+"""Failures that an operator can act on: one sentence each, and a documented exit code."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit status of `ponas-node`; `ponas-node --help` prints this table."""
+
+    description: str
+
+    def __new__(cls, code: int, description: str) -> "ExitCode":
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.description = description
+        return member
+
+    OK = 0, "orderly stop"
+    USAGE = 2, "unknown option, or an option with a wrong value"
+    CONFIG = 3, "configuration file or network file can't be used"
+    STORE = 4, "data folder is foreign, damaged, newer, in use, or can't be written"
+    KEY = 5, "key file is damaged, readable by others, or its passphrase is wrong"
+    LISTEN = 6, "can't listen on the address, for example because the port is in use"
+    REFUSED = 7, "refused by the network: another network id or protocol version"
+    UNREACHABLE = 8, "pool or peer can't be reached"
+    INTERNAL = 70, "a fault in PoNAS itself; the log has the details"
+    FORCED = 130, "a second signal cut the orderly stop short"
+
+
+class NodeError(Exception):
+    """A failure told to the operator as `str(error)`: one sentence, no traceback."""
+
+    exit_code: ExitCode = ExitCode.INTERNAL
+
+
+class ConfigError(NodeError):
+    """Settings that can't be used together, or a file of settings that can't be read."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class StoreError(NodeError):
+    """A data folder or store that can't be opened, or failed while in use."""
+
+    exit_code = ExitCode.STORE
+
+
+class KeyFileError(NodeError):
+    """A key file that can't be read, trusted or created."""
+
+    exit_code = ExitCode.KEY
+
+
+class ListenError(NodeError):
+    """The address to listen on can't be bound."""
+
+    exit_code = ExitCode.LISTEN
+
+
+class NetworkRefusedError(NodeError):
+    """The network answered, and would not have this node."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class UnreachableError(NodeError):
+    """Nobody answered at an address the node can't do without."""
+
+    exit_code = ExitCode.UNREACHABLE
