@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fpga_model.layer import ConvLayer
-
 from nas.genotype import ARCHITECTURE_TOKENS, Genotype, GenotypeError
 
 HIDDEN = 256
@@ -64,7 +63,10 @@ def features(genotype: Genotype, shape: InputShape) -> int:
 
 
 def conv_layers(genotype: Genotype, shape: InputShape) -> tuple[ConvLayer, ...]:
-    """The convolutions as the hardware sees them. Raises GenotypeError as `layer_shapes` does."""
+    """The convolutions as the hardware sees them.
+
+    Raises GenotypeError as `layer_shapes` does, and LayerError beyond fpga_model's MAX_MACS.
+    """
     hardware = []
     in_bits, in_frac_bits = INPUT_INT_BITS + INPUT_FRAC_BITS, INPUT_FRAC_BITS
     for layer, sizes in zip(genotype.layers, layer_shapes(genotype, shape), strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fpga_model.layer import MAX_MACS
 from nas.space import Space
 
 # How a design is trained and quantised; rewards of different protocols are never compared.
@@ -22,7 +23,7 @@ class Task:
     training a design gets. `max_mac_images` bounds the exact evaluation that every verifier must
     do: multiply-accumulates per image, classifier included, times the images of the test split.
 
-    Raises TaskError for an unknown protocol or for numbers below 1.
+    Raises TaskError for an unknown protocol, epochs below 1, or a bound outside 1 to 2**48.
     """
 
     dataset: str
@@ -39,5 +40,6 @@ class Task:
             )
         if self.epochs < 1:
             raise TaskError(f"a task needs at least 1 epoch, not {self.epochs}")
-        if self.max_mac_images < 1:
-            raise TaskError(f"max_mac_images must be at least 1, not {self.max_mac_images}")
+        # Beyond MAX_MACS the hardware model could not price what the bound admits.
+        if not 1 <= self.max_mac_images <= MAX_MACS:
+            raise TaskError(f"max_mac_images must be 1 to {MAX_MACS}, not {self.max_mac_images}")
