@@ -1,0 +1,118 @@
+"""A search without training: an executor whose results are a function of its jobs.
+
+Everything above `nas` (pool, consensus, whole simulated networks) runs against it in virtual
+time. It keeps the promises of the real one: proposals follow from the space, the seed and the
+rewards of earlier batches; training is deterministic, ends with canonical model bytes of the right
+length, and is a little better when it starts from given weights; `Count` is a function of the
+model's bytes alone and finds on the validation split what `Train` reported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import overload
+
+from nas.datasets import describe
+from nas.genotype import Genotype
+from nas.jobs import (
+    Count,
+    Counted,
+    Job,
+    JobFailed,
+    Proposal,
+    Propose,
+    Result,
+    Train,
+    Trained,
+    rewards_needed,
+)
+from nas.model_format import model_length
+from node.clock import Clock
+
+# The model's last two codes (the biases of the last two classes, int32) hold its counts.
+_CODES_AT = -8
+_WEIGHTS_TAG = b"scripted weights"
+# Trained models count between these parts of a thousand of the validation images.
+_WORST, _BEST = 500, 900
+
+
+class ScriptedExecutor:
+    """Implements `nas.jobs.Executor`; a training run takes `train_ms` on the clock.
+
+    `count_ms` is what an exact evaluation takes. Jobs run side by side without bound.
+    """
+
+    def __init__(self, clock: Clock, train_ms: int = 1_500, count_ms: int = 100) -> None:
+        self._clock = clock
+        self._train_ms = train_ms
+        self._count_ms = count_ms
+
+    @overload
+    async def run(self, job: Propose) -> Proposal: ...
+    @overload
+    async def run(self, job: Train) -> Trained: ...
+    @overload
+    async def run(self, job: Count) -> Counted: ...
+    async def run(self, job: Job) -> Result:
+        match job:
+            case Propose():
+                return _propose(job)
+            case Train():
+                await self._clock.sleep_until(self._clock.now_ms() + self._train_ms)
+                return _train(job, self._train_ms)
+            case Count():
+                await self._clock.sleep_until(self._clock.now_ms() + self._count_ms)
+                return _count(job)
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+def scripted_model(dataset: str, genotype: Genotype, validation: int, test: int) -> bytes:
+    """Canonical bytes of a model that counts exactly so many images of the two splits."""
+    info = describe(dataset)
+    length = model_length(genotype, info.shape, info.classes)
+    codes = validation.to_bytes(4, "little") + test.to_bytes(4, "little")
+    return bytes(length + _CODES_AT) + codes
+
+
+def scripted_count(model: bytes, split: str) -> int:
+    """How many images of `validation` or `test` a scripted model counts."""
+    at = _CODES_AT if split == "validation" else _CODES_AT + 4
+    return int.from_bytes(model[at : at + 4 or None], "little")
+
+
+def _propose(job: Propose) -> Proposal:
+    told = job.rewards[: rewards_needed(job.episode)]
+    rng = random.Random(repr((job.space.ranges, job.seed, told, job.episode)))
+    return Proposal(job.space.sample(rng))
+
+
+def _train(job: Train, train_ms: int) -> Trained:
+    info = describe(job.task.dataset)
+    draw = random.Random(repr((job.genotype.tokens, job.seed)))
+    if job.initial_weights is None:
+        correct = info.validation * draw.randint(_WORST, _BEST) // 1_000
+    else:
+        start = int.from_bytes(job.initial_weights[len(_WEIGHTS_TAG) :], "little")
+        correct = min(info.validation, start + draw.randint(0, 3))
+    test = max(0, min(info.test, correct * info.test // info.validation + draw.randint(-4, 4)))
+    return Trained(
+        model=scripted_model(job.task.dataset, job.genotype, correct, test),
+        weights=_WEIGHTS_TAG + correct.to_bytes(8, "little"),
+        correct=correct,
+        size=info.validation,
+        epochs=job.epochs,
+        seconds=train_ms / 1_000,
+    )
+
+
+def _count(job: Count) -> Counted:
+    info = describe(job.dataset)
+    expected = model_length(job.genotype, info.shape, info.classes)
+    if len(job.model) != expected:
+        raise JobFailed(f"the model is {len(job.model)} bytes long instead of {expected}")
+    sizes = {"validation": info.validation, "test": info.test}
+    logits_hash = hashlib.blake2b(job.split.encode() + job.model, digest_size=32).digest()
+    return Counted(scripted_count(job.model, job.split), sizes[job.split], logits_hash)
