@@ -1,0 +1,77 @@
+"""Signing objects and opening what others signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from nacl.bindings import crypto_core_ed25519_is_valid_point
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
+
+from node.chain.codec import decode, encode
+from node.chain.errors import Reason, Rejected
+from node.chain.hashing import HASH_BYTES, blake, u64
+from node.chain.messages import KINDS, PAYLOADS, Envelope, Kind, Payload
+
+M_co = TypeVar("M_co", bound=Payload, covariant=True)
+M = TypeVar("M", bound=Payload)
+
+
+@dataclass(frozen=True)
+class Signed(Generic[M_co]):
+    """An envelope whose payload and signature were checked, with what follows from it."""
+
+    envelope: Envelope
+    message: M_co
+    id: bytes
+
+    @property
+    def signer(self) -> bytes:
+        """Public key of the signer, 32 bytes."""
+        return self.envelope.public_key
+
+
+def sign(message: M, key: SigningKey, network_id: bytes) -> Signed[M]:
+    """Wrap and sign a message. Raises NotCanonical if a field is out of bounds."""
+    kind, payload, public_key = KINDS[type(message)], encode(message), bytes(key.verify_key)
+    signature = key.sign(_signed_bytes(network_id, kind, payload)).signature
+    envelope = Envelope(kind, payload, public_key, signature)
+    return Signed(envelope, message, object_id(network_id, kind, public_key, payload))
+
+
+def open_envelope(envelope: Envelope, network_id: bytes) -> Signed[Payload]:
+    """Check an envelope of any kind. Raises Rejected with the rule that it breaks."""
+    # 1. The kind is one of this protocol's.
+    if envelope.kind not in PAYLOADS:
+        raise Rejected(Reason.UNKNOWN_KIND, f"there is no object of kind {envelope.kind}")
+    kind = Kind(envelope.kind)
+    # 2. The payload is the one encoding of a message of that kind.
+    message = decode(PAYLOADS[kind], envelope.payload)
+    # 3. The key is a point of the curve that can sign.
+    public_key = envelope.public_key
+    if len(public_key) != HASH_BYTES or not crypto_core_ed25519_is_valid_point(public_key):
+        raise Rejected(Reason.BAD_KEY, "the public key is not an ed25519 key")
+    # 4. The signature is the key's, for this network and kind.
+    signed_bytes = _signed_bytes(network_id, kind, envelope.payload)
+    try:
+        VerifyKey(public_key).verify(signed_bytes, envelope.signature)
+    except (BadSignatureError, ValueError) as error:
+        raise Rejected(Reason.BAD_SIGNATURE, "the signature does not fit") from error
+    return Signed(envelope, message, object_id(network_id, kind, public_key, envelope.payload))
+
+
+def open_as(cls: type[M], envelope: Envelope, network_id: bytes) -> Signed[M]:
+    """Check an envelope that has to carry a message of class `cls`. Raises Rejected."""
+    if envelope.kind != KINDS[cls]:
+        raise Rejected(Reason.WRONG_KIND, f"expected a {cls.__name__}")
+    return cast(Signed[M], open_envelope(envelope, network_id))
+
+
+def object_id(network_id: bytes, kind: Kind, public_key: bytes, payload: bytes) -> bytes:
+    """Id of a signed object; leaves out the signature, which a signer can vary at will."""
+    return blake("ponas/id", network_id, u64(kind), public_key, payload)
+
+
+def _signed_bytes(network_id: bytes, kind: Kind, payload: bytes) -> bytes:
+    return blake("ponas/sign", network_id, u64(kind), payload)

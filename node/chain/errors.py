@@ -1,0 +1,96 @@
+"""Why an object is refused: one stable value per rule.
+
+Values are part of the interface (metrics, query service, tests); never reuse one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The rule that an object breaks."""
+
+    # Any signed object.
+    UNKNOWN_KIND = "unknown-kind"
+    WRONG_KIND = "wrong-kind"
+    NOT_CANONICAL = "not-canonical"
+    BAD_KEY = "bad-key"
+    BAD_SIGNATURE = "bad-signature"
+    # Messages of a round.
+    WRONG_ROUND = "wrong-round"
+    NOT_ATTESTER = "not-attester"
+    NO_UNIT = "no-unit"
+    LIST_ORDER = "list-order"
+    LIST_TOO_LONG = "list-too-long"
+    # Place of a block in the chain.
+    UNKNOWN_PARENT = "unknown-parent"
+    ROUND_NOT_RISING = "round-not-rising"
+    BODY_TOO_LARGE = "body-too-large"
+    BODY_HASH = "body-hash"
+    # Claims.
+    COMMITMENT_NOT_LISTED = "commitment-not-listed"
+    NOT_CERTIFIED = "not-certified"
+    SECRETS = "secrets"
+    GENOTYPE_MALFORMED = "genotype-malformed"
+    OUTSIDE_SPACE = "outside-space"
+    INFEASIBLE = "infeasible"
+    MAC_BOUND = "mac-bound"
+    BELOW_FLOOR = "below-floor"
+    CORRECT_ABOVE_SIZE = "correct-above-size"
+    MODEL_LENGTH = "model-length"
+    MODEL_HASH = "model-hash"
+    COUNT_DIFFERS = "count-differs"
+    # Fallback blocks.
+    FALLBACK_ORDER = "fallback-order"
+    FALLBACK_BODY = "fallback-body"
+    # Bodies.
+    PAYOUT_EMPTY = "payout-empty"
+    PAYOUT_ORDER = "payout-order"
+    PAYOUT_WEIGHT = "payout-weight"
+    PAYOUT_ROOT = "payout-root"
+    COMMIT_IDS_ORDER = "commit-ids-order"
+    COMMIT_IDS_UNUSED = "commit-ids-unused"
+    PROOF_ORDER = "proof-order"
+    PROOF_BITMAP = "proof-bitmap"
+    VOTE_ORDER = "vote-order"
+    VOTE_TARGET = "vote-target"
+    VOTE_SOURCE = "vote-source"
+    VOTE_REPEATED = "vote-repeated"
+    TRANSFER_AMOUNT = "transfer-amount"
+    TRANSFER_NONCE = "transfer-nonce"
+    TRANSFER_BALANCE = "transfer-balance"
+    STATE_ROOT = "state-root"
+    # Gossip that came too late to matter.
+    STALE = "stale"
+
+
+class Rejected(Exception):
+    """An object breaks a rule; `reason` is the rule, `detail` a sentence for people."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class InvalidBlock(Rejected):
+    """A block that no honest node may build on, whoever sends it."""
+
+
+class NotCanonical(Rejected):
+    """Bytes that are not the one encoding of a message."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.NOT_CANONICAL, detail)
+
+
+class NetworkError(ValueError):
+    """Parameters or a genesis that contradict themselves; the message names the field."""
+
+
+class SafetyAlarm(Exception):
+    """Two conflicting blocks are final: more than a third of the weight is hostile.
+
+    A node stops for its operator; there is no rule to go on by (consensus A4).
+    """

@@ -1,0 +1,169 @@
+"""What nodes sign and hash: the payloads of `ponas/v1/types.proto`, same names and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated
+
+from node.chain.codec import MAX_UINT32, Bytes, RepeatedBytes, RepeatedMessage, Uint
+
+MAX_COMMITS = 64
+"""K: commitments that one list may name."""
+MAX_ATTESTERS = 128
+"""A_MAX: seats of an era."""
+MAX_PAYOUT_LINES = 1024
+MAX_VOTES = 4096
+MAX_TRANSACTIONS = 8192
+MAX_SECRETS = 8
+MAX_GENOTYPE_BYTES = 640
+MAX_PAYLOAD_BYTES = 8192
+MAX_BODY_BYTES = 2**20
+SIGNATURE_BYTES = 64
+
+
+class Kind(IntEnum):
+    """What an envelope carries; signatures cover it."""
+
+    COMMIT = 1
+    LIST = 2
+    CLAIM = 3
+    FALLBACK = 4
+    VOTE = 5
+    TRANSFER = 6
+    POOL_REGISTRATION = 7
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A producer's sealed promise, backed by one of its units."""
+
+    round: Annotated[int, Uint(1)]
+    unit: Annotated[int, Uint(2, MAX_UINT32)]
+    commitment: Annotated[bytes, Bytes(3)]
+
+
+@dataclass(frozen=True)
+class List:
+    """Ids of the commits that one attester held at the deadline, ascending."""
+
+    round: Annotated[int, Uint(1)]
+    ids: Annotated[tuple[bytes, ...], RepeatedBytes(2, most=MAX_COMMITS)]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A producer's result, which is the header of the block it proposes."""
+
+    round: Annotated[int, Uint(1)]
+    parent: Annotated[bytes, Bytes(2)]
+    unit: Annotated[int, Uint(3, MAX_UINT32)]
+    genotype: Annotated[bytes, Bytes(4, 1, MAX_GENOTYPE_BYTES)]
+    model_hash: Annotated[bytes, Bytes(5)]
+    payout_root: Annotated[bytes, Bytes(6)]
+    salt: Annotated[bytes, Bytes(7)]
+    correct: Annotated[int, Uint(8, MAX_UINT32)]
+    secrets: Annotated[tuple[bytes, ...], RepeatedBytes(9, most=MAX_SECRETS)]
+    body_hash: Annotated[bytes, Bytes(10)]
+    state_root: Annotated[bytes, Bytes(11)]
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Header of a block without a winner; `order` is the signer's place in the round."""
+
+    round: Annotated[int, Uint(1)]
+    parent: Annotated[bytes, Bytes(2)]
+    order: Annotated[int, Uint(3, MAX_UINT32)]
+    missing: Annotated[tuple[bytes, ...], RepeatedBytes(4, most=MAX_SECRETS)]
+    body_hash: Annotated[bytes, Bytes(5)]
+    state_root: Annotated[bytes, Bytes(6)]
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A link from a justified checkpoint to the block of `round` that the voter found valid."""
+
+    source_round: Annotated[int, Uint(1)]
+    source: Annotated[bytes, Bytes(2)]
+    round: Annotated[int, Uint(3)]
+    target: Annotated[bytes, Bytes(4)]
+    logits_digest: Annotated[bytes, Bytes(5, 0)]
+    tasks_held: Annotated[bytes, Bytes(6, 0, 4)]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Moves `amount` base units from the signer's account."""
+
+    recipient: Annotated[bytes, Bytes(1)]
+    amount: Annotated[int, Uint(2)]
+    nonce: Annotated[int, Uint(3)]
+
+
+@dataclass(frozen=True)
+class PoolRegistration:
+    """A miner's answer to a pool's challenge; never on the chain."""
+
+    nonce: Annotated[bytes, Bytes(1)]
+    manager: Annotated[bytes, Bytes(2)]
+    strength: Annotated[int, Uint(3, MAX_UINT32)]
+    payout_address: Annotated[bytes, Bytes(4)]
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A signed object as it travels and is stored: exact payload, signer, signature."""
+
+    kind: Annotated[int, Uint(1, MAX_UINT32)]
+    payload: Annotated[bytes, Bytes(2, 1, MAX_PAYLOAD_BYTES)]
+    public_key: Annotated[bytes, Bytes(3)]
+    signature: Annotated[bytes, Bytes(4, SIGNATURE_BYTES, SIGNATURE_BYTES)]
+
+
+@dataclass(frozen=True)
+class ListProof:
+    """One attester's List, folded to a bit for each of the body's commit ids."""
+
+    attester: Annotated[bytes, Bytes(1)]
+    bitmap: Annotated[bytes, Bytes(2, 0, MAX_ATTESTERS * MAX_COMMITS // 8)]
+    signature: Annotated[bytes, Bytes(3, SIGNATURE_BYTES, SIGNATURE_BYTES)]
+
+
+@dataclass(frozen=True)
+class PayoutLine:
+    """One share of a block's reward; amounts are in proportion to the weights."""
+
+    address: Annotated[bytes, Bytes(1)]
+    weight: Annotated[int, Uint(2)]
+
+
+@dataclass(frozen=True)
+class Body:
+    """What a block carries beside its header."""
+
+    commit_ids: Annotated[
+        tuple[bytes, ...], RepeatedBytes(1, most=MAX_ATTESTERS * MAX_COMMITS)
+    ] = ()
+    lists: Annotated[tuple[ListProof, ...], RepeatedMessage(2, MAX_ATTESTERS, ListProof)] = ()
+    votes: Annotated[tuple[Envelope, ...], RepeatedMessage(3, MAX_VOTES, Envelope)] = ()
+    payouts: Annotated[
+        tuple[PayoutLine, ...], RepeatedMessage(4, MAX_PAYOUT_LINES, PayoutLine)
+    ] = ()
+    transactions: Annotated[
+        tuple[Envelope, ...], RepeatedMessage(5, MAX_TRANSACTIONS, Envelope)
+    ] = ()
+    parent_logits_hash: Annotated[bytes, Bytes(6, 0)] = b""
+
+
+Payload = Commit | List | Claim | Fallback | Vote | Transfer | PoolRegistration
+PAYLOADS: dict[Kind, type[Payload]] = {
+    Kind.COMMIT: Commit,
+    Kind.LIST: List,
+    Kind.CLAIM: Claim,
+    Kind.FALLBACK: Fallback,
+    Kind.VOTE: Vote,
+    Kind.TRANSFER: Transfer,
+    Kind.POOL_REGISTRATION: PoolRegistration,
+}
+KINDS: dict[type, Kind] = {cls: kind for kind, cls in PAYLOADS.items()}

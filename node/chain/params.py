@@ -1,0 +1,161 @@
+"""The numbers of a network: every consensus constant with its unit, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from node.chain.errors import NetworkError
+from node.chain.hashing import MAX_INT
+from node.chain.messages import MAX_COMMITS
+
+FLOOR_TIMES_CHANCE = 3
+"""A claim must reach this multiple of chance, else constant designs win (consensus E5)."""
+
+
+@dataclass(frozen=True)
+class StandingTask:
+    """What is mined while no published task waits.
+
+    `ranges` are the allowed values of the ten hyperparameters of Tables 1 and 2 of the
+    paper, in their order, the same for each of `layers` layers. `insecure` says that
+    the test set is public, so that stored models and training on it can win.
+    """
+
+    dataset: str
+    layers: int
+    ranges: tuple[tuple[int, ...], ...]
+    protocol: str
+    epochs: int
+    profile: str
+    max_mac_images: int
+    test_size: int
+    classes: int
+    insecure: bool
+
+    def __post_init__(self) -> None:
+        _require(len(self.ranges) == 10, "task.ranges", "one range for each of ten hyperparameters")
+        _require(
+            all(values and list(values) == sorted(set(values)) for values in self.ranges),
+            "task.ranges",
+            "ascending values, at least one in each range",
+        )
+        _require(self.layers >= 1, "task.layers", "at least one layer")
+        _require(self.epochs >= 1, "task.epochs", "at least one epoch")
+        _require(2 <= self.classes <= 256, "task.classes", "2 to 256 classes")
+        _require(1 <= self.test_size <= 2**16, "task.test_size", "1 to 65536 images")
+        _require(self.max_mac_images >= 1, "task.max_mac_images", "at least one")
+
+    @property
+    def min_correct(self) -> int:
+        """Least count of correct test images that a claim may state."""
+        return -(-FLOOR_TIMES_CHANCE * self.test_size // self.classes)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Length of a round and when in it each phase ends, in milliseconds.
+
+    Lists are signed at `lists_ms`, secrets are due at `secrets_ms`, claims at
+    `claims_ms`, votes are signed at `vote_ms` (b, s, c, v of consensus H).
+    """
+
+    round_ms: int
+    lists_ms: int
+    secrets_ms: int
+    claims_ms: int
+    vote_ms: int
+
+    def __post_init__(self) -> None:
+        moments = (0, self.lists_ms, self.secrets_ms, self.claims_ms, self.vote_ms, self.round_ms)
+        rising = all(before < after for before, after in pairwise(moments))
+        _require(rising, "timing", "0 < lists_ms < secrets_ms < claims_ms < vote_ms < round_ms")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Everything the rules of a network depend on beside its genesis.
+
+    `subsidy` is in base units a round, `max_units` (U) the units a producer may hold,
+    `max_commits` (K) the commitments a list may name, `max_walked` (V) the models an
+    attester evaluates in a round at most.
+    """
+
+    name: str
+    public: bool
+    timing: Timing
+    task: StandingTask
+    subsidy: int
+    max_units: int
+    max_commits: int
+    max_walked: int
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.subsidy <= MAX_INT, "subsidy", "an amount below 2**63")
+        _require(self.max_units >= 1, "max_units", "at least one unit")
+        _require(1 <= self.max_commits <= MAX_COMMITS, "max_commits", f"1 to {MAX_COMMITS}")
+        _require(self.max_walked >= 1, "max_walked", "at least one model")
+        # On public data a stored model wins without work (consensus E).
+        _require(
+            not (self.public and self.task.insecure),
+            "task.insecure",
+            "a public network does not take an insecure standing task",
+        )
+
+
+def _require(condition: bool, field: str, rule: str) -> None:
+    if not condition:
+        raise NetworkError(f"{field}: {rule}")
+
+
+def compute_timing(round_ms: int) -> Timing:
+    """Timing of a small local network: two thirds of the round is training."""
+    return Timing(
+        round_ms=round_ms,
+        lists_ms=round_ms * 66 // 100,
+        secrets_ms=round_ms * 70 // 100,
+        claims_ms=round_ms * 80 // 100,
+        vote_ms=round_ms * 92 // 100,
+    )
+
+
+DIGITS = StandingTask(
+    dataset="digits",
+    layers=3,
+    ranges=(
+        (1, 3, 5),  # kernel height
+        (1, 3, 5),  # kernel width
+        (4, 8, 12, 16, 24),  # kernels
+        (1, 2),  # stride height
+        (1, 2),  # stride width
+        (1, 2),  # pool size
+        (1, 2, 3),  # activation, integer bits
+        (1, 2, 3, 4),  # activation, fraction bits
+        (1, 2),  # weight, integer bits
+        (2, 3, 4, 5),  # weight, fraction bits
+    ),
+    protocol="qat",
+    epochs=10,
+    profile="paper",
+    max_mac_images=87_000_000_000,
+    test_size=360,
+    classes=10,
+    insecure=True,
+)
+
+
+def _local(name: str, round_ms: int) -> Parameters:
+    return Parameters(
+        name=name,
+        public=False,
+        timing=compute_timing(round_ms),
+        task=DIGITS,
+        subsidy=5_000_000_000,
+        max_units=4,
+        max_commits=MAX_COMMITS,
+        max_walked=16,
+    )
+
+
+DEVNET = _local("devnet", 40_000)
+FAST = _local("fast", 10_000)
