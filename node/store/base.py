@@ -1,0 +1,68 @@
+"""The key-value interface that the node keeps its chain, votes and blobs behind."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Table(StrEnum):
+    """Independent ordered key spaces."""
+
+    META = "meta"  # schema version and network id, written once
+    BLOCKS = "blocks"
+    VOTES = "votes"
+    SIGNED = "signed"  # what this node signed last, so that it never contradicts itself
+    BLOBS = "blobs"
+    POOL = "pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Set a key; an earlier value is replaced."""
+
+    table: Table
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a key; one that is not there is no error."""
+
+    table: Table
+    key: bytes
+
+
+Change = Put | Delete
+
+
+class Store(Protocol):
+    """Ordered tables of byte keys and byte values.
+
+    Keys order as `bytes` compare. Any method may be called from any thread, and raises
+    `node.errors.StoreError` once the store is closed or the medium fails.
+    """
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value, or None if the key is not there."""
+        ...
+
+    def scan(
+        self, table: Table, start: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values in ascending order from `start` on, or descending if `reverse`.
+
+        `start` itself is included; None starts at the first key, or at the last if `reverse`.
+        The iterator shows the table as it was when `scan` was called; drop it before the store is
+        closed, since it may hold the medium open.
+        """
+        ...
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Apply all changes in order, or none; when this returns, a crash can't lose them."""
+        ...
+
+    def close(self) -> None:
+        """Release the medium; closing twice is no error."""
+        ...
