@@ -60,14 +60,17 @@ class Dataset:
 
     @property
     def name(self) -> str:
+        """The data set's name."""
         return self.info.name
 
     @property
     def shape(self) -> InputShape:
+        """Shape of every image."""
         return self.info.shape
 
     @property
     def classes(self) -> int:
+        """Number of labels, which count from 0."""
         return self.info.classes
 
     def split(self, name: str) -> Split:
