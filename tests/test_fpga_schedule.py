@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpga_model.layer import ConvLayer
+from fpga_model.luts import output_lane_luts
 from fpga_model.schedule import Group, fastest_schedule
 from fpga_model.tiles import pareto_front
 from tests.fpga_oracles import Cost, brute_force, layer_of, layers, pareto_programme
@@ -26,6 +27,23 @@ def test_agrees_with_brute_force_and_programme(network: list[ConvLayer], max_lut
     cost = None if groups is None else cost_of(groups)
     assert cost == brute_force(network, max_luts)
     assert (cost and cost.cycles) == pareto_programme(network, max_luts)
+
+
+def one_engine_layer(bits: int) -> ConvLayer:
+    return layer_of(1, 1, act_bits=bits, weight_bits=bits, in_frac_bits=0, weight_frac_bits=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9).map(one_engine_layer), min_size=3, max_size=5), st.data())
+def test_of_equally_fast_cuts_the_one_of_fewest_luts_wins(
+    network: list[ConvLayer], data: st.DataObject
+) -> None:
+    # As every layer has one engine and all take the same cycles, many cuts tie for speed.
+    luts = [output_lane_luts(layer, 1) for layer in network]
+    max_luts = data.draw(st.integers(max(luts), sum(luts)))
+    groups = scheduled(network, max_luts)
+    assert groups is not None
+    assert cost_of(groups) == brute_force(network, max_luts)
 
 
 @settings(max_examples=60, deadline=None)
