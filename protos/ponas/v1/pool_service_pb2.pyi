@@ -387,27 +387,35 @@ Global___Exploration: _TypeAlias = Exploration  # noqa: Y015
 
 @_typing.final
 class Exploitation(_message.Message):
-    """Train on from the weights of the pool's best (weak miners)."""
+    """Train on from the weights of the pool's best (weak miners). Attempt i trains
+    a variant that both sides derive from genotype, space, training_seed and i.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GENOTYPE_FIELD_NUMBER: _builtins.int
     TRAINING_SEED_FIELD_NUMBER: _builtins.int
     WEIGHTS_HASH_FIELD_NUMBER: _builtins.int
+    SPACE_FIELD_NUMBER: _builtins.int
     genotype: _builtins.bytes
     training_seed: _builtins.int
     weights_hash: _builtins.bytes
     """Hash of the float weights to start from."""
+    @_builtins.property
+    def space(self) -> Global___SearchSpace:
+        """The round's space, which the variants of the genotype stay inside."""
+
     def __init__(
         self,
         *,
         genotype: _builtins.bytes = ...,
         training_seed: _builtins.int = ...,
         weights_hash: _builtins.bytes = ...,
+        space: Global___SearchSpace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["genotype", b"genotype", "training_seed", b"training_seed", "weights_hash", b"weights_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["genotype", b"genotype", "space", b"space", "training_seed", b"training_seed", "weights_hash", b"weights_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,7 +439,7 @@ class Result(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     assignment_id: _builtins.int
     episode: _builtins.int
-    """Counts from 0 within the assignment."""
+    """Counts from 0 within the search, or within the exploitation."""
     genotype: _builtins.bytes
     training_seed: _builtins.int
     correct: _builtins.int
@@ -532,6 +540,8 @@ Global___SharedBest: _TypeAlias = SharedBest  # noqa: Y015
 
 @_typing.final
 class BlobRequest(_message.Message):
+    """Answered by the blob's chunks, or by one chunk of total 0 if it is not here."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     HASH_FIELD_NUMBER: _builtins.int
