@@ -1,1 +1,1 @@
-"""What a node keeps over a restart, in RocksDB or memory. May import `node.errors` only."""
+"""What a node keeps over a restart, in RocksDB or memory. Imports `node.errors`, `node.files`."""

@@ -4,7 +4,6 @@ A store belongs to one network and one schema version, both written in the META 
 store is made. Opening checks both, and changes nothing in a store that it refuses.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TypeVar, cast
 from rocksdict import DbClosedError, DBRecoveryMode, Options, Rdict, WriteBatch, WriteOptions
 
 from node.errors import StoreError
+from node.files import sync_folder
 from node.store.base import Change, Put, Table
 
 SCHEMA_VERSION = 1
@@ -115,18 +115,9 @@ def _create(path: Path, network_id: bytes) -> None:
         store.close()
         # Fails if another process was faster; then its store stands, and opening says so.
         new.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the names in a folder survive a power cut, as RocksDB does for those inside its own."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _open(path: Path) -> Rdict:
