@@ -9,7 +9,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
 from google.protobuf.message import DecodeError
 
@@ -205,19 +205,19 @@ class MemoryNetwork:
         theirs = MemoryLink[PeerMessage, PeerMessage](
             connection, PeerMessage, remote=host, outbound=False
         )
-        self._serve(listener.on_peer(theirs), theirs)
+        self._serve(listener.on_peer, theirs)
         return MemoryLink(connection, PeerMessage, remote=address, outbound=True)
 
     async def connect_pool(self, host: str, address: str) -> MinerLink:
         """Open a link from the miner at `host` to the pool at `address`."""
         listener = self._reach(host, address)
         if listener.on_miner is None:
-            raise Unreachable(address, "it runs no pool")
+            raise Unreachable(address, "it does not offer a pool")
         connection = self._connect(host, address)
         theirs = MemoryLink[MineResponse, MineRequest](
             connection, MineRequest, remote=host, outbound=False
         )
-        self._serve(listener.on_miner(theirs), theirs)
+        self._serve(listener.on_miner, theirs)
         return MemoryLink(connection, MineResponse, remote=address, outbound=True)
 
     def _reach(self, host: str, address: str) -> _Listener:
@@ -235,10 +235,14 @@ class MemoryNetwork:
         self._connections.append(connection)
         return connection
 
-    def _serve(self, service: Awaitable[object], link: MemoryLink[Any, Any]) -> None:
+    def _serve(
+        self,
+        service: Callable[[MemoryLink[Out, In]], Awaitable[object]],
+        link: MemoryLink[Out, In],
+    ) -> None:
         async def run() -> None:
             try:
-                await service
+                await service(link)
             finally:
                 await link.close("the service ended")
 

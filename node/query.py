@@ -1,0 +1,128 @@
+"""The query service: convert, call, convert. What there is to show is the business of `Views`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from node.views import InvalidQuery, NotOffered, QueryError, UnknownItem, Views
+from ponas.v1 import query_service_pb2 as pb
+from ponas.v1.query_service_pb2_grpc import QueryServiceServicer
+
+M = TypeVar("M", bound=Message)
+
+STATUS_OF: Mapping[type[QueryError], grpc.StatusCode] = {
+    UnknownItem: grpc.StatusCode.NOT_FOUND,
+    InvalidQuery: grpc.StatusCode.INVALID_ARGUMENT,
+    NotOffered: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+_HASH_BYTES = 32
+
+_log = structlog.get_logger("query")
+
+
+class QueryServicer(QueryServiceServicer):
+    """Answers the query service from a node's `Views`."""
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:
+        return await _answer(context, pb.GetStatusResponse, self._views.status)
+
+    async def GetBlock(self, request: pb.GetBlockRequest, context: Any) -> pb.GetBlockResponse:
+        return await _answer(
+            context, pb.GetBlockResponse, lambda: self._views.block(_block_asked(request))
+        )
+
+    async def GetRound(self, request: pb.GetRoundRequest, context: Any) -> pb.GetRoundResponse:
+        number = request.round if request.HasField("round") else None
+        return await _answer(context, pb.GetRoundResponse, lambda: self._views.round(number))
+
+    async def GetTask(self, request: pb.GetTaskRequest, context: Any) -> pb.GetTaskResponse:
+        number = request.round if request.HasField("round") else None
+        return await _answer(context, pb.GetTaskResponse, lambda: self._views.task(number))
+
+    async def GetAccount(
+        self, request: pb.GetAccountRequest, context: Any
+    ) -> pb.GetAccountResponse:
+        return await _answer(
+            context, pb.GetAccountResponse, lambda: self._views.account(request.address)
+        )
+
+    async def GetPool(self, request: pb.GetPoolRequest, context: Any) -> pb.GetPoolResponse:
+        return await _answer(context, pb.GetPoolResponse, self._views.pool)
+
+    async def ListMiners(
+        self, request: pb.ListMinersRequest, context: Any
+    ) -> pb.ListMinersResponse:
+        return await _answer(context, pb.ListMinersResponse, self._views.miners)
+
+
+def fill(message: Message, view: object) -> None:
+    """Copy a view into the message whose fields have the same names.
+
+    Bytes become hexadecimal, mappings become counters by reason, None stays unset.
+    """
+    for field in fields(view):  # type: ignore[arg-type]
+        value = getattr(view, field.name)
+        if isinstance(value, Mapping):
+            for reason, count in sorted(value.items()):
+                getattr(message, field.name).add(reason=reason, count=count)
+        elif is_dataclass(value):
+            part = getattr(message, field.name)
+            part.SetInParent()
+            fill(part, value)
+        elif isinstance(value, bytes | str | int):
+            setattr(message, field.name, _scalar(value))
+        elif value is not None:
+            _fill_repeated(getattr(message, field.name), value)
+
+
+def _fill_repeated(target: Any, values: Any) -> None:
+    for value in values:
+        if is_dataclass(value):
+            fill(target.add(), value)
+        else:
+            target.append(_scalar(value))
+
+
+def _scalar(value: bytes | str | int) -> str | int:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _block_asked(request: pb.GetBlockRequest) -> bytes | int | None:
+    match request.WhichOneof("which"):
+        case "height":
+            return request.height
+        case "id":
+            return _parse_hash(request.id)
+    return None
+
+
+def _parse_hash(text: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != _HASH_BYTES:
+        raise InvalidQuery(f"id takes {2 * _HASH_BYTES} hexadecimal digits, not {text[:80]!r}")
+    return value
+
+
+async def _answer(context: Any, response: type[M], ask: Callable[[], object]) -> M:
+    """Fill a response from a view, or end the call with the status of the error."""
+    message = response()
+    try:
+        fill(message, ask())
+    except QueryError as error:
+        await context.abort(STATUS_OF[type(error)], str(error))
+    except Exception:
+        # The details are for the operator's log, not for whoever asks.
+        _log.exception("query_failed", response=response.__name__)
+        await context.abort(grpc.StatusCode.INTERNAL, "internal error; the node's log has it")
+    return message

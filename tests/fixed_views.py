@@ -1,0 +1,191 @@
+"""Views of a node that never changes, for tests of whatever shows or serves them."""
+
+from node.views import (
+    AccountView,
+    BestView,
+    BlockView,
+    ClaimView,
+    CommitView,
+    InvalidQuery,
+    LayerRangesView,
+    LayerView,
+    ListView,
+    MinersView,
+    MinerView,
+    NotOffered,
+    PayoutView,
+    PeerView,
+    PoolView,
+    RoundView,
+    StatusView,
+    TaskView,
+    UnknownItem,
+    ViewPhase,
+    VoteView,
+    WinnerView,
+)
+
+
+def hash_of(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+STATUS = StatusView(
+    version="0.1.0",
+    network="devnet",
+    network_id=hash_of(1),
+    role="full",
+    public_key=hash_of(2),
+    payout_address="pn-payout",
+    round=7,
+    phase=ViewPhase.CLAIM,
+    phase_remaining_ms=1_500,
+    height=5,
+    head_round=6,
+    head=hash_of(3),
+    justified_round=5,
+    justified=hash_of(4),
+    final_round=4,
+    final_height=3,
+    final=hash_of(5),
+    peers=(PeerView("127.0.0.1:7700", hash_of(6), True, 6),),
+    refused={"bad-signature": 2, "replayed": 1},
+)
+WINNER = WinnerView(
+    unit=1,
+    layers=(LayerView(3, 3, 8, 1, 1, 2, 2, 3, 1, 4),),
+    model_hash=hash_of(7),
+    verified_correct=300,
+    test_size=360,
+    luts=41_000,
+    images_per_s=900,
+    genotype=bytes(range(10)),
+)
+BLOCK = BlockView(
+    id=hash_of(3),
+    height=5,
+    round=6,
+    parent=hash_of(8),
+    proposer="pn-producer",
+    fallback=False,
+    final=False,
+    winner=WINNER,
+    payouts=(PayoutView("pn-miner", 3, 90),),
+    attester_rewards=(PayoutView("pn-attester", 1, 10),),
+    listed_commitments=2,
+    lists=3,
+    votes=3,
+    transactions=0,
+    state_root=hash_of(9),
+)
+FALLBACK = BlockView(
+    id=hash_of(8),
+    height=4,
+    round=5,
+    parent=hash_of(10),
+    proposer="pn-attester",
+    fallback=True,
+    final=True,
+    winner=None,
+    payouts=(),
+    attester_rewards=(),
+    listed_commitments=0,
+    lists=0,
+    votes=0,
+    transactions=0,
+    state_root=hash_of(11),
+)
+ROUND = RoundView(
+    round=7,
+    phase=ViewPhase.CLAIM,
+    commits=(CommitView(hash_of(12), "pn-producer", 0, True),),
+    lists=(ListView(hash_of(13), (hash_of(12),)),),
+    claims=(ClaimView(hash_of(14), "pn-producer", 300, "pending"),),
+    votes=(VoteView(hash_of(13), hash_of(4), hash_of(3)),),
+)
+RANGES = LayerRangesView((1, 3), (1, 3), (4, 8), (1,), (1,), (1, 2), (1, 2), (3,), (1,), (2, 5))
+TASK = TaskView(
+    round=7,
+    dataset="digits",
+    protocol="qat",
+    epochs=10,
+    profile="paper",
+    max_luts=100_000,
+    min_images_per_s=10,
+    max_mac_images=87_000_000_000,
+    test_size=360,
+    classes=10,
+    min_correct=108,
+    insecure_standing_task=True,
+    layers=(RANGES, RANGES, RANGES),
+)
+ACCOUNT = AccountView("pn-miner", 90, 0)
+POOL = PoolView(
+    manager=hash_of(15),
+    round=7,
+    strong_miners=2,
+    weak_miners=1,
+    best=BestView(hash_of(16), bytes(range(30)), 310, 360, True),
+    committed=True,
+    results_accepted=12,
+    results_refused={"count-differs": 1},
+    shared_bests=3,
+    weak_improvements=1,
+)
+MINERS = MinersView(
+    (
+        MinerView(
+            public_key=hash_of(16),
+            payout_address="pn-miner",
+            strength="weak",
+            connected=True,
+            activity="trains on from the best",
+            episodes=4,
+            best_correct=310,
+            size=360,
+            work=12_345,
+            accepted=4,
+            stale=0,
+            refused={},
+        ),
+    )
+)
+
+
+class FixedViews:
+    """`Views` of a full node with one block and one fallback block; runs no pool unless told."""
+
+    def __init__(self, *, has_pool: bool = True) -> None:
+        self._has_pool = has_pool
+
+    def status(self) -> StatusView:
+        return STATUS
+
+    def block(self, which: bytes | int | None) -> BlockView:
+        for block in (BLOCK, FALLBACK):
+            if which is None or which in (block.id, block.height):
+                return block
+        raise UnknownItem("this node has no such block")
+
+    def round(self, number: int | None) -> RoundView:
+        if number not in (None, ROUND.round):
+            raise UnknownItem(f"this node has nothing of round {number}")
+        return ROUND
+
+    def task(self, number: int | None) -> TaskView:
+        return TASK
+
+    def account(self, address: str) -> AccountView:
+        if address != ACCOUNT.address:
+            raise InvalidQuery("address has a wrong checksum")
+        return ACCOUNT
+
+    def pool(self) -> PoolView:
+        if not self._has_pool:
+            raise NotOffered("this node runs no pool")
+        return POOL
+
+    def miners(self) -> MinersView:
+        if not self._has_pool:
+            raise NotOffered("this node runs no pool")
+        return MINERS
