@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from node.chain.errors import NotCanonical
@@ -59,6 +58,7 @@ class RepeatedMessage:
 
 Wire = Uint | Bytes | RepeatedBytes | RepeatedMessage
 Schema = tuple[tuple[str, Wire], ...]
+_SCHEMAS: dict[type[Any], Schema] = {}
 MAX_UINT32 = 2**32 - 1
 
 
@@ -79,13 +79,12 @@ def decode(cls: type[T], data: bytes) -> T:
     return cls(**values)
 
 
-def _compute_schema(cls: type[Any]) -> Schema:
+def _schema(cls: type[Any]) -> Schema:
     """Name and wire form of each field, in the order of their numbers."""
-    hints = get_type_hints(cls, include_extras=True)
-    return tuple((field.name, hints[field.name].__metadata__[0]) for field in fields(cls))
-
-
-_schema: Callable[[type[Any]], Schema] = cache(_compute_schema)
+    if cls not in _SCHEMAS:
+        hints = get_type_hints(cls, include_extras=True)
+        _SCHEMAS[cls] = tuple((f.name, hints[f.name].__metadata__[0]) for f in fields(cls))
+    return _SCHEMAS[cls]
 
 
 def _write_field(out: bytearray, name: str, wire: Wire, value: Any) -> None:

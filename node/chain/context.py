@@ -1,0 +1,59 @@
+"""What a round is played with, fixed by the ancestor at round <= r - 2.
+
+Siblings at round r - 1 share it, so a late reorganisation of the last block voids
+nobody's work (consensus B6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from node.chain.genesis import Network
+from node.chain.hashing import blake, u64
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """The fixed ground of one round. `ancestor_id` also seeds the round's search space."""
+
+    network: Network
+    round: int
+    ancestor_id: bytes
+    beacon: bytes
+
+    @property
+    def weights(self) -> dict[bytes, int]:
+        """Weight of each attester of the round."""
+        return self.network.weights
+
+    def units(self, producer: bytes) -> int:
+        """How many commitments the producer may make."""
+        return dict(self.network.units).get(producer, 0)
+
+    def instance(self, producer: bytes, unit: int) -> bytes:
+        """Names the very problem that a unit solves (H of beacon, round, producer, unit)."""
+        return self.draw("ponas/instance", producer, u64(unit))
+
+    def draw(self, tag: str, *fields: bytes) -> bytes:
+        """Hash fields with the beacon and the round: a lottery nobody can have prepared."""
+        return blake(tag, self.beacon, u64(self.round), *fields)
+
+    def is_quorum(self, attesters: Iterable[bytes]) -> bool:
+        """Whether these attesters, each counted once, are more than two thirds by weight."""
+        weight = sum(self.weights[attester] for attester in set(attesters))
+        return is_quorum(weight, sum(self.weights.values()))
+
+    def fallback_order(self) -> list[bytes]:
+        """Attesters in the order in which they may propose a block without a winner."""
+        return sorted(self.weights, key=lambda attester: self.draw("ponas/fallback", attester))
+
+
+def is_quorum(weight: int, total: int) -> bool:
+    """Strictly more than two thirds."""
+    return 3 * weight > 2 * total
+
+
+def next_beacon(beacon: bytes, round_number: int, secrets: Iterable[bytes]) -> bytes:
+    """Beacon after a block; independent of who won, so that nobody grinds it (consensus E2)."""
+    return blake("ponas/beacon", beacon, u64(round_number), *sorted(secrets))
