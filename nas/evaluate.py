@@ -1,0 +1,143 @@
+"""Exact evaluation of an integer model: the same logits, bit for bit, on every machine.
+
+The rules are those of `nas.oracle`; `nas.exact` makes them fast. Design section 6.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from nas.cancel import ShouldStop, check
+from nas.datasets import Dataset
+from nas.exact import EvaluationError, ExactLayer, forbid_reduced_precision, verified_dtypes
+from nas.genotype import Genotype
+from nas.jobs import Count, Counted
+from nas.model_format import IntegerModel, unpack
+from nas.oracle import Codes
+from nas.quantise import CLASSIFIER, HIDDEN, INPUT, Grid, unsigned
+from nas.shapes import HIDDEN as HIDDEN_WIDTH
+from nas.shapes import InputShape, features, layer_shapes
+from nas.windows import Pair, max_pool_same
+
+MAX_ACTIVATION_BITS = 24
+"""Activations travel between layers as float32, which holds 24 bits."""
+
+BATCH_BYTES = 32 << 20
+"""Memory that the operands of one batch may take."""
+
+MAX_BATCH = 1024
+
+
+def count(job: Count, dataset: Dataset, device: str, should_stop: ShouldStop) -> Counted:
+    """How many images of the split the model classifies correctly, and the hash of its logits.
+
+    Raises ModelFormatError for bytes that are no model of the genotype, EvaluationError for one
+    too wide to evaluate, and Cancelled.
+    """
+    model = unpack(job.model, job.genotype, dataset.shape, dataset.classes)
+    codes = input_codes(dataset, job.split, device)
+    found = logits(model, job.genotype, codes, should_stop)
+    labels = dataset.split(job.split).labels
+    return Counted(correct_count(found, labels), len(labels), logits_hash(found))
+
+
+def input_codes(dataset: Dataset, split: str, device: str) -> torch.Tensor:
+    """The images of a split as signed 3.5 codes, float32 [n, channels, height, width]."""
+    images = dataset.split(split).images
+    channels = np.arange(images.shape[1])[:, None, None]
+    return torch.from_numpy(dataset.input_codes[channels, images]).to(device, torch.float32)
+
+
+def logits(
+    model: IntegerModel, genotype: Genotype, codes: torch.Tensor, should_stop: ShouldStop
+) -> Codes:
+    """Logits int64 [n, classes] with 30 fraction bits, of codes [n, channels, height, width].
+
+    Raises EvaluationError for a model too wide to evaluate exactly, and Cancelled.
+    """
+    forbid_reduced_precision()
+    size = batch_size(genotype, InputShape(*codes.shape[1:]))
+    network = _integer_network(model, genotype, str(codes.device))
+    parts = []
+    for batch in torch.split(codes, size):
+        check(should_stop)
+        parts.append(network.logits(batch).long().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def correct_count(found: Codes, labels: npt.NDArray[np.uint8]) -> int:
+    """Images whose largest logit (the lowest index among equals) is at their label."""
+    return int((found.argmax(axis=1) == labels).sum())
+
+
+def logits_hash(found: Codes) -> bytes:
+    """BLAKE2b-256 of the logits as little-endian int64, image by image."""
+    return hashlib.blake2b(found.astype("<i8").tobytes(), digest_size=32).digest()
+
+
+def batch_size(genotype: Genotype, shape: InputShape) -> int:
+    """Images at a time such that the widest layer's operands stay within BATCH_BYTES."""
+    widest = features(genotype, shape) + HIDDEN_WIDTH
+    for layer, sizes in zip(genotype.layers, layer_shapes(genotype, shape), strict=True):
+        window = sizes.in_channels * layer.kernel_height * layer.kernel_width
+        values = sizes.conv_height * sizes.conv_width * (window + 2 * layer.num_kernels)
+        widest = max(widest, values)
+    return min(MAX_BATCH, max(1, BATCH_BYTES // (8 * widest)))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A layer with what follows its sums: ReLU, rounding to a grid, pooling."""
+
+    layer: ExactLayer
+    shift: int
+    grid: Grid
+    pool: int
+
+    def codes(self, codes: torch.Tensor) -> torch.Tensor:
+        # A power of two only moves the exponent of a float64, so that the one rounding is here.
+        scaled = torch.relu(self.layer.sums(codes)) * 2.0**-self.shift
+        return max_pool_same(torch.round(scaled).clamp(max=self.grid.high).float(), self.pool)
+
+
+@dataclass(frozen=True)
+class _IntegerNetwork:
+    convolutions: tuple[_Stage, ...]
+    hidden: _Stage
+    output: ExactLayer
+
+    def logits(self, codes: torch.Tensor) -> torch.Tensor:
+        for stage in self.convolutions:
+            codes = stage.codes(codes)
+        hidden = self.hidden.codes(codes.flatten(1)[:, :, None, None])
+        return self.output.sums(hidden)[:, :, 0, 0]
+
+
+def _integer_network(model: IntegerModel, genotype: Genotype, device: str) -> _IntegerNetwork:
+    def layer(weights: Codes, biases: Codes, stride: Pair, inputs: Grid) -> ExactLayer:
+        high = max(-inputs.low, inputs.high)
+        dtypes = verified_dtypes(device)
+        return ExactLayer(weights, biases << inputs.frac_bits, stride, high, device, dtypes)
+
+    grid = INPUT
+    stages = []
+    for number, (gene, weights, biases) in enumerate(
+        zip(genotype.layers, model.conv_weights, model.conv_biases, strict=True), start=1
+    ):
+        if not 0 < gene.act_bits <= MAX_ACTIVATION_BITS:
+            raise EvaluationError(
+                f"layer {number} has activations of {gene.act_bits} bits, "
+                f"but exact evaluation takes 1 to {MAX_ACTIVATION_BITS}"
+            )
+        stride = (gene.stride_height, gene.stride_width)
+        convolution = layer(weights, biases, stride, grid)
+        shift = grid.frac_bits + gene.weight_frac_bits - gene.act_frac_bits
+        grid = unsigned(gene.act_int_bits, gene.act_frac_bits)
+        stages.append(_Stage(convolution, shift, grid, gene.pool_size))
+    first = layer(model.fc1_weight[:, :, None, None], model.fc1_bias, (1, 1), grid)
+    shift = grid.frac_bits + CLASSIFIER.frac_bits - HIDDEN.frac_bits
+    second = layer(model.fc2_weight[:, :, None, None], model.fc2_bias, (1, 1), HIDDEN)
+    return _IntegerNetwork(tuple(stages), _Stage(first, shift, HIDDEN, 1), second)

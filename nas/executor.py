@@ -1,0 +1,185 @@
+"""Runs jobs in spawned worker processes of this machine, without importing PyTorch here.
+
+A worker has one job at a time; jobs beyond that wait in the order in which they came. Processes
+start when they are first needed and are replaced when they die.
+"""
+
+import asyncio
+import multiprocessing
+from multiprocessing.connection import Connection
+from typing import overload
+
+from nas.jobs import Count, Counted, Job, JobFailed, Proposal, Propose, Result, Train, Trained
+from nas.messages import Failure, Ready, Stop
+from nas.space import Space
+
+GRACE_S = 2.0
+"""Time for a worker to drop a cancelled job (it looks once a batch) before it is killed."""
+
+
+class LocalExecutor:
+    """An Executor on up to `workers` processes; `device` is `auto`, `cpu` or `cuda[:n]`.
+
+    Raises ValueError for less than one worker.
+    """
+
+    def __init__(self, workers: int, device: str = "auto") -> None:
+        if workers < 1:
+            raise ValueError(f"an executor needs at least 1 worker, not {workers}")
+        self._slots = asyncio.Semaphore(workers)
+        self._device = device
+        self._live: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._closed = False
+
+    @overload
+    async def run(self, job: Propose) -> Proposal: ...
+    @overload
+    async def run(self, job: Train) -> Trained: ...
+    @overload
+    async def run(self, job: Count) -> Counted: ...
+
+    async def run(self, job: Job) -> Result:
+        """The result of the job. Raises JobFailed with the reason.
+
+        Cancelling the awaiting task ends the job first and the task then, so that whoever waits
+        for the task finds its processor time given back.
+        """
+        async with self._slots:
+            if self._closed:
+                raise JobFailed("the executor is closed")
+            worker = self._take(job)
+            try:
+                reply = await worker.run(job)
+            except (EOFError, OSError) as error:
+                worker.discard()
+                raise JobFailed(await self._obituary(worker)) from error
+            finally:
+                if worker.discarded:
+                    self._live.discard(worker)
+                else:
+                    self._idle.append(worker)
+        if isinstance(reply, Failure):
+            raise JobFailed(reply.reason)
+        return reply
+
+    async def close(self) -> None:
+        """End all jobs (their callers get JobFailed) and all processes."""
+        self._closed = True
+        live, self._live = self._live, set()
+        for worker in live:
+            worker.kill()
+        for worker in live:
+            await worker.ended()
+        for worker in self._idle:
+            worker.discard()
+        self._idle.clear()
+
+    def _take(self, job: Job) -> "_Worker":
+        """An idle worker, best the one that has the job's search at hand, or a new one."""
+        for worker in [idle for idle in self._idle if not idle.alive]:
+            self._idle.remove(worker)
+            self._live.discard(worker)
+            worker.discard()
+        if not self._idle:
+            worker = _Worker(self._device)
+            self._live.add(worker)
+            return worker
+        worker = max(self._idle, key=lambda idle: idle.knows(job))
+        self._idle.remove(worker)
+        return worker
+
+    async def _obituary(self, worker: "_Worker") -> str:
+        if self._closed:
+            return "the executor was closed"
+        # From here on only this call waits for the process, and not close().
+        self._live.discard(worker)
+        return f"the worker process ended with exit code {await worker.ended()}"
+
+
+class _Worker:
+    """A live process and the pipe to it."""
+
+    def __init__(self, device: str) -> None:
+        # Spawned, because a forked PyTorch may hang in locks of threads that no longer exist.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        # daemon: the interpreter ends it at exit, should nobody have closed the executor.
+        self._process = context.Process(target=_serve, args=(theirs, device), daemon=True)
+        self._process.start()
+        # Only the child may hold its end, or its death would never end the pipe.
+        theirs.close()
+        self._ready = False
+        self._search: tuple[Space, int] | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    @property
+    def discarded(self) -> bool:
+        return self._connection.closed
+
+    def knows(self, job: Job) -> bool:
+        """Whether it proposed for the job's search last, and so needs no replay."""
+        return isinstance(job, Propose) and self._search == (job.space, job.seed)
+
+    async def run(self, job: Job) -> Result | Failure:
+        """The reply to a job. Raises EOFError or OSError when the process ends."""
+        # A large job would fill the pipe, and so block this loop, while the child still starts.
+        if not self._ready:
+            await _readable(self._connection.fileno())
+            self._ready = isinstance(self._connection.recv(), Ready)
+        if isinstance(job, Propose):
+            self._search = (job.space, job.seed)
+        self._connection.send(job)
+        try:
+            await _readable(self._connection.fileno())
+        except asyncio.CancelledError:
+            await self._drop_job()
+            raise
+        reply: Result | Failure = self._connection.recv()
+        return reply
+
+    async def _drop_job(self) -> None:
+        """Have the job stopped, by ending the process if it does not react in time."""
+        try:
+            self._connection.send(Stop())
+            async with asyncio.timeout(GRACE_S):
+                await _readable(self._connection.fileno())
+            self._connection.recv()
+        except (EOFError, OSError, asyncio.CancelledError):
+            self.discard()
+
+    def kill(self) -> None:
+        # A worker holds nothing that would be worth an orderly end.
+        self._process.kill()
+
+    def discard(self) -> None:
+        """Kill the process and close the pipe; nobody may be waiting on it."""
+        self.kill()
+        self._connection.close()
+
+    async def ended(self) -> int | None:
+        """Wait for the end of the process; its exit code, or minus the signal that ended it."""
+        await _readable(self._process.sentinel)
+        self._process.join()
+        return self._process.exitcode
+
+
+def _serve(connection: Connection, device: str) -> None:
+    # Imported in the child only: PyTorch takes seconds and 200 MB.
+    from nas.worker import main
+
+    main(connection, device)
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until there is something to read, or the other end is closed; one waiter at a time."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)

@@ -1,0 +1,58 @@
+"""Float weights of a network as safetensors, to train on from what somebody else found.
+
+They come from the network, so nothing in them is trusted: size, names, shapes and number types
+must be exactly those of the design's own network, and every number finite. No pickle is involved.
+"""
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from nas.network import Network
+
+HEADER_BYTES = 1 << 16
+"""More than the names and shapes of the deepest network take."""
+
+
+class WeightsError(ValueError):
+    """Bytes that are no weights of the design at hand."""
+
+
+def pack(network: Network) -> bytes:
+    """The state of a network as safetensors bytes."""
+    return safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    )
+
+
+def restore(network: Network, data: bytes) -> None:
+    """Load the state of a network of the same architecture, whose bits may differ.
+
+    Raises WeightsError, and leaves the network as it was, for anything else.
+    """
+    own = network.state_dict()
+    limit = HEADER_BYTES + sum(tensor.nbytes for tensor in own.values())
+    if len(data) > limit:
+        raise WeightsError(f"the weights are {len(data)} bytes long, above {limit}")
+    try:
+        tensors = safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise WeightsError(f"the weights are no safetensors: {error}") from error
+    if tensors.keys() != own.keys():
+        unmatched = sorted(tensors.keys() ^ own.keys())
+        raise WeightsError(f"the weights are of another design: {unmatched[0]!r} is unmatched")
+    for name, tensor in tensors.items():
+        _check(name, tensor, own[name])
+    network.load_state_dict(tensors)
+
+
+def _check(name: str, tensor: torch.Tensor, own: torch.Tensor) -> None:
+    if tensor.shape != own.shape or tensor.dtype != own.dtype:
+        raise WeightsError(
+            f"{name} is {tensor.dtype} {list(tensor.shape)} "
+            f"instead of {own.dtype} {list(own.shape)}"
+        )
+    if not torch.isfinite(tensor).all():
+        raise WeightsError(f"{name} holds a number that is not finite")
+    if name.endswith("variance") and (tensor < 0).any():
+        raise WeightsError(f"{name} holds a negative variance")

@@ -1,0 +1,55 @@
+"""The worker process: one job at a time from a pipe, one reply to each.
+
+Whatever arrives on the pipe during a job calls the job off: a Stop, or the end of the pipe because
+the parent closed it or died. The process then has nothing left to do and ends.
+"""
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+
+import torch
+
+from nas import datasets, search
+from nas.cancel import ShouldStop
+from nas.evaluate import count
+from nas.jobs import Count, Job, Propose, Result, Train
+from nas.messages import Failure, Ready, Stop
+from nas.train import train
+
+NICENESS = 5
+"""Trainers fill every core; the node's votes and blocks must not wait for them."""
+
+
+def main(connection: Connection, device: str) -> None:
+    """Serve jobs until the pipe ends. `device` is `auto`, `cpu` or `cuda[:n]`."""
+    # Ctrl-C reaches the whole process group; the parent decides what becomes of its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
+    torch.set_num_threads(1)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        connection.send(Ready())
+        while True:
+            message = connection.recv()
+            if not isinstance(message, Stop):
+                connection.send(reply(message, device, connection.poll))
+    except (EOFError, OSError):
+        return
+
+
+def reply(job: Job, device: str, should_stop: ShouldStop) -> Result | Failure:
+    """The result of a job, or why it has none: no job may end the process."""
+    try:
+        match job:
+            case Propose():
+                return search.propose(job)
+            case Train():
+                dataset = datasets.load(job.task.dataset)
+                return train(job, dataset, device, should_stop, time.perf_counter)
+            case Count():
+                return count(job, datasets.load(job.dataset), device, should_stop)
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}")
