@@ -1,0 +1,72 @@
+"""A block: a signed header and the body that it pins by hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.chain.codec import decode
+from node.chain.envelope import Signed, open_as, open_envelope
+from node.chain.errors import InvalidBlock, Reason
+from node.chain.hashing import blob_hash
+from node.chain.messages import MAX_BODY_BYTES, Body, Claim, Envelope, Fallback, Transfer, Vote
+
+Header = Claim | Fallback
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block whose parts are decoded and whose signatures are checked.
+
+    `votes` and `transfers` are the opened envelopes of the body, in its order.
+    """
+
+    header: Signed[Claim] | Signed[Fallback]
+    body: Body
+    body_bytes: bytes
+    votes: tuple[Signed[Vote], ...]
+    transfers: tuple[Signed[Transfer], ...]
+
+    @property
+    def id(self) -> bytes:
+        return self.header.id
+
+    @property
+    def round(self) -> int:
+        return self.header.message.round
+
+    @property
+    def parent(self) -> bytes:
+        return self.header.message.parent
+
+    @property
+    def is_fallback(self) -> bool:
+        return isinstance(self.header.message, Fallback)
+
+
+def open_header(envelope: Envelope, network_id: bytes) -> Signed[Claim] | Signed[Fallback]:
+    """Check the envelope of a block's header. Raises Rejected."""
+    signed = open_envelope(envelope, network_id)
+    if isinstance(signed.message, Claim):
+        return Signed(envelope, signed.message, signed.id)
+    if isinstance(signed.message, Fallback):
+        return Signed(envelope, signed.message, signed.id)
+    raise InvalidBlock(Reason.WRONG_KIND, "a header is a Claim or a Fallback")
+
+
+def open_block(envelope: Envelope, body_bytes: bytes, network_id: bytes) -> Block:
+    """Check header, body and every envelope in it, apart from the chain. Raises Rejected."""
+    header = open_header(envelope, network_id)
+    # 1. The body is small enough to look at, and the one that the header names.
+    if len(body_bytes) > MAX_BODY_BYTES:
+        raise InvalidBlock(Reason.BODY_TOO_LARGE, f"a body of {len(body_bytes)} bytes")
+    if blob_hash(body_bytes) != header.message.body_hash:
+        raise InvalidBlock(Reason.BODY_HASH, "the body is not the one the header names")
+    # 2. It is canonical, and so is everything in it.
+    body = decode(Body, body_bytes)
+    return Block(
+        header=header,
+        body=body,
+        body_bytes=body_bytes,
+        votes=tuple(open_as(Vote, vote, network_id) for vote in body.votes),
+        transfers=tuple(open_as(Transfer, item, network_id) for item in body.transactions),
+    )

@@ -1,0 +1,200 @@
+"""The blocks a node knows and which of them it follows.
+
+Never leaves its own final block; then highest justified; then latest votes by
+weight; then lower id (consensus A4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from node.chain.block import Block
+from node.chain.context import RoundContext
+from node.chain.envelope import Signed
+from node.chain.errors import Reason, Rejected, SafetyAlarm
+from node.chain.finality import Tally, link_of
+from node.chain.genesis import Network
+from node.chain.messages import Vote
+from node.chain.state import Checkpoint, State, genesis_state
+from node.chain.votebook import VoteBook
+
+KEPT_HEIGHTS = 64
+"""Blocks below the final one that stay: for late votes and to notice a conflict."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A block of the tree; `block` is None for genesis alone."""
+
+    id: bytes
+    state: State
+    block: Block | None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.state.round, self.id)
+
+    @property
+    def parent(self) -> bytes | None:
+        return self.block.parent if self.block else None
+
+
+class BlockTree:
+    """Valid blocks from a little below the final one on. Does no I/O."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        genesis = Entry(network.genesis_id, genesis_state(network), None)
+        self._entries: dict[bytes, Entry] = {genesis.id: genesis}
+        self._children: dict[bytes, list[bytes]] = {}
+        self._tally = Tally(genesis.checkpoint, network.weights)
+        self._book = VoteBook()
+        self._horizon = 0
+        self.final = genesis.checkpoint
+
+    def __contains__(self, block_id: bytes) -> bool:
+        return block_id in self._entries
+
+    def entry(self, block_id: bytes) -> Entry:
+        """The entry of a block. Raises Rejected(UNKNOWN_PARENT) if it is not in the tree."""
+        if block_id not in self._entries:
+            raise Rejected(Reason.UNKNOWN_PARENT, f"block {block_id.hex()[:8]} is not known")
+        return self._entries[block_id]
+
+    def ancestor(self, block_id: bytes, max_round: int) -> Entry:
+        """Newest block with a round up to `max_round` on the way from a block to genesis.
+
+        Genesis if there is none. Raises Rejected(UNKNOWN_PARENT) below what is kept.
+        """
+        entry = self.entry(block_id)
+        while entry.state.round > max_round and entry.parent is not None:
+            entry = self.entry(entry.parent)
+        return entry
+
+    def context_for(self, parent_id: bytes, round_number: int) -> RoundContext:
+        """What a round is played with by a block on this parent. Raises Rejected."""
+        fixed = self.ancestor(parent_id, round_number - 2)
+        return RoundContext(self.network, round_number, fixed.id, fixed.state.beacon)
+
+    def source_for(self, target_id: bytes) -> Checkpoint:
+        """Source of an honest vote for a block: what its state has justified."""
+        return self.entry(target_id).state.justified
+
+    def add(self, block: Block, state: State) -> None:
+        """Add a block that `apply_block` let pass with the state it returned.
+
+        Counts the votes in its body and those that waited for it. Raises
+        Rejected(UNKNOWN_PARENT), and SafetyAlarm if a conflicting block is final.
+        """
+        if block.id in self._entries:
+            return
+        self.entry(block.parent)
+        self._entries[block.id] = Entry(block.id, state, block)
+        self._children.setdefault(block.parent, []).append(block.id)
+        waiting = (v for v in self._book.release(block.id) if self._refusal(v.message) is None)
+        for vote in (*block.votes, *waiting):
+            self._count(vote)
+        self._advance_final()
+
+    def add_vote(self, vote: Signed[Vote]) -> bool:
+        """Take a vote; whether it is counted now (else it is known or waits for its target).
+
+        Raises Rejected: NOT_ATTESTER, STALE, VOTE_TARGET, VOTE_SOURCE; and SafetyAlarm.
+        """
+        if vote.signer not in self.network.weights:
+            raise Rejected(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
+        if vote.message.round <= self._horizon:
+            raise Rejected(Reason.STALE, f"a vote of round {vote.message.round}")
+        if vote.message.target not in self._entries:
+            self._book.hold(vote)
+            return False
+        if refusal := self._refusal(vote.message):
+            raise refusal
+        is_new = self._count(vote)
+        self._advance_final()
+        return is_new
+
+    def votes(self) -> tuple[Signed[Vote], ...]:
+        """All counted votes that are not below the horizon, for bodies and for peers."""
+        return self._book.counted()
+
+    @property
+    def justified(self) -> Checkpoint:
+        """Highest justified block that descends from the final one; ties by lower id."""
+        known = (c for c in self._tally.justified if c.id in self._entries)
+        descendants = (c for c in known if self._is_descendant(c.id, self.final))
+        return min(descendants, key=lambda c: (-c.round, c.id))
+
+    def head(self, max_round: int | None = None) -> Entry:
+        """The block to build on; with `max_round`, among blocks up to that round.
+
+        A producer of round r passes r - 1, so that it builds beside its competitors.
+        """
+        head = self.entry(self.justified.id)
+        if max_round is not None and head.state.round > max_round:
+            return self.ancestor(head.id, max_round)
+        weights = self._subtree_weights()
+        while children := [
+            child
+            for child in self._children.get(head.id, [])
+            if max_round is None or self._entries[child].state.round <= max_round
+        ]:
+            head = self._entries[min(children, key=lambda c: (-weights.get(c, 0), c))]
+        return head
+
+    def chain(self, block_id: bytes) -> Iterator[Entry]:
+        """The entries from a block down to the lowest that is kept."""
+        entry: Entry | None = self.entry(block_id)
+        while entry is not None:
+            yield entry
+            entry = self._entries.get(entry.parent) if entry.parent else None
+
+    def _refusal(self, vote: Vote) -> Rejected | None:
+        """What is wrong with the link of a vote whose target is known."""
+        target = self._entries[vote.target]
+        if vote.round != target.state.round:
+            return Rejected(Reason.VOTE_TARGET, "the target is of another round")
+        if (vote.source_round, vote.source) != target.state.justified:
+            return Rejected(Reason.VOTE_SOURCE, "the source is not the target's justified block")
+        return None
+
+    def _count(self, vote: Signed[Vote]) -> bool:
+        is_new = self._book.count(vote)
+        if is_new:
+            self._tally.add(vote.signer, link_of(vote.message))
+        return is_new
+
+    def _subtree_weights(self) -> dict[bytes, int]:
+        """Weight of the latest votes at or above each block."""
+        weights: dict[bytes, int] = {}
+        for voter, target in self._book.latest_targets():
+            if target in self._entries:
+                for entry in self.chain(target):
+                    weights[entry.id] = weights.get(entry.id, 0) + self.network.weights[voter]
+        return weights
+
+    def _is_descendant(self, block_id: bytes, of: Checkpoint) -> bool:
+        """Whether `of` is the block or above it; blocks that are not kept are above nothing."""
+        return any(entry.id == of.id for entry in self.chain(block_id))
+
+    def _advance_final(self) -> None:
+        before = self.final
+        for checkpoint in sorted(c for c in self._tally.final if c.id in self._entries):
+            if self._is_descendant(checkpoint.id, self.final):
+                self.final = checkpoint
+            elif not self._is_descendant(self.final.id, checkpoint):
+                raise SafetyAlarm(
+                    f"blocks {self.final.id.hex()} and {checkpoint.id.hex()} are both final"
+                )
+        if self.final != before:
+            self._prune()
+
+    def _prune(self) -> None:
+        floor = self._entries[self.final.id].state.height - KEPT_HEIGHTS
+        self._entries = {i: e for i, e in self._entries.items() if e.state.height >= floor}
+        self._children = {i: below for i, below in self._children.items() if i in self._entries}
+        *_, lowest = self.chain(self.final.id)
+        self._horizon = lowest.state.round
+        self._tally.forget_below(self._horizon)
+        self._book.forget_below(self._horizon)

@@ -1,0 +1,100 @@
+"""From one state to the next by a block."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from types import MappingProxyType
+
+from node.chain.block import Block, Header
+from node.chain.context import RoundContext, next_beacon
+from node.chain.envelope import Signed
+from node.chain.errors import InvalidBlock, Reason, Rejected
+from node.chain.ledger import apply_transfer, credit
+from node.chain.lists import is_ascending
+from node.chain.messages import Body, Claim, Fallback, Transfer, Vote
+from node.chain.rewards import compute_rewards, compute_subsidy
+from node.chain.state import State, compute_root
+from node.chain.validity import DesignRules, check_claim, check_fallback
+from node.chain.votes import child_ancestors, highest_justified, include_vote
+
+
+def apply_block(context: RoundContext, parent: State, block: Block, designs: DesignRules) -> State:
+    """Judge a block by every objective rule and return the state after it.
+
+    `parent` is the state of the block with id `block.parent`, `context` that of the
+    block's round on this chain. Raises InvalidBlock.
+    """
+    if context.round != block.round:
+        raise ValueError(f"the context is of round {context.round}, the block of {block.round}")
+    try:
+        return _apply(context, parent, block, designs)
+    except InvalidBlock:
+        raise
+    except Rejected as error:
+        raise InvalidBlock(error.reason, error.detail) from error
+
+
+def _apply(context: RoundContext, parent: State, block: Block, designs: DesignRules) -> State:
+    header = block.header.message
+    # 1. Rounds rise along a chain; they are its time.
+    if header.round <= parent.round:
+        raise InvalidBlock(
+            Reason.ROUND_NOT_RISING, f"round {header.round} on a parent of {parent.round}"
+        )
+    # 2. The header stands with this body.
+    match header:
+        case Claim():
+            check_claim(context, header, block.header.signer, block.body, designs)
+        case Fallback():
+            check_fallback(context, header, block.header.signer, block.body)
+    # 3. Votes have one order.
+    if not is_ascending([vote.id for vote in block.votes]):
+        raise InvalidBlock(Reason.VOTE_ORDER, "votes must ascend by id, each once")
+    # 4. Votes and transfers stand, and lead to the state that the header names.
+    state = state_after(
+        context, parent, header, block.header.signer, block.body, block.votes, block.transfers
+    )
+    if compute_root(state) != header.state_root:
+        raise InvalidBlock(Reason.STATE_ROOT, "the header names another state")
+    return state
+
+
+def state_after(
+    context: RoundContext,
+    parent: State,
+    header: Header,
+    signer: bytes,
+    body: Body,
+    votes: tuple[Signed[Vote], ...],
+    transfers: tuple[Signed[Transfer], ...],
+) -> State:
+    """State that a header and its opened body lead to; leaves the header's hashes unread.
+
+    Raises InvalidBlock if a vote or a transfer does not stand.
+    """
+    accounts = dict(parent.accounts)
+    for transfer in transfers:
+        apply_transfer(accounts, transfer)
+    ancestors, voters = child_ancestors(parent, header.parent), Counter[bytes]()
+    for vote in votes:
+        ancestors = include_vote(context, ancestors, vote)
+        voters[vote.signer] += context.weights[vote.signer]
+    issued = parent.issued
+    if isinstance(header, Claim):
+        genesis_supply = sum(row.balance for row in context.network.accounts)
+        subsidy = compute_subsidy(context.network.parameters, genesis_supply + issued)
+        rewards = compute_rewards(subsidy, signer, body.payouts, voters)
+        credit(accounts, rewards)
+        issued += sum(rewards.values())
+    secrets = header.secrets if isinstance(header, Claim) else ()
+    return replace(
+        parent,
+        round=header.round,
+        height=parent.height + 1,
+        beacon=next_beacon(parent.beacon, header.round, secrets),
+        accounts=MappingProxyType(accounts),
+        issued=issued,
+        justified=highest_justified(context, parent.justified, ancestors),
+        ancestors=ancestors,
+    )

@@ -1,0 +1,68 @@
+"""The votes a node holds: counted ones, and those that wait for their target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from node.chain.envelope import Signed
+from node.chain.finality import Link, link_of
+from node.chain.messages import Vote
+
+HELD_A_ROUND = 2
+"""Waiting votes kept of one attester for one round: two are an offence, more only fill memory."""
+
+
+class VoteBook:
+    """Bounded if the caller refuses votes of rounds beyond its clock and calls `forget_below`."""
+
+    def __init__(self) -> None:
+        self._counted: dict[tuple[bytes, Link], Signed[Vote]] = {}
+        self._waiting: dict[bytes, dict[bytes, Signed[Vote]]] = {}
+
+    def count(self, vote: Signed[Vote]) -> bool:
+        """Note a vote whose link was checked; False if this voter's link is known."""
+        key = (vote.signer, link_of(vote.message))
+        is_new = key not in self._counted
+        self._counted.setdefault(key, vote)
+        return is_new
+
+    def hold(self, vote: Signed[Vote]) -> None:
+        """Keep a vote until its target is known; drop it if the voter has two for the round."""
+        rivals = [
+            held
+            for votes in self._waiting.values()
+            for held in votes.values()
+            if held.signer == vote.signer and held.message.round == vote.message.round
+        ]
+        if len(rivals) < HELD_A_ROUND:
+            self._waiting.setdefault(vote.message.target, {})[vote.id] = vote
+
+    def release(self, target: bytes) -> list[Signed[Vote]]:
+        """Hand out the votes that waited for a block."""
+        return list(self._waiting.pop(target, {}).values())
+
+    def counted(self) -> tuple[Signed[Vote], ...]:
+        """All counted votes, in the order in which they came."""
+        return tuple(self._counted.values())
+
+    def latest_targets(self) -> Iterator[tuple[bytes, bytes]]:
+        """Voter and target of each voter's newest vote; who signed two there weighs nothing."""
+        newest: dict[bytes, list[Link]] = {}
+        for voter, link in self._counted:
+            links = newest.setdefault(voter, [link])
+            if link.target.round > links[0].target.round:
+                newest[voter] = [link]
+            elif link.target.round == links[0].target.round and link not in links:
+                links.append(link)
+        return ((voter, links[0].target.id) for voter, links in newest.items() if len(links) == 1)
+
+    def forget_below(self, round_number: int) -> None:
+        """Drop votes for earlier rounds."""
+        self._counted = {
+            key: vote for key, vote in self._counted.items() if vote.message.round >= round_number
+        }
+        waiting = {
+            target: {i: v for i, v in votes.items() if v.message.round >= round_number}
+            for target, votes in self._waiting.items()
+        }
+        self._waiting = {target: votes for target, votes in waiting.items() if votes}

@@ -1,0 +1,59 @@
+"""Votes inside bodies: which may be included, and what they justify on that chain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from node.chain.context import RoundContext
+from node.chain.envelope import Signed
+from node.chain.errors import InvalidBlock, Reason
+from node.chain.messages import Vote
+from node.chain.state import VOTE_WINDOW, Ancestor, Checkpoint, State
+
+Ancestors = tuple[Ancestor, ...]
+
+
+def child_ancestors(parent: State, parent_id: bytes) -> Ancestors:
+    """The blocks for which a child of `parent` may include votes, oldest first."""
+    nearest = Ancestor(Checkpoint(parent.round, parent_id), parent.justified)
+    return (*parent.ancestors, nearest)[-VOTE_WINDOW:]
+
+
+def include_vote(context: RoundContext, ancestors: Ancestors, vote: Signed[Vote]) -> Ancestors:
+    """Return the ancestors with the vote noted. Raises InvalidBlock."""
+    message = vote.message
+    # 1. The voter attests.
+    if vote.signer not in context.weights:
+        raise InvalidBlock(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
+    # 2. The target is a recent ancestor of the block, at the round the vote is for.
+    target = Checkpoint(message.round, message.target)
+    index = next((i for i, ancestor in enumerate(ancestors) if ancestor.block == target), None)
+    if index is None:
+        raise InvalidBlock(Reason.VOTE_TARGET, "the target is no recent ancestor at that round")
+    ancestor = ancestors[index]
+    # 3. The source is the checkpoint justified in the target's state.
+    if (message.source_round, message.source) != ancestor.source:
+        raise InvalidBlock(Reason.VOTE_SOURCE, "the source is not the target's justified block")
+    # 4. The attester's vote for that round is not on this chain yet.
+    bit = 1 << list(context.weights).index(vote.signer)
+    if ancestor.voters & bit:
+        raise InvalidBlock(Reason.VOTE_REPEATED, "this attester's vote is on the chain already")
+    noted = replace(ancestor, voters=ancestor.voters | bit)
+    return (*ancestors[:index], noted, *ancestors[index + 1 :])
+
+
+def highest_justified(
+    context: RoundContext, justified: Checkpoint, ancestors: Ancestors
+) -> Checkpoint:
+    """Highest checkpoint that the votes on the chain justify, at least the one before.
+
+    The source of every included vote is justified on this chain by rule 3, so a
+    quorum for a target is all that it takes.
+    """
+    attesters = list(context.weights)
+    reached = (
+        ancestor.block
+        for ancestor in ancestors
+        if context.is_quorum(a for i, a in enumerate(attesters) if ancestor.voters >> i & 1)
+    )
+    return max((justified, *reached))
