@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
         return member
 
     OK = 0, "orderly stop"
-    USAGE = 2, "unknown option, or an option with a wrong value"
+    USAGE = 2, "unknown option, or a wrong value on the command line or wherever it is set"
     CONFIG = 3, "configuration file or network file can't be used"
     STORE = 4, "data folder is foreign, damaged, newer, in use, or can't be written"
     KEY = 5, "key file is damaged, readable by others, or its passphrase is wrong"
@@ -23,17 +23,27 @@ class ExitCode(IntEnum):
     REFUSED = 7, "refused by the network: another network id or protocol version"
     UNREACHABLE = 8, "pool or peer can't be reached"
     INTERNAL = 70, "a fault in PoNAS itself; the log has the details"
-    FORCED = 130, "a second signal cut the orderly stop short"
+    FORCED = 130, "stopped at once, by a second signal or before the node was up"
 
 
 class NodeError(Exception):
-    """A failure told to the operator as `str(error)`: one sentence, no traceback."""
+    """A failure told to the operator as `str(error)`: one sentence, no traceback.
+
+    SettingError ConfigError StoreError KeyFileError ListenError NetworkRefusedError
+    UnreachableError: one class for each exit code that an operator can do something about.
+    """
 
     exit_code: ExitCode = ExitCode.INTERNAL
 
 
+class SettingError(NodeError):
+    """Settings that don't go together."""
+
+    exit_code = ExitCode.USAGE
+
+
 class ConfigError(NodeError):
-    """Settings that can't be used together, or a file of settings that can't be read."""
+    """A configuration file or network file that can't be used."""
 
     exit_code = ExitCode.CONFIG
 
