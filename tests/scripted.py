@@ -38,15 +38,18 @@ _WORST, _BEST = 500, 900
 
 
 class ScriptedExecutor:
-    """Implements `nas.jobs.Executor`; a training run takes `train_ms` on the clock.
+    """Implements `nas.jobs.Executor`; each kind of job takes its milliseconds on the clock.
 
-    `count_ms` is what an exact evaluation takes. Jobs run side by side without bound.
+    Jobs run side by side without bound.
     """
 
-    def __init__(self, clock: Clock, train_ms: int = 1_500, count_ms: int = 100) -> None:
+    def __init__(
+        self, clock: Clock, train_ms: int = 1_500, count_ms: int = 100, propose_ms: int = 10
+    ) -> None:
         self._clock = clock
         self._train_ms = train_ms
         self._count_ms = count_ms
+        self._propose_ms = propose_ms
 
     @overload
     async def run(self, job: Propose) -> Proposal: ...
@@ -57,16 +60,20 @@ class ScriptedExecutor:
     async def run(self, job: Job) -> Result:
         match job:
             case Propose():
+                await self._pass(self._propose_ms)
                 return _propose(job)
             case Train():
-                await self._clock.sleep_until(self._clock.now_ms() + self._train_ms)
+                await self._pass(self._train_ms)
                 return _train(job, self._train_ms)
             case Count():
-                await self._clock.sleep_until(self._clock.now_ms() + self._count_ms)
+                await self._pass(self._count_ms)
                 return _count(job)
 
     async def close(self) -> None:
         """Holds nothing."""
+
+    async def _pass(self, duration_ms: int) -> None:
+        await self._clock.sleep_until(self._clock.now_ms() + duration_ms)
 
 
 def scripted_model(dataset: str, genotype: Genotype, validation: int, test: int) -> bytes:

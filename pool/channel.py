@@ -1,0 +1,123 @@
+"""One end of a pool connection: messages both ways without blocking, and blobs over the same link.
+
+Both ends use it. Sending never waits: a side that does not read what it is sent is disconnected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from node.net.link import Link, LinkClosed
+from ponas.v1.pool_service_pb2 import BlobRequest, MineRequest, MineResponse
+from ponas.v1.types_pb2 import BlobChunk
+from pool.blobs import BlobError, Incoming, chunks
+
+Out = TypeVar("Out", MineRequest, MineResponse)
+In = TypeVar("In", MineRequest, MineResponse)
+
+# Messages that may wait for a slow reader; a blob counts as one and is cut while it is sent.
+_OUTBOX = 64
+
+
+class Channel(Generic[Out, In]):
+    """Sends, receives and moves blobs over a link.
+
+    `message` is the class of what this end sends; `held` finds a blob that the other end asks for.
+    """
+
+    def __init__(
+        self, link: Link[Out, In], message: type[Out], held: Callable[[bytes], bytes | None]
+    ) -> None:
+        self._link: Link[Out, In] = link
+        self._message: type[Out] = message
+        self._held = held
+        self._outbox: asyncio.Queue[Iterable[Out]] = asyncio.Queue(_OUTBOX)
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._fetching = asyncio.Lock()
+        self._incoming: Incoming | None = None
+        self._arrived: asyncio.Future[bytes] | None = None
+
+    def send(self, message: Out) -> None:
+        """Queue a message; after the end of the link this does nothing."""
+        self._put((message,))
+
+    def end(self, reason: str) -> None:
+        """Let `run` close the link."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
+
+    async def fetch(self, hash_: bytes, max_bytes: int, timeout_ms: int) -> bytes:
+        """Get a blob from the other end, one at a time. Raises BlobError."""
+        async with self._fetching:
+            self._incoming = Incoming(hash_, max_bytes)
+            self._arrived = asyncio.get_running_loop().create_future()
+            self.send(self._message(blob_request=BlobRequest(hash=hash_)))
+            try:
+                async with asyncio.timeout(timeout_ms / 1_000):
+                    return await self._arrived
+            except TimeoutError as error:
+                raise BlobError(f"it did not come within {timeout_ms} ms") from error
+            finally:
+                self._incoming = self._arrived = None
+
+    async def run(self, handle: Callable[[In], None]) -> str:
+        """Send and receive until the link ends; returns the reason.
+
+        `handle` gets every message that is not about blobs.
+        """
+        reason = "this side stopped"
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._send_all())
+                group.create_task(self._receive_all(handle))
+                group.create_task(self._wait_for_end())
+        except* LinkClosed as closed:
+            reason = str(closed.exceptions[0])
+        finally:
+            self.end(reason)
+            if self._arrived is not None and not self._arrived.done():
+                self._arrived.set_exception(BlobError(f"the link ended: {reason}"))
+            await self._link.close(reason)
+        return reason
+
+    def _put(self, messages: Iterable[Out]) -> None:
+        try:
+            self._outbox.put_nowait(messages)
+        except asyncio.QueueFull:
+            self.end("the other side does not read what it is sent")
+
+    async def _send_all(self) -> None:
+        while True:
+            for message in await self._outbox.get():
+                await self._link.send(message)
+
+    async def _receive_all(self, handle: Callable[[In], None]) -> None:
+        while True:
+            message = await self._link.receive()
+            if message.HasField("blob_request"):
+                self._serve(message.blob_request.hash)
+            elif message.HasField("blob_chunk"):
+                self._take(message.blob_chunk)
+            else:
+                handle(message)
+
+    async def _wait_for_end(self) -> None:
+        raise LinkClosed(await self._ended)
+
+    def _serve(self, hash_: bytes) -> None:
+        blob = self._held(hash_)
+        self._put(self._message(blob_chunk=chunk) for chunk in chunks(hash_, blob))
+
+    def _take(self, chunk: BlobChunk) -> None:
+        # Chunks that nobody waits for any more are what a time-out leaves behind.
+        if self._incoming is None or self._arrived is None or self._arrived.done():
+            return
+        try:
+            blob = self._incoming.add(chunk)
+        except BlobError as error:
+            self._arrived.set_exception(error)
+        else:
+            if blob is not None:
+                self._arrived.set_result(blob)

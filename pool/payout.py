@@ -1,0 +1,61 @@
+"""Payout lines of a block: who gets which part of the reward, in exact integers.
+
+An eighth goes to the finder of the winning model, so that handing it in beats keeping it (the
+finder's part of real pools, consensus F1); then the manager's fee; the rest follows the work.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from node.chain.rewards import split
+
+from node.chain.messages import PayoutLine
+
+TOTAL_WEIGHT = 1_000_000_000
+"""Weights of all lines together: a weight is a part of the reward in billionths."""
+
+MAX_LINES = 1_024
+"""Most lines that a body may hold."""
+
+# Parts of the reward, of _WHOLE: the finder's eighth, and a fee in thousandths.
+_WHOLE = 8_000
+_FINDER = 1_000
+_PER_MILLE = 8
+
+
+class PayoutError(ValueError):
+    """Values that no reward can be split by."""
+
+
+def payout_lines(
+    work: Mapping[bytes, int], finder: bytes, manager: bytes, fee_permille: int
+) -> tuple[PayoutLine, ...]:
+    """Lines ascending by address, each address once, weights of at least 1.
+
+    `work` maps payout addresses to multiply-accumulates, `finder` and `manager` are payout
+    addresses. Without any work the manager gets everything. Beyond 1,024 lines the smallest parts
+    (of equal ones the higher address) fall to the others. Raises PayoutError for negative work or
+    a fee outside 0 to 875 thousandths.
+    """
+    if any(units < 0 for units in work.values()):
+        raise PayoutError("work can't be negative")
+    if not 0 <= fee_permille * _PER_MILLE <= _WHOLE - _FINDER:
+        raise PayoutError(f"a fee of {fee_permille} thousandths is outside 0 to 875")
+    total = sum(work.values())
+    if total == 0:
+        return (PayoutLine(address=manager, weight=TOTAL_WEIGHT),)
+    fee = fee_permille * _PER_MILLE
+    parts = Counter({finder: _FINDER * total})
+    parts[manager] += fee * total
+    for address, units in work.items():
+        parts[address] += (_WHOLE - _FINDER - fee) * units
+    kept = sorted(parts, key=lambda address: (-parts[address], address))[:MAX_LINES]
+    addresses = sorted(kept)
+    weights = split(TOTAL_WEIGHT, [parts[address] for address in addresses])
+    return tuple(
+        PayoutLine(address=address, weight=weight)
+        for address, weight in zip(addresses, weights, strict=True)
+        if weight > 0
+    )

@@ -1,0 +1,72 @@
+"""What a manager shows of its pool, as the typed rows of the query service."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nas.datasets import describe
+from node.identity import format_address
+from node.views import BestView, MinerView, PoolView
+from pool.state import Best, Exploration, MinerState, PoolState, Strength
+from pool.strategy import NO_BEST_YET, NO_ROUND
+
+
+def pool_view(pool: PoolState, manager: bytes, is_committed: bool) -> PoolView:
+    """The pool as a whole; `is_committed` says whether it has promised a model this round."""
+    round_ = pool.round
+    refused: Counter[str] = Counter()
+    for miner in pool.miners.values():
+        refused.update({str(reason): count for reason, count in miner.refused.items()})
+    return PoolView(
+        manager=manager,
+        round=0 if round_ is None else round_.task.round,
+        strong_miners=len(pool.connected(Strength.STRONG)),
+        weak_miners=len(pool.connected(Strength.WEAK)),
+        best=None if round_ is None or round_.best is None else _best_view(round_.best),
+        committed=is_committed,
+        results_accepted=pool.results_accepted,
+        results_refused=refused,
+        shared_bests=pool.shared_bests,
+        weak_improvements=pool.weak_improvements,
+    )
+
+
+def miner_views(pool: PoolState) -> tuple[MinerView, ...]:
+    """Every miner that has ever registered, in the order of joining."""
+    size = 0 if pool.round is None else describe(pool.round.task.task.dataset).validation
+    return tuple(
+        MinerView(
+            public_key=miner.key,
+            payout_address=format_address(miner.payout_address),
+            strength=str(miner.strength),
+            connected=miner.connected,
+            activity=_activity(pool, miner),
+            episodes=miner.episodes,
+            best_correct=miner.best_correct,
+            size=size,
+            work=miner.work,
+            accepted=miner.accepted,
+            stale=miner.stale,
+            refused={str(reason): count for reason, count in miner.refused.items()},
+        )
+        for miner in pool.miners.values()
+    )
+
+
+def _best_view(best: Best) -> BestView:
+    return BestView(
+        best.finder, best.genotype.to_bytes(), best.correct, best.size, best.from_weak_miner
+    )
+
+
+def _activity(pool: PoolState, miner: MinerState) -> str:
+    if not miner.connected:
+        return "disconnected"
+    if pool.round is None or not pool.round.is_open:
+        return f"idle: {NO_ROUND}"
+    assignment = pool.assignment_of(miner.key)
+    if assignment is None:
+        return f"idle: {NO_BEST_YET}"
+    if isinstance(assignment.work, Exploration):
+        return f"explores subspace {assignment.work.search}"
+    return f"trains on from {assignment.work.base.correct} correct"

@@ -1,0 +1,183 @@
+"""A miner's work: candidates of an order one after the other, several of them at a time.
+
+Exploration asks the search for each design; exploitation derives variants of the pool's best.
+Results leave in the order of their episodes, because a search learns from them in that order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+
+from nas.datasets import describe
+from nas.design import judge, reward_without_training
+from nas.genotype import Genotype
+from nas.jobs import Executor, JobFailed, Propose, Train, rewards_needed, training_seed
+from nas.model_format import model_length
+from nas.space import Space
+from nas.task import Task
+from node.chain.hashing import blob_hash
+from pool.blobs import Shelf, max_weights_bytes
+from pool.reports import Report
+from pool.strategy import exploit_variant
+from pool.wire import ExploitOrder, ExploreOrder, Order
+
+FetchWeights = Callable[[bytes, int], Awaitable[bytes]]
+"""Gets the weights with a hash, of at most so many bytes; raises BlobError."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a miner works with; `shelf` keeps models that the manager may ask for.
+
+    At most `workers` candidates are under way at a time.
+    """
+
+    executor: Executor
+    task: Task
+    shelf: Shelf
+    workers: int
+
+
+async def work(
+    bench: Bench,
+    order: Order,
+    fetch_weights: FetchWeights,
+    report: Callable[[Report], None],
+    is_current: Callable[[], bool],
+) -> None:
+    """Work on an order until it is no longer current; candidates under way are finished then.
+
+    Cancelling stops at once. Raises JobFailed when the search itself fails, BlobError when the
+    weights to train on from do not come.
+    """
+    if isinstance(order.work, ExploreOrder):
+        await _explore(bench, order, order.work, report, is_current)
+    else:
+        await _exploit(bench, order, order.work, fetch_weights, report, is_current)
+
+
+async def _explore(
+    bench: Bench,
+    order: Order,
+    search: ExploreOrder,
+    report: Callable[[Report], None],
+    is_current: Callable[[], bool],
+) -> None:
+    rewards = list(search.rewards)
+    # A search may propose a design again; its result is known then.
+    known: dict[Genotype, Report] = {}
+
+    async def attempt(episode: int) -> Report:
+        told = tuple(rewards[: rewards_needed(episode)])
+        proposal = await bench.executor.run(
+            Propose(bench.task, search.space, search.seed, told, episode)
+        )
+        genotype = proposal.genotype
+        if genotype not in known:
+            seed = training_seed(search.seed, bench.task.dataset, genotype, 0)
+            known[genotype] = await _evaluate(bench, order, search.space, genotype, seed, None)
+        return known[genotype]
+
+    def emit(episode: int, result: Report) -> None:
+        rewards.append(result.correct / result.size)
+        report(replace(result, episode=episode))
+
+    await _in_order(
+        first=len(rewards),
+        width=bench.workers,
+        is_ready=lambda episode: is_current() and len(rewards) >= rewards_needed(episode),
+        attempt=attempt,
+        emit=emit,
+    )
+
+
+async def _exploit(
+    bench: Bench,
+    order: Order,
+    best: ExploitOrder,
+    fetch_weights: FetchWeights,
+    report: Callable[[Report], None],
+    is_current: Callable[[], bool],
+) -> None:
+    info = describe(bench.task.dataset)
+    length = model_length(best.genotype, info.shape, info.classes)
+    weights = await fetch_weights(best.weights_hash, max_weights_bytes(length))
+
+    async def attempt(episode: int) -> Report:
+        genotype = exploit_variant(best.genotype, best.space, episode, best.seed)
+        seed = training_seed(best.seed, bench.task.dataset, genotype, episode)
+        return await _evaluate(bench, order, best.space, genotype, seed, weights)
+
+    await _in_order(
+        first=0,
+        width=bench.workers,
+        is_ready=lambda _: is_current(),
+        attempt=attempt,
+        emit=lambda episode, result: report(replace(result, episode=episode)),
+    )
+
+
+async def _in_order(
+    first: int,
+    width: int,
+    is_ready: Callable[[int], bool],
+    attempt: Callable[[int], Coroutine[None, None, Report]],
+    emit: Callable[[int, Report], None],
+) -> None:
+    """Attempt episodes from `first` on, `width` at a time, and emit their results in order.
+
+    Ends when no attempt is under way and the next one is not ready.
+    """
+    async with asyncio.TaskGroup() as group:
+        under_way: deque[asyncio.Task[Report]] = deque()
+        emitted = first
+        while True:
+            while len(under_way) < width and is_ready(emitted + len(under_way)):
+                episode = emitted + len(under_way)
+                under_way.append(group.create_task(attempt(episode)))
+            if not under_way:
+                return
+            result = await under_way.popleft()
+            emit(emitted, result)
+            emitted += 1
+
+
+async def _evaluate(
+    bench: Bench, order: Order, space: Space, genotype: Genotype, seed: int, weights: bytes | None
+) -> Report:
+    """Judge a design and train it if it needs training; a failure is a result too.
+
+    The report still lacks its episode.
+    """
+    info = describe(bench.task.dataset)
+    nothing = Report(
+        assignment_id=order.id,
+        episode=0,
+        genotype=genotype.to_bytes(),
+        training_seed=seed,
+        correct=0,
+        size=info.validation,
+        epochs=0,
+        model_hash=b"",
+        weights_hash=b"",
+        failure="",
+    )
+    design = judge(genotype, bench.task, space)
+    untrained = reward_without_training(design, info.validation, info.classes)
+    if untrained is not None:
+        return replace(nothing, correct=untrained)
+    try:
+        trained = await bench.executor.run(Train(bench.task, genotype, seed, order.epochs, weights))
+    except JobFailed as error:
+        return replace(nothing, failure=str(error))
+    bench.shelf.put(trained.correct, trained.model, trained.weights)
+    return replace(
+        nothing,
+        correct=trained.correct,
+        epochs=trained.epochs,
+        model_hash=blob_hash(trained.model),
+        weights_hash=blob_hash(trained.weights),
+    )
