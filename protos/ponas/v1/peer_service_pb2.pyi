@@ -198,7 +198,10 @@ Global___Blocks: _TypeAlias = Blocks  # noqa: Y015
 
 @_typing.final
 class GetBlob(_message.Message):
-    """Asks for a blob from an offset on, so that a broken transfer resumes."""
+    """Asks for the chunk of a blob that starts at an offset, so that a broken
+    transfer resumes, also from another peer. Every chunk but the last has exactly
+    1 MiB; beyond the end comes an empty chunk with the true total.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

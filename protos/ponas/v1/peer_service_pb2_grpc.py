@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class PeerServiceStub:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection.
+    so a blob can be asked for or pushed whoever opened the connection. Requests
+    (get_blocks, get_blob) are answered in the order they were asked.
     """
 
     def __init__(self, channel):
@@ -45,7 +46,8 @@ class PeerServiceStub:
 
 class PeerServiceServicer:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection.
+    so a blob can be asked for or pushed whoever opened the connection. Requests
+    (get_blocks, get_blob) are answered in the order they were asked.
     """
 
     def Exchange(self, request_iterator, context):
@@ -72,7 +74,8 @@ def add_PeerServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PeerService:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection.
+    so a blob can be asked for or pushed whoever opened the connection. Requests
+    (get_blocks, get_blob) are answered in the order they were asked.
     """
 
     @staticmethod

@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class PeerServiceStub:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection.
+    so a blob can be asked for or pushed whoever opened the connection. Requests
+    (get_blocks, get_blob) are answered in the order they were asked.
     """
 
     @_typing.overload
@@ -40,7 +41,8 @@ class PeerServiceStub:
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection.
+    so a blob can be asked for or pushed whoever opened the connection. Requests
+    (get_blocks, get_blob) are answered in the order they were asked.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -48,7 +50,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection.
+    so a blob can be asked for or pushed whoever opened the connection. Requests
+    (get_blocks, get_blob) are answered in the order they were asked.
     """
 
     @_abc_1.abstractmethod

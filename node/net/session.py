@@ -1,0 +1,147 @@
+"""One greeted peer: what goes out to it, what was asked of it, and how much it may do."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from node.clock import Clock
+from node.net.limits import Seen, TokenBucket
+from node.net.link import LinkClosed, Malformed, PeerLink
+from node.net.protocol import Refusal
+from node.tasks import TaskOwner
+from ponas.v1.peer_service_pb2 import PeerMessage
+
+# Beyond these a peer is too slow for the network, or hostile.
+_MAX_OUTBOX_MESSAGES = 4_096
+_MAX_OUTBOX_BYTES = 8 * 1024 * 1024
+# Requests of ours that a peer may leave open, and that a peer may queue here.
+_MAX_ASKED = 16
+_MAX_ANSWERS = 2 * _MAX_ASKED
+_DELIVERED = 2_048
+
+# Faster peers are slowed by not reading on. Honest traffic is a few messages a second.
+_MESSAGES_AT_ONCE, _MESSAGES_PER_SECOND = 2_000, 500
+_REFUSED_AT_ONCE, _REFUSED_PER_SECOND = 32, 1
+
+
+class Session:
+    """A peer that said hello, for as long as its link lives.
+
+    Two lanes lead out. Messages (gossip and requests) are queued as they are; answers are made
+    only when it is their turn, so a peer that asks much costs no memory. The lanes take turns:
+    a blob doesn't hold up gossip, nor gossip a blob.
+    """
+
+    def __init__(self, link: PeerLink, public_key: bytes, head_round: int, clock: Clock) -> None:
+        self.link = link
+        self.public_key = public_key
+        self.head_round = head_round
+        self.ended = asyncio.Event()
+        self.reason = ""
+        # Gossip that came from this peer, not to be sent back.
+        self.delivered = Seen(_DELIVERED)
+        self._messages: deque[PeerMessage] = deque()
+        self._outbox_bytes = 0
+        self._answers: deque[Callable[[], PeerMessage]] = deque()
+        self._work = asyncio.Event()
+        # Peers answer in the order they were asked.
+        self._asked: deque[asyncio.Future[PeerMessage]] = deque()
+        self._clock = clock
+        self._inflow = TokenBucket(clock, _MESSAGES_AT_ONCE, _MESSAGES_PER_SECOND)
+        self._patience = TokenBucket(clock, _REFUSED_AT_ONCE, _REFUSED_PER_SECOND)
+
+    def post(self, message: PeerMessage) -> None:
+        """Queue a message; never waits. A peer that lets too much pile up is dropped."""
+        self._outbox_bytes += message.ByteSize()
+        self._messages.append(message)
+        if len(self._messages) > _MAX_OUTBOX_MESSAGES or self._outbox_bytes > _MAX_OUTBOX_BYTES:
+            self.end(Refusal.TOO_SLOW)
+        self._work.set()
+
+    def answer(self, make: Callable[[], PeerMessage]) -> None:
+        """Queue an answer that `make` builds when its turn comes."""
+        self._answers.append(make)
+        if len(self._answers) > _MAX_ANSWERS:
+            self.end(Refusal.TOO_MANY_REQUESTS)
+        self._work.set()
+
+    async def ask(self, request: PeerMessage, timeout_s: float) -> PeerMessage:
+        """Send a request and wait for what the peer answers, whatever that is.
+
+        Raises:
+            LinkClosed: the link ended first.
+            TimeoutError: no answer in time, or too many requests are open already.
+        """
+        if self.ended.is_set():
+            raise LinkClosed(self.reason)
+        if len(self._asked) >= _MAX_ASKED:
+            raise TimeoutError
+        # A request given up stays in line, so that a late answer is not taken for the next one.
+        answer: asyncio.Future[PeerMessage] = asyncio.get_running_loop().create_future()
+        self._asked.append(answer)
+        self.post(request)
+        async with asyncio.timeout(timeout_s):
+            return await answer
+
+    def settle(self, answer: PeerMessage) -> bool:
+        """Give an answer to the oldest open request; False if none is open."""
+        if not self._asked:
+            return False
+        request = self._asked.popleft()
+        if not request.done():
+            request.set_result(answer)
+        return True
+
+    def blame(self) -> None:
+        """Count a refused message against the peer; too many in a short time end the link."""
+        if not self._patience.take():
+            self.end(Refusal.TOO_MANY_REFUSED)
+
+    def end(self, reason: str) -> None:
+        """Let `run` close the link; the first reason counts."""
+        if not self.ended.is_set():
+            self.reason = reason
+            self.ended.set()
+
+    async def run(self, on_message: Callable[["Session", PeerMessage], None]) -> None:
+        """Exchange messages until the session ends, then close the link."""
+        tasks = TaskOwner(on_failure=lambda _name, _error: self.end("internal error"))
+        tasks.spawn(self._read(on_message), name=f"read {self.link.remote}")
+        tasks.spawn(self._write(), name=f"write {self.link.remote}")
+        try:
+            await self.ended.wait()
+        finally:
+            self.end("the node stops")
+            # Closed while reader and writer still run, so that the other side hears the reason.
+            await self.link.close(self.reason)
+            await tasks.close()
+            for request in self._asked:
+                if not request.done():
+                    request.set_exception(LinkClosed(self.reason))
+
+    async def _read(self, on_message: Callable[["Session", PeerMessage], None]) -> None:
+        try:
+            while not self.ended.is_set():
+                message = await self.link.receive()
+                while not self._inflow.take():
+                    await self._clock.sleep_until(self._clock.now_ms() + self._inflow.wait_ms())
+                on_message(self, message)
+        except Malformed:
+            self.end(Refusal.MALFORMED)
+        except LinkClosed as closed:
+            self.end(closed.reason)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                if self._messages:
+                    message = self._messages.popleft()
+                    self._outbox_bytes -= message.ByteSize()
+                    await self.link.send(message)
+                if self._answers:
+                    await self.link.send(self._answers.popleft()())
+                if not (self._messages or self._answers):
+                    self._work.clear()
+                    await self._work.wait()
+        except LinkClosed as closed:
+            self.end(closed.reason)
