@@ -16,7 +16,7 @@ from node.chain.messages import Body, Claim, Fallback, Transfer, Vote
 from node.chain.rewards import compute_rewards, compute_subsidy
 from node.chain.state import State, compute_root
 from node.chain.validity import DesignRules, check_claim, check_fallback
-from node.chain.votes import child_ancestors, highest_justified, include_vote
+from node.chain.votes import child_ancestors, highest_justified, include_vote, is_earned
 
 
 def apply_block(context: RoundContext, parent: State, block: Block, designs: DesignRules) -> State:
@@ -79,7 +79,8 @@ def state_after(
     ancestors, voters = child_ancestors(parent, header.parent), Counter[bytes]()
     for vote in votes:
         ancestors = include_vote(context, ancestors, vote)
-        voters[vote.signer] += context.weights[vote.signer]
+        if is_earned(vote, header.parent, body.parent_logits_hash):
+            voters[vote.signer] += context.weights[vote.signer]
     issued = parent.issued
     if isinstance(header, Claim):
         genesis_supply = sum(row.balance for row in context.network.accounts)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
+from node.chain.hashing import blake
 from node.chain.messages import Vote
 from node.chain.state import VOTE_WINDOW, Ancestor, Checkpoint, State
 
@@ -57,3 +58,18 @@ def highest_justified(
         if context.is_quorum(a for i, a in enumerate(attesters) if ancestor.voters >> i & 1)
     )
     return max((justified, *reached))
+
+
+def compute_logits_digest(voter: bytes, logits_hash: bytes) -> bytes:
+    """What a vote says of its target's model; empty where there is none to count.
+
+    Bound to the voter and stated before the block that names the hash, so that it can't
+    be copied from others (consensus D7).
+    """
+    return blake("ponas/logits", voter, logits_hash) if logits_hash else b""
+
+
+def is_earned(vote: Signed[Vote], parent_id: bytes, parent_logits_hash: bytes) -> bool:
+    """Whether an included vote is paid: one for the parent must show that its voter counted."""
+    digest = compute_logits_digest(vote.signer, parent_logits_hash)
+    return vote.message.target != parent_id or vote.message.logits_digest == digest

@@ -1,0 +1,201 @@
+"""Network files, parameters and the clock arithmetic of a round."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.chain.errors import NetworkError
+from node.chain.genesis import (
+    DEVNET_GENESIS,
+    Attester,
+    Endowment,
+    Producer,
+    network_from_json,
+    network_to_json,
+)
+from node.chain.hashing import MAX_INT
+from node.chain.params import DEVNET, DIGITS, FAST, Parameters, StandingTask, Timing
+from node.chain.timing import Phase, deadline, phase_at, round_start
+from tests.chain_world import make_network
+
+NETWORK = make_network()
+
+
+def test_file_round_trip_keeps_the_id() -> None:
+    again = network_from_json(network_to_json(NETWORK))
+    assert again == NETWORK
+    assert again.id == NETWORK.id
+
+
+def test_devnet_is_valid_without_anybody() -> None:
+    assert DEVNET_GENESIS.parameters is DEVNET
+    assert network_from_json(network_to_json(DEVNET_GENESIS)).id == DEVNET_GENESIS.id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(NETWORK, genesis_time_ms=1),
+        replace(NETWORK, attesters=NETWORK.attesters[1:]),
+        replace(NETWORK, units=NETWORK.units[1:]),
+        replace(NETWORK, accounts=NETWORK.accounts[1:]),
+        replace(NETWORK, parameters=replace(FAST, subsidy=1)),
+        replace(NETWORK, parameters=replace(FAST, task=replace(DIGITS, epochs=11))),
+    ],
+)
+def test_id_covers_every_part(other: Any) -> None:
+    assert other.id != NETWORK.id
+    assert other.genesis_id != NETWORK.genesis_id
+
+
+def edited(path: list[Any], value: Any) -> str:
+    members: Any = json.loads(network_to_json(NETWORK))
+    parent = members
+    for step in path[:-1]:
+        parent = parent[step]
+    if value is None:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+    return json.dumps(members)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["genesis_time_ms"], "soon", "genesis_time_ms: expected an integer"),
+        (["genesis_time_ms"], True, "genesis_time_ms: expected an integer"),
+        (["genesis_time_ms"], -1, "genesis_time_ms: expected an integer"),
+        (["genesis_time_ms"], 2**63, "genesis_time_ms: expected an integer"),
+        (["genesis_time_ms"], 1.5, "genesis_time_ms: expected an integer"),
+        (["attesters"], {}, "attesters: expected a list"),
+        (["attesters", 0], 7, r"attesters\[0\]: expected an object"),
+        (["attesters", 0, "weight"], "1", r"attesters\[0\].weight: expected an integer"),
+        (["attesters", 0, "public_key"], "ab", r"attesters\[0\].public_key: expected 64 hexa"),
+        (["attesters", 0, "public_key"], "AB" * 32, r"attesters\[0\].public_key: expected 64"),
+        (["attesters", 0, "weight"], None, r"attesters\[0\].weight: field is missing"),
+        (["fee"], 1, "fee: field is unknown"),
+        (["parameters", "public"], "no", "parameters.public: expected true or false"),
+        (["parameters", "name"], 5, "parameters.name: expected a text"),
+        (["parameters", "task", "ranges", 0], 3, r"parameters.task.ranges\[0\]: expected a list"),
+        (["parameters", "public"], True, "task.insecure: a public network does not take"),
+        (["parameters", "timing", "vote_ms"], 1, "timing: 0 < lists_ms"),
+        (["attesters", 0, "weight"], 0, "attesters: numbers must be from 1"),
+        (["units", 0, "units"], 5, "units: numbers must be from 1 to 4"),
+    ],
+)
+def test_bad_files_name_the_field(path: list[Any], value: Any, message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        network_from_json(edited(path, value))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\x00"])
+def test_text_that_is_not_json(text: str) -> None:
+    with pytest.raises(NetworkError, match="not JSON"):
+        network_from_json(text)
+
+
+def test_file_that_is_no_object() -> None:
+    with pytest.raises(NetworkError, match="file: expected an object"):
+        network_from_json("[]")
+
+
+KEYS = tuple(bytes([i]) * 32 for i in range(200))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attesters": (Attester(KEYS[1], 1), Attester(KEYS[0], 1))}, "attesters: keys must asc"),
+        ({"attesters": (Attester(KEYS[1], 1), Attester(KEYS[1], 1))}, "attesters: keys must asc"),
+        ({"attesters": tuple(Attester(k, 1) for k in KEYS[:129])}, "at most 128 seats"),
+        ({"attesters": tuple(Attester(k, MAX_INT) for k in KEYS[:2])}, "sum must stay below"),
+        ({"attesters": (Attester(b"short", 1),)}, "keys have 32 bytes"),
+        ({"units": (Producer(KEYS[0], 0),)}, "units: numbers must be"),
+        ({"accounts": tuple(Endowment(k, MAX_INT) for k in KEYS[:2])}, "accounts: the sum"),
+    ],
+)
+def test_contradictory_tables(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        replace(NETWORK, **change)
+
+
+@pytest.mark.parametrize(
+    ("record", "change", "message"),
+    [
+        (DIGITS, {"ranges": DIGITS.ranges[:9]}, "task.ranges: one range for each"),
+        (DIGITS, {"ranges": ((3, 1), *DIGITS.ranges[1:])}, "task.ranges: ascending"),
+        (DIGITS, {"ranges": ((), *DIGITS.ranges[1:])}, "task.ranges: ascending"),
+        (DIGITS, {"layers": 0}, "task.layers"),
+        (DIGITS, {"epochs": 0}, "task.epochs"),
+        (DIGITS, {"classes": 257}, "task.classes"),
+        (DIGITS, {"test_size": 2**16 + 1}, "task.test_size"),
+        (DIGITS, {"max_mac_images": 0}, "task.max_mac_images"),
+        (FAST, {"subsidy": MAX_INT + 1}, "subsidy"),
+        (FAST, {"max_units": 0}, "max_units"),
+        (FAST, {"max_commits": 65}, "max_commits"),
+        (FAST, {"max_walked": 0}, "max_walked"),
+        (FAST, {"public": True}, "task.insecure"),
+        (FAST.timing, {"lists_ms": 0}, "timing"),
+        (FAST.timing, {"round_ms": FAST.timing.vote_ms}, "timing"),
+    ],
+)
+def test_parameters_that_contradict_themselves(
+    record: StandingTask | Parameters | Timing, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(NetworkError, match=message):
+        replace(record, **change)
+
+
+def test_a_public_network_takes_a_sealed_task() -> None:
+    assert replace(FAST, public=True, task=replace(DIGITS, insecure=False)).public
+
+
+@pytest.mark.parametrize(("size", "classes", "floor"), [(360, 10, 108), (100, 7, 43), (7, 3, 7)])
+def test_floor_is_thrice_chance_rounded_up(size: int, classes: int, floor: int) -> None:
+    assert replace(DIGITS, test_size=size, classes=classes).min_correct == floor
+
+
+def test_devnet_trains_for_26_seconds() -> None:
+    assert DEVNET.timing == Timing(40_000, 26_400, 28_000, 32_000, 36_800)
+
+
+@pytest.mark.parametrize(
+    ("since_genesis_ms", "expected"),
+    [
+        (-5, (0, Phase.BEFORE_GENESIS, 10_005)),
+        (0, (0, Phase.BEFORE_GENESIS, 10_000)),
+        (9_999, (0, Phase.BEFORE_GENESIS, 1)),
+        (10_000, (1, Phase.TRAIN, 6_600)),
+        (16_599, (1, Phase.TRAIN, 1)),
+        (16_600, (1, Phase.LIST, 400)),
+        (17_000, (1, Phase.CLAIM, 1_000)),
+        (18_000, (1, Phase.VALIDATE, 1_200)),
+        (19_200, (1, Phase.CONFIRM, 800)),
+        (20_000, (2, Phase.TRAIN, 6_600)),
+    ],
+)
+def test_phases(since_genesis_ms: int, expected: tuple[int, Phase, int]) -> None:
+    assert phase_at(NETWORK, NETWORK.genesis_time_ms + since_genesis_ms) == expected
+
+
+@given(st.integers(0, 10**9))
+def test_remaining_time_ends_at_the_deadline(since_genesis_ms: int) -> None:
+    now_ms = NETWORK.genesis_time_ms + since_genesis_ms
+    moment = phase_at(NETWORK, now_ms)
+    assert moment.remaining_ms > 0
+    assert phase_at(NETWORK, now_ms + moment.remaining_ms)[:2] != moment[:2]
+    if moment.phase is not Phase.BEFORE_GENESIS:
+        end = deadline(NETWORK, moment.round, moment.phase)
+        assert now_ms + moment.remaining_ms == end
+
+
+def test_rounds_follow_one_another() -> None:
+    assert deadline(NETWORK, 3, Phase.CONFIRM) == round_start(NETWORK, 4)
+    assert deadline(NETWORK, 0, Phase.BEFORE_GENESIS) == NETWORK.genesis_time_ms
