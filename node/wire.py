@@ -34,8 +34,10 @@ def envelope_from_proto(message: pb.Envelope) -> Envelope:
     """The envelope of a message.
 
     Raises:
-        Rejected: a part is longer or shorter than any valid one can be.
+        Rejected: a part is outside of what any valid one can be.
     """
+    if message.kind < 0:
+        raise Rejected(Reason.UNKNOWN_KIND, f"there is no object of kind {message.kind}")
     if len(message.payload) > MAX_PAYLOAD_BYTES:
         raise Rejected(Reason.NOT_CANONICAL, f"a payload has at most {MAX_PAYLOAD_BYTES} bytes")
     if len(message.public_key) != HASH_BYTES:

@@ -34,6 +34,7 @@ def test_blocks_survive_the_wire(header: Envelope, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("part", "value", "reason"),
     [
+        ("kind", -1, Reason.UNKNOWN_KIND),
         ("payload", bytes(MAX_PAYLOAD_BYTES + 1), Reason.NOT_CANONICAL),
         ("public_key", bytes(31), Reason.BAD_KEY),
         ("public_key", bytes(33), Reason.BAD_KEY),
@@ -41,7 +42,7 @@ def test_blocks_survive_the_wire(header: Envelope, body: bytes) -> None:
         ("signature", bytes(65), Reason.BAD_SIGNATURE),
     ],
 )
-def test_envelope_of_impossible_size(part: str, value: bytes, reason: Reason) -> None:
+def test_impossible_envelope(part: str, value: bytes | int, reason: Reason) -> None:
     message = envelope_to_proto(Envelope(1, b"payload", bytes(32), bytes(64)))
     setattr(message, part, value)
     with pytest.raises(Rejected) as refused:

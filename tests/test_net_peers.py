@@ -1,0 +1,455 @@
+"""Greeting, gossip and sync among nodes in memory, on virtual time; hostile peers among them."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from node.chain.envelope import sign
+from node.chain.errors import Reason, Rejected
+from node.chain.hashing import blob_hash
+from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Envelope, Transfer
+from node.net.link import LinkClosed
+from node.net.protocol import MAX_LOCATOR, Gossip, Refusal
+from node.wire import WireBlock, envelope_to_proto
+from ponas.v1.peer_service_pb2 import (
+    BlobMissing,
+    Blocks,
+    GetBlob,
+    GetBlocks,
+    Hello,
+    PeerMessage,
+)
+from ponas.v1.types_pb2 import BlobChunk, Block
+from tests.peer_world import (
+    GENESIS,
+    KEY,
+    NETWORK,
+    accept_all,
+    drain,
+    envelope,
+    gossip,
+    hello,
+    open_world,
+    pass_time,
+)
+from tests.virtual_time import virtual_time
+
+
+@virtual_time
+async def test_gossip_reaches_all_once_in_a_ring() -> None:
+    async with open_world() as world:
+        a, b, c = world.add("a", ["b"]), world.add("b", ["c"]), world.add("c", ["a"])
+        await pass_time(5)
+        for number in range(20):
+            a.net.broadcast(envelope(number))
+        a.net.broadcast(envelope(3))
+        await pass_time(5)
+        for peer in (b, c):
+            assert peer.handler.heard == [envelope(number) for number in range(20)]
+        assert a.handler.heard == []
+        assert not a.net.refused + b.net.refused + c.net.refused
+
+
+@virtual_time
+async def test_gossip_is_passed_on_but_never_back_to_its_sender() -> None:
+    async with open_world() as world:
+        world.add("a")
+        b = world.add("b", ["a"])
+        await pass_time(5)
+        link = await world.intrude("a")
+        await link.send(gossip(1))
+        await pass_time(5)
+        await world.network.close()
+        assert b.handler.heard == [envelope(1)]
+        assert await drain(link) == ([], "the network was closed")
+
+
+@virtual_time
+async def test_dropped_and_deferred_objects_go_no_further() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        await pass_time(5)
+        link = await world.intrude("a")
+        a.handler.judge = lambda _: Gossip.DROP
+        await link.send(gossip(1))
+        await pass_time(5)
+        a.handler.judge = lambda _: Gossip.DEFER
+        await link.send(gossip(2))
+        await pass_time(5)
+        assert b.handler.heard == []
+        # What was deferred may come again, also from the same peer; what was dropped may not.
+        a.handler.judge = accept_all
+        await link.send(gossip(2))
+        await link.send(gossip(1))
+        await pass_time(5)
+        assert b.handler.heard == [envelope(2)]
+        assert a.net.refused == {Refusal.REPLAYED: 1}
+
+
+@virtual_time
+async def test_peer_that_comes_late_hears_what_was_said() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        a.net.broadcast(envelope(1))
+        b = world.add("b", ["a"])
+        await pass_time(5)
+        assert b.handler.heard == [envelope(1)]
+
+
+def _changed(**parts: Any) -> Hello:
+    changed = hello()
+    for part, value in parts.items():
+        setattr(changed, part, value)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (PeerMessage(hello=_changed(network_id=bytes(32))), Refusal.WRONG_NETWORK),
+        (PeerMessage(hello=_changed(protocol_version=2)), Refusal.WRONG_VERSION),
+        (PeerMessage(hello=_changed(public_key=bytes(31))), Refusal.MALFORMED),
+        (PeerMessage(hello=_changed(head=bytes(33))), Refusal.MALFORMED),
+        (PeerMessage(hello=_changed(public_key=blob_hash(b"a"))), Refusal.OWN_IDENTITY),
+        (gossip(1), Refusal.NO_HELLO),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@virtual_time
+async def test_greeting_is_refused_with_its_reason(first: PeerMessage, reason: Refusal) -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.network.transport("mallory").dial_peer("a")
+        await link.send(first)
+        _, closed = await drain(link)
+        assert closed.startswith(reason)
+        assert a.net.refused == {reason: 1}
+        assert a.net.peers() == []
+
+
+@virtual_time
+async def test_silence_instead_of_hello_is_refused() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.network.transport("mallory").dial_peer("a")
+        _, closed = await drain(link)
+        assert closed.startswith(Refusal.NO_HELLO)
+        assert a.net.refused == {Refusal.NO_HELLO: 1}
+
+
+@virtual_time
+async def test_nodes_of_two_networks_part_and_keep_their_distance() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"], network_id=bytes(32))
+        await pass_time(60)
+        assert a.net.peers() == b.net.peers() == []
+        # One of the two notices first; each further attempt waits longer.
+        num_refused = (a.net.refused + b.net.refused)[Refusal.WRONG_NETWORK]
+        assert 3 <= num_refused <= 16
+
+
+@virtual_time
+async def test_node_that_dials_itself_stops_it() -> None:
+    async with open_world() as world:
+        a = world.add("a", ["a"])
+        await pass_time(60)
+        assert a.net.peers() == []
+        assert set(a.net.refused) == {Refusal.OWN_IDENTITY}
+        assert a.net.refused.total() <= 2
+
+
+@virtual_time
+async def test_nodes_that_dial_each_other_keep_one_link() -> None:
+    async with open_world() as world:
+        a, b = world.add("a", ["b"]), world.add("b", ["a"])
+        await pass_time(60)
+        assert len(a.net.peers()) == len(b.net.peers()) == 1
+        assert a.net.peers()[0].outbound != b.net.peers()[0].outbound
+        a.net.broadcast(envelope(1))
+        await pass_time(5)
+        assert b.handler.heard == [envelope(1)]
+        num_refused = (a.net.refused + b.net.refused).total()
+        await pass_time(300)
+        assert (a.net.refused + b.net.refused).total() == num_refused
+
+
+@virtual_time
+async def test_nodes_find_each_other_again_after_a_cut() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        await pass_time(5)
+        world.network.cut("a", "b")
+        await pass_time(300)
+        assert a.net.peers() == b.net.peers() == []
+        a.net.broadcast(envelope(1))
+        world.network.heal()
+        await pass_time(35)
+        assert [peer.address for peer in b.net.peers()] == ["a"]
+        assert b.handler.heard == [envelope(1)]
+
+
+def _spoilt(change: Callable[[Any], None]) -> PeerMessage:
+    message = gossip(1)
+    change(message.gossip)
+    return message
+
+
+HOSTILE = {
+    "empty message": (PeerMessage(), Refusal.MALFORMED),
+    "second hello": (PeerMessage(hello=hello()), Refusal.MALFORMED),
+    "locator too long": (
+        PeerMessage(get_blocks=GetBlocks(locator=[GENESIS] * (MAX_LOCATOR + 1), limit=1)),
+        Refusal.MALFORMED,
+    ),
+    "id too short": (
+        PeerMessage(get_blocks=GetBlocks(locator=[bytes(31)], limit=1)),
+        Refusal.MALFORMED,
+    ),
+    "chunk unasked": (PeerMessage(blob_chunk=BlobChunk(hash=bytes(32))), Refusal.UNASKED),
+    "missing unasked": (PeerMessage(blob_missing=BlobMissing(hash=bytes(32))), Refusal.UNASKED),
+    "blocks unasked": (PeerMessage(blocks=Blocks()), Refusal.UNASKED),
+    "oversized payload": (
+        _spoilt(lambda e: setattr(e, "payload", bytes(MAX_PAYLOAD_BYTES + 1))),
+        Reason.NOT_CANONICAL,
+    ),
+    "payload with a tail": (
+        _spoilt(lambda e: setattr(e, "payload", e.payload + b"\x78\x01")),
+        Reason.NOT_CANONICAL,
+    ),
+    "unknown kind": (_spoilt(lambda e: setattr(e, "kind", 99)), Reason.UNKNOWN_KIND),
+    "short key": (_spoilt(lambda e: setattr(e, "public_key", bytes(5))), Reason.BAD_KEY),
+    "short signature": (_spoilt(lambda e: setattr(e, "signature", b"")), Reason.BAD_SIGNATURE),
+    "mis-signed": (
+        _spoilt(lambda e: setattr(e, "signature", bytes(64))),
+        Reason.BAD_SIGNATURE,
+    ),
+    "signed for another network": (
+        PeerMessage(gossip=envelope_to_proto(envelope(1, bytes(32)))),
+        Reason.BAD_SIGNATURE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "reason"), HOSTILE.values(), ids=HOSTILE.keys())
+@virtual_time
+async def test_hostile_message_is_counted_and_the_stream_survives(
+    message: PeerMessage, reason: str
+) -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        await link.send(message)
+        await link.send(gossip(2))
+        await pass_time(5)
+        assert a.net.refused == {reason: 1}
+        assert a.handler.heard == [envelope(2)]
+        assert len(a.net.peers()) == 1
+
+
+@virtual_time
+async def test_spoilt_copy_does_not_keep_the_true_object_out() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        await link.send(HOSTILE["mis-signed"][0])
+        await link.send(gossip(1))
+        await pass_time(5)
+        assert a.handler.heard == [envelope(1)]
+
+
+@virtual_time
+async def test_replayed_object_is_counted_once_per_replay() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        for _ in range(3):
+            await link.send(gossip(1))
+        await pass_time(5)
+        assert a.net.refused == {Refusal.REPLAYED: 2}
+        assert a.handler.heard == [envelope(1)]
+
+
+@virtual_time
+async def test_peer_with_too_many_refused_messages_is_dropped() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        for _ in range(40):
+            await link.send(PeerMessage())
+        _, closed = await drain(link)
+        await pass_time(1)
+        assert closed == Refusal.TOO_MANY_REFUSED
+        assert a.net.refused[Refusal.TOO_MANY_REFUSED] == 1
+        assert a.net.refused[Refusal.MALFORMED] == 33
+        assert a.net.peers() == []
+
+
+class _Junk:
+    def SerializeToString(self, deterministic: bool = False) -> bytes:
+        return b"\xff\xff\xff"
+
+
+@pytest.mark.parametrize("is_greeted", [True, False])
+@virtual_time
+async def test_bytes_that_are_no_message_end_the_link(is_greeted: bool) -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        if is_greeted:
+            link = await world.intrude("a")
+        else:
+            link = await world.network.transport("mallory").dial_peer("a")
+        await link.send(cast(PeerMessage, _Junk()))
+        await drain(link)
+        await pass_time(1)
+        assert a.net.refused == {Refusal.MALFORMED: 1}
+
+
+@virtual_time
+async def test_flood_is_slowed_and_nothing_of_it_lost() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        a.handler.judge = lambda _: Gossip.DROP
+        link = await world.intrude("a")
+        started_ms = world.clock.now_ms()
+        for number in range(4_000):
+            flood = Envelope(6, number.to_bytes(2, "big"), bytes(32), bytes(64))
+            await link.send(PeerMessage(gossip=envelope_to_proto(flood)))
+        # 2,000 at once, then 500 a second; a window of 64 is still under way.
+        assert world.clock.now_ms() - started_ms >= 3_500
+        await pass_time(5)
+        assert len(a.handler.heard) == 4_000
+
+
+@virtual_time
+async def test_peer_that_does_not_read_is_dropped() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        for number in range(5_000):
+            a.net.broadcast(Envelope(6, number.to_bytes(2, "big"), bytes(32), bytes(64)))
+        await pass_time(1)
+        assert a.net.peers() == []
+        assert a.net.refused == {Refusal.TOO_SLOW: 1}
+        _, closed = await drain(link)
+        assert closed == Refusal.TOO_SLOW
+
+
+@virtual_time
+async def test_peer_that_asks_without_reading_is_dropped() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+
+        async def ask_on() -> None:
+            while True:
+                await link.send(PeerMessage(get_blob=GetBlob(hash=bytes(32))))
+
+        with pytest.raises(LinkClosed, match=Refusal.TOO_MANY_REQUESTS):
+            await ask_on()
+        await pass_time(1)
+        assert a.net.refused == {Refusal.TOO_MANY_REQUESTS: 1}
+
+
+def _chain(num_blocks: int, body_bytes: int = 8) -> list[WireBlock]:
+    return [
+        WireBlock(envelope(number), number.to_bytes(8, "big").ljust(body_bytes, b"\0"))
+        for number in range(num_blocks)
+    ]
+
+
+@virtual_time
+async def test_sync_brings_the_whole_chain_in_batches() -> None:
+    async with open_world() as world:
+        b = world.add("b")
+        b.handler.chain = _chain(150)
+        b.handler.votes = [envelope(7)]
+        a = world.add("a", ["b"])
+        await pass_time(5)
+        assert a.handler.chain == b.handler.chain
+        assert a.handler.batches == [64, 64, 22, 0]
+        assert a.handler.votes_learnt == [envelope(7)] * 4
+        assert a.net.peers()[0].head_round == 150
+
+
+@virtual_time
+async def test_sync_answers_stay_within_a_message() -> None:
+    async with open_world() as world:
+        b = world.add("b")
+        b.handler.chain = _chain(5, MAX_BODY_BYTES)
+        a = world.add("a", ["b"])
+        await pass_time(5)
+        assert a.handler.batches == [2, 2, 1, 0]
+
+
+@virtual_time
+async def test_sync_is_asked_again_on_request() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        await pass_time(5)
+        assert a.handler.batches == []
+        b.handler.chain = _chain(3)
+        a.net.request_sync()
+        a.net.request_sync(blob_hash(b"b"))
+        a.net.request_sync(blob_hash(b"nobody"))
+        await pass_time(5)
+        assert a.handler.batches == [3, 0]
+
+
+@virtual_time
+async def test_sync_counts_what_the_handler_rejects() -> None:
+    async with open_world() as world:
+        b = world.add("b")
+        b.handler.chain = _chain(3)
+        b.handler.votes = [envelope(1, network_id=bytes(32))]
+        a = world.add("a", ["b"])
+        await pass_time(5)
+        assert a.net.refused == {Reason.BAD_SIGNATURE: 1}
+        assert a.handler.chain == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (PeerMessage(blob_missing=BlobMissing(hash=bytes(32))), Refusal.UNASKED),
+        (PeerMessage(blocks=Blocks(blocks=[Block()] * 65)), Refusal.OVERSIZED),
+        (PeerMessage(blocks=Blocks(blocks=[Block(body=bytes(2**20 + 1))])), Reason.BODY_TOO_LARGE),
+    ],
+    ids=str,
+)
+@virtual_time
+async def test_sync_refuses_a_wrong_answer(answer: PeerMessage, reason: str) -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        a.net.request_sync()
+        assert (await link.receive()).HasField("get_blocks")
+        await link.send(answer)
+        await pass_time(5)
+        assert a.net.refused == {reason: 1}
+
+
+@virtual_time
+async def test_closing_tells_the_peers() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        await pass_time(5)
+        await b.net.close()
+        await pass_time(5)
+        assert a.net.peers() == b.net.peers() == []
+        assert not a.net.refused
+
+
+@virtual_time
+async def test_rejecting_handler_decides_the_reason() -> None:
+    def reject(_: Envelope) -> Gossip:
+        raise Rejected(Reason.NO_UNIT, "no such unit")
+
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        a.handler.judge = reject
+        await pass_time(5)
+        b.net.broadcast(sign(Transfer(bytes(32), 5, 0), KEY, NETWORK).envelope)
+        await pass_time(5)
+        assert a.net.refused == {Reason.NO_UNIT: 1}
+        assert len(a.net.peers()) == 1
