@@ -106,7 +106,6 @@ class Manager:
     def close_round(self) -> None:
         """End the train phase: later results are stale; best and shares stay for now."""
         self._pool = transition.closed(self._pool)
-        self._hand_out()
 
     def best(self) -> ConfirmedBest | None:
         """The best model confirmed in this round, with the payout lines as of now."""

@@ -220,7 +220,8 @@ class Miner:
                     self._bench, order, fetch_weights, report, lambda: not self._changed.is_set()
                 )
         except* TimeoutError:
-            self._idle("the train phase is over")
+            # Expected once a round, so not worth a warning.
+            self.activity = f"idle: the train phase of round {order.round} is over"
         except* (JobFailed, BlobError) as failures:
             # A new connection brings a new assignment, with the state of the search.
             channel.end(f"the work stopped: {failures.exceptions[0]}")

@@ -1,0 +1,124 @@
+"""A pool in one process: a manager, miners and the memory network, for the pool's tests."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+from nacl.signing import SigningKey
+
+from nas.jobs import Executor
+from nas.space import Space
+from nas.task import Task
+from node.clock import LoopClock
+from node.net.link import PeerLink
+from node.net.memory import MemoryNetwork
+from node.tasks import TaskOwner
+from pool.manager import Manager
+from pool.miner import Miner
+from pool.state import RoundTask, Strength
+from tests.scripted import ScriptedExecutor
+
+NETWORK_ID = bytes(range(32))
+SPACE = Space.uniform(
+    3,
+    [
+        (1, 3, 5),
+        (1, 3, 5),
+        (4, 8, 12, 16, 24),
+        (1, 2),
+        (1, 2),
+        (1, 2),
+        (1, 2, 3),
+        (1, 2, 3, 4),
+        (1, 2),
+        (2, 3, 4, 5),
+    ],
+)
+TASK = Task("digits", SPACE, "qat", epochs=10, profile="paper", max_mac_images=87_000_000_000)
+PHASE_MS = 26_000
+
+
+def key_of(name: str) -> SigningKey:
+    """A signing key that follows from a name."""
+    return SigningKey(name.encode().ljust(32, b"."))
+
+
+def public(name: str) -> bytes:
+    """The public key of `key_of(name)`, which is also the address of that name."""
+    return bytes(key_of(name).verify_key)
+
+
+class PoolWorld:
+    """One manager at the address `pool` and miners by name; all of it on one seed."""
+
+    def __init__(self, seed: int = 1, **manager_options: Any) -> None:
+        self.clock = LoopClock(asyncio.get_running_loop())
+        self.rng = random.Random(seed)
+        self.network = MemoryNetwork(self.clock, random.Random(seed), delay_ms=(1, 20))
+        options: dict[str, Any] = {"executor": ScriptedExecutor(self.clock)} | manager_options
+        self.manager = Manager(
+            public_key=public("manager"),
+            payout_address=public("manager"),
+            network_id=NETWORK_ID,
+            clock=self.clock,
+            rng=self.rng,
+            **options,
+        )
+        self.network.listen("pool", _no_peers, self.manager.serve)
+        self.miners: dict[str, Miner] = {}
+        self._tasks = TaskOwner()
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def start_round(self, number: int = 1) -> None:
+        """Open a round of PHASE_MS."""
+        self.manager.start_round(RoundTask(number, TASK, SPACE, self.clock.now_ms() + PHASE_MS))
+
+    def add_miner(
+        self,
+        name: str,
+        strength: Strength,
+        executor: Executor | None = None,
+        workers: int = 1,
+    ) -> Miner:
+        """Start a miner; one of an earlier name is the same miner, started again."""
+        miner = Miner(
+            key=key_of(name),
+            payout_address=public(name),
+            network_id=NETWORK_ID,
+            strength=strength,
+            task=TASK,
+            executor=executor or ScriptedExecutor(self.clock),
+            dial=lambda: self.network.transport(name).dial_pool("pool"),
+            clock=self.clock,
+            rng=self.rng,
+            workers=workers,
+        )
+        self.miners[name] = miner
+        self._running[name] = self.spawn(miner.run(), name)
+        return miner
+
+    async def kill(self, name: str) -> None:
+        """End a miner as by a crash."""
+        self._running[name].cancel()
+        self.network.stop(name)
+        await asyncio.wait([self._running[name]])
+
+    async def pass_ms(self, duration_ms: int) -> None:
+        """Let time go by."""
+        await self.clock.sleep_until(self.clock.now_ms() + duration_ms)
+
+    async def close(self) -> None:
+        """End everything."""
+        await self._tasks.close()
+        await self.network.close()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something beside until `close`."""
+        return self._tasks.spawn(coroutine, name=name)
+
+
+async def _no_peers(link: PeerLink) -> None:
+    await link.close("this is a pool only")

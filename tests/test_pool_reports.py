@@ -1,0 +1,242 @@
+"""Every rule for results: one violated at a time, and its reason stated."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from nas.design import judge
+from nas.genotype import Genotype
+from pool import transition
+from pool.reports import Checked, Refused, Report, Stale, check, claims_best
+from pool.state import Exploration, PoolState, Refusal, RoundTask, Strength
+from tests.pool_states import (
+    SUBSPACE,
+    best_of,
+    handed_out,
+    in_hand,
+    open_round,
+    round_of,
+    valid_report,
+    with_genotype,
+)
+from tests.pool_world import PHASE_MS, SPACE, TASK, public
+
+
+def exploring() -> PoolState:
+    return handed_out(open_round(strong="s", weak="w"))
+
+
+def exploiting() -> PoolState:
+    pool = transition.confirmed(exploring(), best_of("s"))
+    return handed_out(transition.with_base(pool, best_of("s")))
+
+
+def refusal_of(report: Report, pool: PoolState, name: str = "s") -> Refused:
+    with pytest.raises(Refused) as caught:
+        check(report, pool, public(name), 1_000)
+    return caught.value
+
+
+def judged(pool: PoolState, report: Report, name: str = "s") -> Checked:
+    return check(report, pool, public(name), 1_000)
+
+
+def changed_tokens(genotype: Genotype, changes: dict[int, int]) -> Genotype:
+    tokens = list(genotype.tokens)
+    for at, value in changes.items():
+        tokens[at] = value
+    return Genotype.from_tokens(tokens)
+
+
+def test_a_valid_result_of_a_search_passes() -> None:
+    pool = exploring()
+    checked = judged(pool, valid_report(pool, "s"))
+
+    assert checked.is_trained
+    assert checked.design.feasible
+    assert claims_best(checked, round_of(pool))
+
+
+def test_a_valid_result_of_an_exploitation_passes() -> None:
+    pool = exploiting()
+    checked = judged(pool, valid_report(pool, "w", correct=300), "w")
+
+    assert checked.is_trained
+    assert not claims_best(checked, round_of(pool)), "300 is the best already"
+
+
+BREAKS: dict[Refusal, Callable[[Report], Report]] = {
+    Refusal.UNKNOWN_ASSIGNMENT: lambda report: replace(report, assignment_id=77),
+    Refusal.OUT_OF_ORDER: lambda report: replace(report, episode=1),
+    Refusal.GENOTYPE: lambda report: replace(report, genotype=report.genotype[:-1]),
+    Refusal.TRAINING_SEED: lambda report: replace(report, training_seed=7),
+    Refusal.SIZE: lambda report: replace(report, size=1_000),
+    Refusal.EPOCHS: lambda report: replace(report, epochs=9),
+    Refusal.COUNT_ABOVE_SIZE: lambda report: replace(report, correct=361),
+    Refusal.HASHES: lambda report: replace(report, model_hash=b""),
+    Refusal.UNTRAINED_COUNT: lambda report: replace(report, failure="out of memory"),
+}
+
+
+@pytest.mark.parametrize("reason", BREAKS, ids=str)
+def test_one_broken_rule_is_named(reason: Refusal) -> None:
+    pool = exploring()
+
+    refusal = refusal_of(BREAKS[reason](valid_report(pool, "s")), pool)
+
+    assert refusal.reason is reason
+    # What is not even the next result of the search leaves its place to that.
+    assert refusal.takes_place == (reason not in (Refusal.UNKNOWN_ASSIGNMENT, Refusal.OUT_OF_ORDER))
+
+
+def test_another_miners_assignment_is_unknown() -> None:
+    pool = handed_out(open_round(strong="st"))
+
+    assert refusal_of(valid_report(pool, "t"), pool, "s").reason is Refusal.UNKNOWN_ASSIGNMENT
+
+
+def test_a_search_handed_on_is_no_longer_the_first_miners() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+    pool = transition.joined(
+        transition.left(pool, public("s")), public("t"), bytes(32), Strength.STRONG, 0
+    )
+    pool = handed_out(pool)
+
+    assert in_hand(pool, "t").work == Exploration(0)
+    assert refusal_of(report, pool).reason is Refusal.UNKNOWN_ASSIGNMENT
+
+
+def test_without_a_round_every_assignment_is_unknown() -> None:
+    report = replace(valid_report(exploring(), "s"), assignment_id=5)
+
+    assert refusal_of(report, PoolState()).reason is Refusal.UNKNOWN_ASSIGNMENT
+
+
+def test_a_replayed_result_is_a_duplicate() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+    pool = transition.accepted(pool, judged(pool, report), 1_000)
+
+    refusal = refusal_of(report, pool)
+    assert refusal.reason is Refusal.DUPLICATE
+    assert not refusal.takes_place
+
+
+def test_a_design_outside_the_subspace_is_refused() -> None:
+    pool = exploring()
+    inside = valid_report(pool, "s")
+    genotype = changed_tokens(Genotype.from_bytes(inside.genotype), {29: 5})
+    assert SPACE.contains(genotype)
+
+    report = with_genotype(inside, pool, "s", genotype)
+
+    assert refusal_of(report, pool).reason is Refusal.OUTSIDE_SUBSPACE
+
+
+def test_an_exploitation_must_train_the_assigned_variant() -> None:
+    pool = exploiting()
+    asked = valid_report(pool, "w")
+    other = changed_tokens(Genotype.from_bytes(asked.genotype), {2: 4})
+    if other.to_bytes() == asked.genotype:
+        other = changed_tokens(other, {2: 8})
+
+    report = with_genotype(asked, pool, "w", other)
+
+    assert refusal_of(report, pool, "w").reason is Refusal.OTHER_VARIANT
+
+
+def test_each_attempt_of_an_exploitation_has_its_own_seed() -> None:
+    pool = exploiting()
+    first = valid_report(pool, "w")
+    pool = transition.accepted(pool, judged(pool, first, "w"), 1_000)
+    second = valid_report(pool, "w")
+
+    assert second.episode == 1
+    assert second.training_seed != first.training_seed
+    report = replace(second, training_seed=first.training_seed)
+    assert refusal_of(report, pool, "w").reason is Refusal.TRAINING_SEED
+
+
+def dead_report(pool: PoolState) -> Report:
+    """An untrained result of a dead design; its subspace must allow weights of one bit."""
+    report = valid_report(pool, "s")
+    genotype = changed_tokens(Genotype.from_bytes(report.genotype), {28: 1, 29: 0})
+    report = with_genotype(report, pool, "s", genotype)
+    return replace(report, correct=36, epochs=0, model_hash=b"", weights_hash=b"")
+
+
+def in_dying_subspace() -> PoolState:
+    pool = exploring()
+    round_ = round_of(pool)
+    ranges = [*SUBSPACE.ranges[0][:-1], (0, 3, 4)]
+    space = type(SUBSPACE).uniform(3, ranges)
+    search = replace(round_.searches[0], subspace=space)
+    return replace(pool, round=replace(round_, searches=(search,)))
+
+
+def test_a_dead_design_counts_what_a_guess_does() -> None:
+    pool = in_dying_subspace()
+    report = dead_report(pool)
+    checked = judged(pool, report)
+
+    assert checked.design.dead
+    assert not checked.is_trained
+    assert not claims_best(checked, round_of(pool))
+    refusal = refusal_of(replace(report, correct=37), pool)
+    assert refusal.reason is Refusal.UNTRAINED_COUNT
+
+
+def test_an_infeasible_design_counts_nothing() -> None:
+    pool = exploring()
+    round_ = round_of(pool)
+    # A bound of one MAC and image makes every design infeasible.
+    narrow = replace(round_.task, task=replace(TASK, max_mac_images=1))
+    pool = replace(pool, round=replace(round_, task=narrow))
+    trained = valid_report(pool, "s")
+    report = replace(trained, correct=0, epochs=0, model_hash=b"", weights_hash=b"")
+
+    assert not judge(Genotype.from_bytes(report.genotype), narrow.task).feasible
+    assert not judged(pool, report).is_trained
+    assert refusal_of(trained, pool).reason is Refusal.UNTRAINED_COUNT
+
+
+def test_a_failed_candidate_is_a_result_of_nothing() -> None:
+    pool = exploring()
+    failed = replace(
+        valid_report(pool, "s"),
+        failure="out of memory",
+        correct=0,
+        epochs=0,
+        model_hash=b"",
+        weights_hash=b"",
+    )
+
+    assert not judged(pool, failed).is_trained
+
+
+def test_results_after_the_phase_are_stale() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+
+    check(report, pool, public("s"), PHASE_MS - 1)
+    with pytest.raises(Stale, match="the train phase is over"):
+        check(report, pool, public("s"), PHASE_MS)
+
+
+def test_results_of_a_closed_round_are_stale() -> None:
+    pool = exploring()
+
+    with pytest.raises(Stale, match="the train phase is over"):
+        check(valid_report(pool, "s"), transition.closed(pool), public("s"), 1_000)
+
+
+def test_results_of_an_earlier_round_are_stale() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+    task = RoundTask(2, TASK, SPACE, 3 * PHASE_MS)
+    pool = transition.started(transition.closed(pool), task, b"seed", 2 * PHASE_MS)
+
+    with pytest.raises(Stale, match="the round of this assignment is over"):
+        check(report, handed_out(pool), public("s"), 2 * PHASE_MS + 1)
