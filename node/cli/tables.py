@@ -4,11 +4,12 @@ One walk over any answer's fields serves every query: single values become a lis
 of messages become tables. A field added to the protocol shows up by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -21,13 +22,13 @@ _NUMBERS = {FieldDescriptor.CPPTYPE_UINT32, FieldDescriptor.CPPTYPE_UINT64}
 # A table row holds several ids of 64 characters; the ends are enough to tell them apart.
 _LONGEST_CELL = 20
 _HEAD, _TAIL = 10, 6
+# Messages with more fields are shown as cards side by side, each with its labels.
+_MOST_COLUMNS = 7
 
 
 def render(message: Message) -> RenderableType:
     """A view of a message: its single values first, then its parts in the order of the protocol."""
-    values = Table.grid(padding=(0, 2))
-    values.add_column(style="dim", no_wrap=True)
-    values.add_column(overflow="fold")
+    values = _grid()
     parts: list[RenderableType] = []
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
@@ -51,14 +52,32 @@ def _list(field: _Field, items: Any) -> Iterator[RenderableType]:
         yield Text.assemble((_label(field), "dim"), "  none")
         return
     yield _heading(field)
-    table = Table(header_style="dim", box=None, padding=(0, 2, 0, 0))
     columns = field.message_type.fields
+    rows = [[_cell(column, getattr(item, column.name)) for column in columns] for item in items]
+    if len(columns) > _MOST_COLUMNS:
+        yield Padding(Columns([_card(columns, row) for row in rows], padding=(1, 4)), (0, 0, 0, 2))
+        return
+    table = Table(header_style="dim", box=None, padding=(0, 2, 0, 0))
     for column in columns:
         is_number = not column.is_repeated and column.cpp_type in _NUMBERS
         table.add_column(_label(column), justify="right" if is_number else "left")
-    for item in items:
-        table.add_row(*(_cell(column, getattr(item, column.name)) for column in columns))
+    for row in rows:
+        table.add_row(*row)
     yield Padding(table, (0, 0, 0, 2))
+
+
+def _card(fields: Sequence[_Field], values: Sequence[str]) -> Table:
+    card = _grid()
+    for field, value in zip(fields, values, strict=True):
+        card.add_row(_label(field), value)
+    return card
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
 
 
 def _cell(field: _Field, value: Any) -> str:

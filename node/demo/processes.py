@@ -58,7 +58,7 @@ class Processes:
     ) -> None:
         self._stop()
 
-    def start(self, launch: Launch) -> None:
+    def start(self, launch: Launch) -> subprocess.Popen[bytes]:
         """Start a node; it is ended when the `with` block ends, however that happens.
 
         Raises:
@@ -74,6 +74,7 @@ class Processes:
                 start_new_session=True,
             )
         self._running.append((launch, process))
+        return process
 
     def check(self) -> None:
         """Raise `NodeExited`, naming the first node that no longer runs."""

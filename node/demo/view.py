@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -19,12 +19,16 @@ Names = Mapping[str, str]
 """Node names by address and by public key in hexadecimal."""
 
 _PHASES = {
-    Phase.BEFORE_GENESIS: ("start", "nodes start and find each other"),
-    Phase.TRAIN: ("train", "miners search, the manager commits"),
-    Phase.LIST: ("list", "full nodes list the commitments"),
-    Phase.CLAIM: ("claim", "committed models are revealed"),
-    Phase.VALIDATE: ("validate", "full nodes recount and vote"),
+    Phase.BEFORE_GENESIS: ("start", "nodes find each other"),
+    Phase.TRAIN: ("train", "miners search"),
+    Phase.LIST: ("list", "commitments are listed"),
+    Phase.CLAIM: ("claim", "models are revealed"),
+    Phase.VALIDATE: ("validate", "full nodes recount"),
     Phase.CONFIRM: ("confirm", "votes spread"),
+}
+_NUMBERS = {
+    *("designs", "block", "height", "round", "LUTs", "images/s"),
+    *("final", "peers", "balance", "paid"),
 }
 _BAR_WIDTH = 20
 # Older blocks would push the rest off a small terminal.
@@ -127,7 +131,7 @@ def _best(snapshot: Snapshot, names: Names) -> Text:
         ("pool best  ", "dim"),
         _describe_best(snapshot, names) if pool.HasField("best") else "none yet in this round",
         (", committed" if pool.committed else "", "green"),
-        (f"  ({pool.shared_bests} shared, {pool.weak_improvements} by weak miners)", "dim"),
+        (f"  ({pool.shared_bests} shared, {pool.weak_improvements} weak)", "dim"),
     )
 
 
@@ -191,5 +195,6 @@ def _round(snapshot: Snapshot) -> int:
 def _table(*columns: str) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        justify: JustifyMethod = "right" if column in _NUMBERS else "left"
+        table.add_column(column, no_wrap=True, justify=justify)
     return table
