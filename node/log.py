@@ -1,7 +1,8 @@
 """The node's log: one event a line, as text for people or JSON for machines.
 
-Event names (`listening`, `block_applied`) are stable; what varies goes into fields. Bytes are
-written as hexadecimal. Secrets are never fields: keys and passphrases stay inside their types.
+A module logs through `structlog.get_logger("net")`. Event names (`block_applied`) are stable; what
+varies goes into fields. Bytes are written as hexadecimal. Secrets are never fields: keys and
+passphrases stay inside their types.
 """
 
 import logging
@@ -28,6 +29,14 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class _NamedLogger(structlog.PrintLogger):
+    """Prints lines, and keeps its name where structlog looks for it."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        super().__init__(stream)
+        self.name = name
+
+
 def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO) -> None:
     """Set up structlog, and the standard library's logging that gRPC and asyncio use, alike.
 
@@ -35,6 +44,7 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO) ->
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _bytes_as_hex,
@@ -48,7 +58,7 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO) ->
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=lambda name="node": _NamedLogger(stream, name),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)

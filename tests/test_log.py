@@ -28,13 +28,19 @@ def test_json_is_one_object_a_line_with_bytes_in_hexadecimal() -> None:
     structlog.get_logger("chain").info("block_applied", height=7, id=b"\x01\xff")
     (line,) = _lines(stream)
     assert line.pop("timestamp")
-    assert line == {"event": "block_applied", "level": "info", "height": 7, "id": "01ff"}
+    assert line == {
+        "logger": "chain",
+        "event": "block_applied",
+        "level": "info",
+        "height": 7,
+        "id": "01ff",
+    }
 
 
 def test_text_names_event_and_fields_without_colours_off_a_terminal() -> None:
     stream = io.StringIO()
     configure_logging(LogFormat.TEXT, LogLevel.INFO, stream)
-    structlog.get_logger("chain").info("block_applied", height=7)
+    structlog.get_logger().info("block_applied", height=7)
     assert "block_applied" in stream.getvalue()
     assert "height=7" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
@@ -43,8 +49,8 @@ def test_text_names_event_and_fields_without_colours_off_a_terminal() -> None:
 def test_events_below_the_level_are_left_out() -> None:
     stream = io.StringIO()
     configure_logging(LogFormat.JSON, LogLevel.WARNING, stream)
-    structlog.get_logger("chain").info("quiet")
-    structlog.get_logger("chain").warning("loud")
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().warning("loud")
     logging.getLogger("asyncio").info("quiet")
     assert [line["event"] for line in _lines(stream)] == ["loud"]
 
@@ -55,7 +61,7 @@ def test_the_standard_librarys_log_comes_out_alike() -> None:
     logging.getLogger("asyncio").error("Task was destroyed but it is %s", "pending")
     (line,) = _lines(stream)
     assert line["event"] == "Task was destroyed but it is pending"
-    assert line["level"] == "error"
+    assert (line["logger"], line["level"]) == ("asyncio", "error")
 
 
 def test_a_failure_is_one_json_line_with_its_traceback() -> None:
@@ -64,7 +70,7 @@ def test_a_failure_is_one_json_line_with_its_traceback() -> None:
     try:
         raise ValueError("torn")
     except ValueError:
-        structlog.get_logger("tasks").exception("task_failed", task="gossip")
+        structlog.get_logger().exception("task_failed", task="gossip")
     (line,) = _lines(stream)
     assert line["task"] == "gossip"
     assert "torn" in json.dumps(line["exception"])
