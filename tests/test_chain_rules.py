@@ -380,6 +380,12 @@ def test_vote_for_a_block_elsewhere(world: World) -> None:
     assert_refused(world, Reason.VOTE_TARGET, with_votes(world.vote(ATTESTERS[0], sibling.id)))
 
 
+def test_vote_for_genesis() -> None:
+    world = World()
+    plan = with_votes(world.vote(ATTESTERS[0], world.genesis))
+    assert_refused(world, Reason.VOTE_TARGET, plan, parent=world.genesis, at=1)
+
+
 @pytest.mark.parametrize("round_number", [1, 3])
 def test_vote_for_a_block_at_another_round(world: World, round_number: int) -> None:
     vote = world.vote(ATTESTERS[0], head(world), round=round_number)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.chain.block import Block
-from node.chain.context import RoundContext
+from node.chain.context import RoundContext, is_quorum
 from node.chain.envelope import Signed
 from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.finality import Tally, link_of
@@ -114,6 +114,14 @@ class BlockTree:
         is_new = self._count(vote)
         self._advance_final()
         return is_new
+
+    def is_backed(self, block_id: bytes) -> bool:
+        """Whether a quorum votes for a block that is not in the tree yet.
+
+        Its voters have counted its model, so that a node may take the count from them.
+        """
+        weight = sum(self.network.weights[v] for v in self._book.waiting_voters(block_id))
+        return is_quorum(weight, sum(self.network.weights.values()))
 
     def votes(self) -> tuple[Signed[Vote], ...]:
         """All counted votes that are not below the horizon, for bodies and for peers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -16,7 +15,7 @@ from node.chain.messages import Body, Claim, Fallback, Transfer, Vote
 from node.chain.rewards import compute_rewards, compute_subsidy
 from node.chain.state import State, compute_root
 from node.chain.validity import DesignRules, check_claim, check_fallback
-from node.chain.votes import child_ancestors, highest_justified, include_vote, is_earned
+from node.chain.votes import child_ancestors, highest_justified, include_vote, paid_voters
 
 
 def apply_block(context: RoundContext, parent: State, block: Block, designs: DesignRules) -> State:
@@ -76,15 +75,14 @@ def state_after(
     accounts = dict(parent.accounts)
     for transfer in transfers:
         apply_transfer(accounts, transfer)
-    ancestors, voters = child_ancestors(parent, header.parent), Counter[bytes]()
+    ancestors = child_ancestors(parent, header.parent)
     for vote in votes:
         ancestors = include_vote(context, ancestors, vote)
-        if is_earned(vote, header.parent, body.parent_logits_hash):
-            voters[vote.signer] += context.weights[vote.signer]
     issued = parent.issued
     if isinstance(header, Claim):
         genesis_supply = sum(row.balance for row in context.network.accounts)
         subsidy = compute_subsidy(context.network.parameters, genesis_supply + issued)
+        voters = paid_voters(context.weights, votes, header.parent, body.parent_logits_hash)
         rewards = compute_rewards(subsidy, signer, body.payouts, voters)
         credit(accounts, rewards)
         issued += sum(rewards.values())

@@ -41,6 +41,10 @@ class VoteBook:
         """Hand out the votes that waited for a block."""
         return list(self._waiting.pop(target, {}).values())
 
+    def waiting_voters(self, target: bytes) -> set[bytes]:
+        """Who has voted for a block that is not known yet."""
+        return {vote.signer for vote in self._waiting.get(target, {}).values()}
+
     def counted(self) -> tuple[Signed[Vote], ...]:
         """All counted votes, in the order in which they came."""
         return tuple(self._counted.values())

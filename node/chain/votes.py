@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from node.chain.context import RoundContext
@@ -15,7 +17,12 @@ Ancestors = tuple[Ancestor, ...]
 
 
 def child_ancestors(parent: State, parent_id: bytes) -> Ancestors:
-    """The blocks for which a child of `parent` may include votes, oldest first."""
+    """The blocks for which a child of `parent` may include votes, oldest first.
+
+    Genesis is none of them: it needs no votes, and round 0 must not earn any.
+    """
+    if parent.round == 0:
+        return ()
     nearest = Ancestor(Checkpoint(parent.round, parent_id), parent.justified)
     return (*parent.ancestors, nearest)[-VOTE_WINDOW:]
 
@@ -69,7 +76,17 @@ def compute_logits_digest(voter: bytes, logits_hash: bytes) -> bytes:
     return blake("ponas/logits", voter, logits_hash) if logits_hash else b""
 
 
-def is_earned(vote: Signed[Vote], parent_id: bytes, parent_logits_hash: bytes) -> bool:
-    """Whether an included vote is paid: one for the parent must show that its voter counted."""
-    digest = compute_logits_digest(vote.signer, parent_logits_hash)
-    return vote.message.target != parent_id or vote.message.logits_digest == digest
+def paid_voters(
+    weights: Mapping[bytes, int], votes: Iterable[Signed[Vote]], parent_id: bytes, logits_hash: bytes
+) -> Counter[bytes]:
+    """Weight of the included votes by attester, as far as they earn a reward.
+
+    A vote for the parent must show that its voter counted: its digest has to be that of
+    `logits_hash`, which the block states of its parent's model.
+    """
+    voters = Counter[bytes]()
+    for vote in votes:
+        digest = compute_logits_digest(vote.signer, logits_hash)
+        if vote.message.target != parent_id or vote.message.logits_digest == digest:
+            voters[vote.signer] += weights[vote.signer]
+    return voters

@@ -1,0 +1,213 @@
+"""Money: exact splits, and no base unit lost or made beside the subsidy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.chain.context import next_beacon
+from node.chain.genesis import Network
+from node.chain.hashing import MAX_INT
+from node.chain.messages import PayoutLine
+from node.chain.params import FAST
+from node.chain.proposal import select_transfers
+from node.chain.rewards import compute_rewards, compute_subsidy, split
+from node.chain.state import Account, State, compute_root, genesis_state
+from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, World, make_network, public
+
+
+def supply(network: Network, state: State) -> int:
+    return sum(row.balance for row in network.accounts) + state.issued
+
+
+def held(state: State) -> int:
+    return sum(account.balance for account in state.accounts.values())
+
+
+@given(
+    st.integers(0, MAX_INT),
+    st.lists(st.integers(0, MAX_INT), min_size=1, max_size=20).filter(lambda w: sum(w) > 0),
+)
+def test_split_is_exact_and_fair(amount: int, weights: list[int]) -> None:
+    parts = split(amount, weights)
+    total = sum(weights)
+    assert sum(parts) == amount
+    for part, weight in zip(parts, weights, strict=True):
+        assert abs(part * total - amount * weight) < total
+        assert weight or not part
+
+
+@pytest.mark.parametrize(
+    ("amount", "weights", "parts"),
+    [
+        (10, [1, 1, 1], [4, 3, 3]),
+        (11, [1, 1, 1], [4, 4, 3]),
+        (7, [3, 1], [5, 2]),
+        (1, [1, 2], [0, 1]),
+        (0, [5], [0]),
+    ],
+)
+def test_split_by_largest_remainder(amount: int, weights: list[int], parts: list[int]) -> None:
+    assert split(amount, weights) == parts
+
+
+@pytest.mark.parametrize("weights", [[], [0], [1, -1], [2, -1]])
+def test_split_needs_weights(weights: list[int]) -> None:
+    with pytest.raises(ValueError, match="positive sum"):
+        split(1, weights)
+
+
+def test_rewards_of_a_won_round() -> None:
+    lines = (PayoutLine(b"a" * 32, 1), PayoutLine(b"b" * 32, 2))
+    rewards = compute_rewards(8_000, b"p" * 32, lines, {b"v" * 32: 1, b"w" * 32: 3})
+    # 7,200 for the lines; 800 for attesters, of which 100 for the block.
+    assert rewards == {
+        b"a" * 32: 2_400,
+        b"b" * 32: 4_800,
+        b"p" * 32: 100,
+        b"v" * 32: 175,
+        b"w" * 32: 525,
+    }
+
+
+def test_without_votes_the_attesters_part_is_not_issued() -> None:
+    rewards = compute_rewards(8_000, b"p" * 32, (PayoutLine(b"a" * 32, 1),), {})
+    assert rewards == {b"a" * 32: 7_200}
+
+
+def test_one_address_in_every_role_is_paid_for_each() -> None:
+    me = b"m" * 32
+    assert compute_rewards(8_000, me, (PayoutLine(me, 1),), {me: 1}) == {me: 8_000}
+
+
+def test_supply_never_reaches_the_integer_bound() -> None:
+    assert compute_subsidy(FAST, 0) == FAST.subsidy
+    assert compute_subsidy(FAST, MAX_INT - 5) == 5
+    assert compute_subsidy(FAST, MAX_INT) == 0
+
+
+def test_a_round_at_the_supply_cap_issues_what_is_left() -> None:
+    network = make_network(replace(FAST, subsidy=MAX_INT))
+    world = World(network)
+    first = world.add(world.claim_block(world.genesis, 1))
+    votes = world.votes(first.id, ATTESTERS)
+    second = world.add(world.claim_block(first.id, 2, ClaimPlan(votes=votes)))
+    assert supply(network, world.tree.entry(second.id).state) == MAX_INT
+
+
+STEPS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "fallback": st.booleans(),
+            "gap": st.integers(0, 2),
+            "producer": st.integers(0, 1),
+            "voters": st.integers(0, 4),
+            "weights": st.tuples(st.integers(1, 9), st.integers(1, 9)),
+            "moves": st.lists(st.tuples(st.integers(0, 3), st.integers(1, 900)), max_size=3),
+        }
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=25)
+@given(STEPS)
+def test_value_is_conserved_over_random_histories(steps: list[dict[str, Any]]) -> None:
+    world = World()
+    head, round_number = world.genesis, 0
+    for step in steps:
+        round_number += 1 + step["gap"]
+        state = world.tree.entry(head).state
+        votes = world.votes(head, ATTESTERS[: step["voters"]])
+        if step["fallback"]:
+            block = world.fallback_block(head, round_number, votes=votes)
+        else:
+            lines = tuple(
+                PayoutLine(bytes([i]) * 32, weight) for i, weight in enumerate(step["weights"])
+            )
+            transfers = tuple(
+                world.transfer(
+                    ATTESTERS[payer],
+                    public(ATTESTERS[(payer + 1) % 4]),
+                    amount,
+                    state.accounts[public(ATTESTERS[payer])].nonce,
+                )
+                for payer, amount in step["moves"]
+            )
+            plan = ClaimPlan(
+                producer=PRODUCERS[step["producer"]],
+                payouts=lines,
+                votes=votes,
+                transfers=transfers,
+            )
+            block = world.claim_block(head, round_number, plan)
+        world.add(block)
+        head, after = block.id, world.tree.entry(block.id).state
+        assert held(after) == supply(world.network, after)
+        assert all(account.balance >= 0 for account in after.accounts.values())
+
+
+def test_transfers_move_value_in_order() -> None:
+    world = World()
+    payer, payee = PRODUCERS
+    transfers = (
+        world.transfer(payer, public(payee), 400, 1),
+        world.transfer(payer, b"new" + b"\x00" * 29, 600, 0),
+        world.transfer(payer, public(payee), 1, 2),
+    )
+    block = world.add(world.claim_block(world.genesis, 1, ClaimPlan(transfers=transfers)))
+    accounts = world.tree.entry(block.id).state.accounts
+    # The third does not stand any more, so the producer leaves it out.
+    assert len(block.transfers) == 2
+    assert accounts[public(payer)] == Account(0, 2)
+    assert accounts[public(payee)] == Account(1_400, 0)
+    assert accounts[b"new" + b"\x00" * 29] == Account(600, 0)
+
+
+def test_transfer_to_oneself_only_counts_the_nonce() -> None:
+    world = World()
+    me = public(PRODUCERS[0])
+    transfers = (world.transfer(PRODUCERS[0], me, 1_000, 0),)
+    block = world.add(world.claim_block(world.genesis, 1, ClaimPlan(transfers=transfers)))
+    assert world.tree.entry(block.id).state.accounts[me] == Account(1_000, 1)
+
+
+def test_transfers_beyond_the_body_wait() -> None:
+    world = World()
+    transfers = [world.transfer(PRODUCERS[0], b"r" * 32, 1, nonce) for nonce in range(5)]
+    state = genesis_state(world.network)
+    assert len(select_transfers(state, transfers, 10**6)) == 5
+    assert len(select_transfers(state, transfers, 400)) == 2
+    assert select_transfers(state, transfers, 0) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"round": 1},
+        {"height": 1},
+        {"beacon": b"b" * 32},
+        {"issued": 1},
+        {"accounts": {}},
+        {"justified": (1, b"j" * 32)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_root_covers_the_state(change: dict[str, Any]) -> None:
+    state = genesis_state(make_network())
+    if "justified" in change:
+        change = {"justified": state.justified._replace(round=1)}
+    assert compute_root(replace(state, **change)) != compute_root(state)
+
+
+def test_beacon_does_not_depend_on_the_winner() -> None:
+    world = World()
+    won = world.add(world.claim_block(world.genesis, 1))
+    lost = world.add(world.fallback_block(world.genesis, 1))
+    beacons = {world.tree.entry(b.id).state.beacon for b in (won, lost)}
+    assert beacons == {next_beacon(genesis_state(world.network).beacon, 1, ())}
