@@ -248,3 +248,12 @@ def test_old_blocks_are_dropped_below_the_final_one() -> None:
     with pytest.raises(Rejected) as refused:
         world.tree.add_vote(stale)
     assert refused.value.reason is Reason.STALE
+
+
+def test_votes_back_a_block_that_is_not_here_yet(world: World) -> None:
+    other = World()
+    block = grow(other, other.genesis, 1)
+    for count, vote in enumerate(other.votes(block.id, QUORUM)):
+        assert not world.tree.is_backed(block.id), count
+        world.tree.add_vote(vote)
+    assert world.tree.is_backed(block.id)

@@ -1,0 +1,124 @@
+"""Writes tests/vectors/chain.json: golden bytes, ids and signatures of the protocol.
+
+Run `python -m tools.vectors` after a deliberate change of the protocol, and read the
+difference; a change that nobody wanted shows up as a failing tests/test_chain_vectors.py.
+Ed25519 signatures are deterministic, so everything follows from the seeds below.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nacl.signing import SigningKey
+
+from node.chain.block import open_block
+from node.chain.commits import commit_of, compute_payout_root
+from node.chain.envelope import Signed, sign
+from node.chain.forkchoice import BlockTree
+from node.chain.genesis import Attester, Endowment, Network, Producer, network_to_json
+from node.chain.hashing import blob_hash
+from node.chain.jsonform import to_json
+from node.chain.lists import fold
+from node.chain.messages import (
+    Body,
+    Claim,
+    Fallback,
+    List,
+    Payload,
+    PayoutLine,
+    PoolRegistration,
+    Transfer,
+    Vote,
+)
+from node.chain.params import DEVNET
+from node.chain.proposal import complete
+from node.chain.state import compute_root
+
+PATH = Path(__file__).parent.parent / "tests" / "vectors" / "chain.json"
+ATTESTER = SigningKey(b"\x01" * 32)
+PRODUCER = SigningKey(b"\x02" * 32)
+MODEL = b"model bytes"
+ROUND = 1
+
+
+def compute_network() -> Network:
+    """One attester of weight 1 and one producer with two units."""
+    producer = bytes(PRODUCER.verify_key)
+    return Network(
+        parameters=DEVNET,
+        genesis_time_ms=1_700_000_000_000,
+        attesters=(Attester(bytes(ATTESTER.verify_key), 1),),
+        units=(Producer(producer, 2),),
+        accounts=(Endowment(producer, 1_000),),
+    )
+
+
+def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
+    """A round from commit to vote, then one of each other kind; and the body of its block."""
+    tree = BlockTree(network)
+    context = tree.context_for(network.genesis_id, ROUND)
+    state, producer = tree.head().state, bytes(PRODUCER.verify_key)
+    payouts = (PayoutLine(b"\x0a" * 32, 3), PayoutLine(b"\x0b" * 32, 1))
+    draft = Claim(
+        round=ROUND,
+        parent=network.genesis_id,
+        unit=1,
+        genotype=bytes((3, 3, 8, 1, 1, 2, 2, 3, 1, 4)) * 3,
+        model_hash=blob_hash(MODEL),
+        payout_root=compute_payout_root(payouts),
+        salt=b"\x0c" * 32,
+        correct=300,
+        secrets=(),
+        body_hash=b"",
+        state_root=b"",
+    )
+    commit = sign(commit_of(context, draft, producer), PRODUCER, network.id)
+    listed = sign(List(ROUND, (commit.id,)), ATTESTER, network.id)
+    transfer = sign(Transfer(b"\x0d" * 32, 250, 0), PRODUCER, network.id)
+    commit_ids, proofs = fold([listed])
+    body = Body(commit_ids=commit_ids, lists=proofs, payouts=payouts)
+    header, body_bytes = complete(context, state, draft, producer, body, (), [transfer])
+    claim = sign(header, PRODUCER, network.id)
+    block = open_block(claim.envelope, body_bytes, network.id)
+    vote = Vote(0, network.genesis_id, ROUND, block.id, b"\x0e" * 32, b"")
+    fallback = Fallback(ROUND, network.genesis_id, 0, (), b"\x0f" * 32, b"\x10" * 32)
+    registration = PoolRegistration(b"\x11" * 32, producer, 2, b"\x12" * 32)
+    objects: list[Signed[Payload]] = [
+        commit,
+        listed,
+        claim,
+        sign(vote, ATTESTER, network.id),
+        transfer,
+        sign(fallback, ATTESTER, network.id),
+        sign(registration, ATTESTER, network.id),
+    ]
+    return objects, body_bytes
+
+
+def compute_vectors() -> dict[str, Any]:
+    """Everything the file holds; bytes are hexadecimal."""
+    network = compute_network()
+    objects, body_bytes = compute_objects(network)
+    return {
+        "network": json.loads(network_to_json(network)),
+        "network_id": network.id.hex(),
+        "genesis_id": network.genesis_id.hex(),
+        "genesis_state_root": compute_root(BlockTree(network).head().state).hex(),
+        "secret_seeds": [bytes(ATTESTER).hex(), bytes(PRODUCER).hex()],
+        "body": body_bytes.hex(),
+        "objects": [
+            {
+                "type": type(signed.message).__name__,
+                "message": to_json(signed.message),
+                "envelope": to_json(signed.envelope),
+                "id": signed.id.hex(),
+            }
+            for signed in objects
+        ],
+    }
+
+
+if __name__ == "__main__":
+    PATH.write_text(json.dumps(compute_vectors(), indent=2) + "\n")
