@@ -12,11 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.cli.client import main
+from node.demo.processes import NodeExited
+from node.demo.report import judge
+from node.demo.run import Demo
 from ponas.v1 import query_service_pb2 as query
 from ponas.v1.query_service_pb2_grpc import (
     QueryServiceServicer,
     add_QueryServiceServicer_to_server,
 )
+from tests.demo_world import SUBSIDY, evidence
 
 BLOCK_ID = "ab" * 32
 ADDRESS = "pn" + "a" * 58
@@ -210,6 +214,42 @@ def test_wrong_use_names_the_option(words: list[str], sentence: str) -> None:
     result = _run(*words)
     assert result.exit_code == 2
     assert sentence in result.output
+
+
+@pytest.mark.parametrize(
+    ("wanted", "exit_code", "is_ok"), [(3, 0, True), (4, 1, False)], ids=["success", "failure"]
+)
+def test_demo_writes_its_report_and_exits_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: int, exit_code: int, is_ok: bool
+) -> None:
+    monkeypatch.setattr(
+        "node.cli.client.run_demo", lambda demo: judge(evidence(), demo.wanted, SUBSIDY)
+    )
+    report_file = tmp_path / "report.json"
+    result = _run("demo", "--rounds", str(wanted), "--json", str(report_file))
+    assert result.exit_code == exit_code
+    report = json.loads(report_file.read_text())
+    assert report["ok"] is is_ok
+    assert len(report["rounds"]) == 3
+
+
+def test_an_interrupted_demo_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.cli.client.run_demo", lambda demo: None)
+    report_file = tmp_path / "report.json"
+    assert _run("demo", "--json", str(report_file)).exit_code == 130
+    assert not report_file.exists()
+
+
+def test_a_node_that_ends_early_is_told_without_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(demo: Demo) -> None:
+        raise NodeExited("full-2 exited with code 6 before the demo was over.")
+
+    monkeypatch.setattr("node.cli.client.run_demo", fail)
+    result = _run("demo")
+    assert result.exit_code == 1
+    assert result.output == "Error: full-2 exited with code 6 before the demo was over.\n"
 
 
 def test_help_lists_every_command_and_exit_code() -> None:

@@ -15,7 +15,8 @@ from pool.state import Strength
 # which nobody mines, passes meanwhile.
 STARTUP_MS = 20_000
 
-NODE_PROGRAM = (sys.executable, "-m", "node.cli.daemon")
+# `ponas-node` of this very installation, wherever its script may lie.
+NODE_PROGRAM = (sys.executable, "-c", "from node.cli.daemon import main; main()")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 
+from node.chain.rewards import LINES_TO_ATTESTERS, split
 from ponas.v1.query_service_pb2 import GetBlockResponse, GetPoolResponse, GetStatusResponse
-
-# Nine tenths of a standing round's subsidy go to the winner's payout lines (docs/protocol.md).
-_POOL_TENTHS = 9
 
 
 class Flaw(StrEnum):
@@ -176,16 +174,16 @@ def _node_problems(
 
 
 def _payment_problems(block: GetBlockResponse, subsidy: int) -> Iterator[Problem]:
-    due = subsidy * _POOL_TENTHS // 10
+    due, at_most = split(subsidy, LINES_TO_ATTESTERS)
     paid = sum(line.amount for line in block.payouts)
     if paid != due:
         detail = f"Block {block.height} pays its pool {paid:,} instead of {due:,} base units."
         yield Problem(Flaw.PAYOUTS_WRONG, detail)
     rewards = sum(line.amount for line in block.attester_rewards)
-    if rewards > subsidy - due:
+    if rewards > at_most:
         detail = (
             f"Block {block.height} pays its attesters {rewards:,} of at most "
-            f"{subsidy - due:,} base units."
+            f"{at_most:,} base units."
         )
         yield Problem(Flaw.ATTESTERS_OVERPAID, detail)
 
