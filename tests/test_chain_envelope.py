@@ -59,6 +59,11 @@ def test_signature_of_another_network() -> None:
     assert_refused(SIGNED.envelope, Reason.BAD_SIGNATURE, network_id=b"m" * 32)
 
 
+def test_signature_covers_network_kind_and_payload() -> None:
+    digest = blake("ponas/sign", NETWORK, u64(Kind.COMMIT), SIGNED.envelope.payload)
+    assert SIGNED.envelope.signature == KEY.sign(digest).signature
+
+
 def test_signature_of_another_kind() -> None:
     digest = blake("ponas/sign", NETWORK, u64(Kind.VOTE), SIGNED.envelope.payload)
     envelope = replace(SIGNED.envelope, signature=KEY.sign(digest).signature)
