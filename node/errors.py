@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     LISTEN = 6, "can't listen on the address, for example because the port is in use"
     REFUSED = 7, "refused by the network: another network id or protocol version"
     UNREACHABLE = 8, "pool or peer can't be reached"
+    SAFETY = 9, "two conflicting blocks are final: more than a third of the weight is hostile"
     INTERNAL = 70, "a fault in PoNAS itself; the log has the details"
     FORCED = 130, "stopped at once, by a second signal or before the node was up"
 
@@ -76,3 +77,9 @@ class UnreachableError(NodeError):
     """Nobody answered at an address the node can't do without."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class SafetyError(NodeError):
+    """The chain has split for good; an operator must decide which side to follow."""
+
+    exit_code = ExitCode.SAFETY

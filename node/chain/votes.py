@@ -77,7 +77,10 @@ def compute_logits_digest(voter: bytes, logits_hash: bytes) -> bytes:
 
 
 def paid_voters(
-    weights: Mapping[bytes, int], votes: Iterable[Signed[Vote]], parent_id: bytes, logits_hash: bytes
+    weights: Mapping[bytes, int],
+    votes: Iterable[Signed[Vote]],
+    parent_id: bytes,
+    logits_hash: bytes,
 ) -> Counter[bytes]:
     """Weight of the included votes by attester, as far as they earn a reward.
 

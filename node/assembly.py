@@ -1,0 +1,259 @@
+"""One node out of its parts, by role; everything that touches the outside is passed in."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from nas.jobs import Executor
+from node.chain.genesis import Network
+from node.chain.messages import Envelope
+from node.clock import Clock
+from node.config import Role
+from node.consensus.attester import Attester, SignedBefore
+from node.consensus.book import Rounds
+from node.consensus.chain import Chain
+from node.consensus.clockwork import Clockwork
+from node.consensus.designs import NasDesigns
+from node.consensus.gossip import ChainGate
+from node.consensus.importer import Importer
+from node.consensus.mempool import Mempool
+from node.consensus.producer import Producer
+from node.consensus.validator import Validator
+from node.identity import Identity
+from node.inspection import NodeViews
+from node.net.link import ManagerLink, MinerLink, PeerLink, Transport
+from node.net.memory import MemoryNetwork
+from node.net.peers import PeerNet
+from node.store.base import Store
+from node.store.writer import Writer
+from node.tasks import TaskOwner
+from pool.manager import Manager
+from pool.miner import Miner
+from pool.state import Strength
+
+_OWN_POOL = "own pool"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Who the node is and whom it talks to.
+
+    `pool` is the address of a miner's manager; a miner without one mines solo.
+    """
+
+    role: Role
+    network: Network
+    identity: Identity
+    payout_address: bytes
+    peers: Sequence[str] = ()
+    pool: str | None = None
+    strength: Strength = Strength.AUTO
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The node's outside.
+
+    `counter` evaluates models, `trainer` trains them; None where the role does neither.
+    `rng` must be unpredictable on a real network: it draws salts and nonces.
+    """
+
+    clock: Clock
+    transport: Transport
+    store: Store
+    writer: Writer
+    counter: Executor | None
+    trainer: Executor | None
+    rng: random.Random
+
+
+class Node:
+    """A full node, a manager, a pool's miner or a solo miner.
+
+    | role            | walks claims, attests if seated | runs a pool, produces | trains |
+    |-----------------|---------------------------------|-----------------------|--------|
+    | full            | yes                             | no                    | no     |
+    | manager         | yes                             | yes                   | no     |
+    | miner, in a pool| no, follows the votes           | no                    | yes    |
+    | miner, solo     | yes                             | for itself alone      | yes    |
+    """
+
+    def __init__(self, setup: Setup, outside: Surroundings) -> None:
+        self._setup = setup
+        self._outside = outside
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks = TaskOwner(on_failure=self._on_failure)
+        self._round_tasks = TaskOwner()
+        self._rounds, self._mempool = Rounds(), Mempool()
+        self._designs = NasDesigns(setup.network.parameters.task)
+        self.chain = Chain(
+            setup.network,
+            self._designs,
+            outside.store,
+            outside.writer,
+            self._tasks,
+            lambda alarm: self._on_failure("chain", alarm),
+        )
+        self._importer = Importer(
+            self.chain, self._rounds, self._designs, self._fetch, outside.counter
+        )
+        self._gate = ChainGate(
+            self.chain, self._rounds, self._mempool, self._importer, outside.clock, self._tasks
+        )
+        self.peers = PeerNet(
+            network_id=setup.network.id,
+            public_key=setup.identity.public_key,
+            handler=self._gate,
+            transport=outside.transport,
+            clock=outside.clock,
+            rng=outside.rng,
+            addresses=setup.peers,
+        )
+        self._manager = self._make_manager()
+        self._producer = self._make_producer()
+        self._miner = self._make_miner()
+        self.views = self._make_views()
+
+    @property
+    def runs_public_pool(self) -> bool:
+        """Whether miners of other machines may join."""
+        return self._setup.role is Role.MANAGER
+
+    async def on_peer(self, link: PeerLink) -> None:
+        """Serve a peer that connected, until its link ends."""
+        await self.peers.accept(link)
+
+    async def on_miner(self, link: ManagerLink) -> None:
+        """Serve a miner that connected, until its link ends."""
+        if self._manager is None:
+            await link.close("this node runs no pool")
+            return
+        await self._manager.serve(link)
+
+    async def run(self) -> None:
+        """Take part until cancelled.
+
+        Raises what no node can go on after: SafetyAlarm, StoreError, WrongPool.
+        """
+        clockwork = Clockwork(
+            self.chain,
+            self._rounds,
+            self._mempool,
+            self._outside.clock,
+            self._round_tasks,
+            Validator(self.chain, self._rounds, self._importer, self._outside.clock)
+            if self._importer.can_count
+            else None,
+            self._make_attester(),
+            self._producer,
+        )
+        self._tasks.spawn(self.peers.run(), name="peers")
+        self._tasks.spawn(clockwork.run(), name="clockwork")
+        if self._miner is not None:
+            self._tasks.spawn(self._miner.run(), name="miner")
+        await self._failure
+
+    async def close(self) -> None:
+        """End every task and link; the surroundings stay open."""
+        await self._round_tasks.close()
+        await self.peers.close()
+        await self._tasks.close()
+
+    def _send(self, envelope: Envelope) -> None:
+        self._gate.on_gossip(envelope)
+        self.peers.broadcast(envelope)
+
+    async def _fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
+        return await self.peers.fetch(blob_hash, max_bytes)
+
+    def _on_failure(self, task: str, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
+
+    def _make_attester(self) -> Attester | None:
+        identity = self._setup.identity
+        if not self._importer.can_count or identity.public_key not in self._setup.network.weights:
+            return None
+        return Attester(
+            identity.signing_key,
+            self.chain,
+            self._rounds,
+            self._mempool,
+            self._importer,
+            SignedBefore(self._outside.store, self._outside.writer),
+            self._outside.clock,
+            self._send,
+        )
+
+    def _make_manager(self) -> Manager | None:
+        is_solo = self._setup.role is Role.MINER and self._setup.pool is None
+        if self._outside.counter is None or not (is_solo or self.runs_public_pool):
+            return None
+        return Manager(
+            public_key=self._setup.identity.public_key,
+            payout_address=self._setup.payout_address,
+            network_id=self._setup.network.id,
+            executor=self._outside.counter,
+            clock=self._outside.clock,
+            rng=self._outside.rng,
+        )
+
+    def _make_producer(self) -> Producer | None:
+        if self._manager is None:
+            return None
+        return Producer(
+            self._setup.identity.signing_key,
+            self.chain,
+            self._rounds,
+            self._mempool,
+            self._importer,
+            self._designs,
+            self._manager,
+            self._outside.clock,
+            self._outside.rng,
+            self._send,
+        )
+
+    def _make_miner(self) -> Miner | None:
+        if self._outside.trainer is None or self._setup.role is not Role.MINER:
+            return None
+        return Miner(
+            key=self._setup.identity.signing_key,
+            payout_address=self._setup.payout_address,
+            network_id=self._setup.network.id,
+            strength=self._setup.strength,
+            task=self._designs.task,
+            executor=self._outside.trainer,
+            dial=self._dial_pool(),
+            clock=self._outside.clock,
+            rng=self._outside.rng,
+            workers=self._setup.workers,
+        )
+
+    def _dial_pool(self) -> Callable[[], Awaitable[MinerLink]]:
+        """How the miner reaches its manager: over the network, or in this process."""
+        transport, address = self._outside.transport, self._setup.pool
+        if address is None:
+            own = MemoryNetwork(self._outside.clock, self._outside.rng)
+            own.listen(_OWN_POOL, self.on_peer, self.on_miner)
+            transport, address = own.transport("own miner"), _OWN_POOL
+        return partial(transport.dial_pool, address)
+
+    def _make_views(self) -> NodeViews:
+        producer = self._producer
+        return NodeViews(
+            str(self._setup.role),
+            self._setup.identity,
+            self._setup.payout_address,
+            self.chain,
+            self._rounds,
+            self._designs,
+            self._outside.clock,
+            self.peers.peers,
+            self.peers.refused,
+            self._manager,
+            (lambda _: False) if producer is None else producer.has_committed,
+        )

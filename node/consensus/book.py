@@ -1,0 +1,102 @@
+"""What a node has heard for the rounds at hand."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from node.chain.envelope import Signed
+from node.chain.hashing import blob_hash
+from node.chain.messages import Claim, Commit, Fallback, List
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass
+class RoundBook:
+    """The messages of one round, each admitted at most once per signer.
+
+    Bounded by the units and attesters of the network: only their messages are admitted.
+    `verdicts` says how this node judged a claim: "valid", or why not.
+    """
+
+    round: int
+    commits: dict[tuple[bytes, int], Signed[Commit]] = field(default_factory=dict)
+    lists: dict[bytes, Signed[List]] = field(default_factory=dict)
+    claims: dict[bytes, Signed[Claim]] = field(default_factory=dict)
+    fallbacks: dict[bytes, Signed[Fallback]] = field(default_factory=dict)
+    equivocators: set[bytes] = field(default_factory=set)
+    verdicts: dict[bytes, str] = field(default_factory=dict)
+
+    def add_commit(self, commit: Signed[Commit]) -> bool:
+        """Keep the first commit of a unit; there is no replacement (consensus B5)."""
+        return _add_first(self.commits, (commit.signer, commit.message.unit), commit)
+
+    def add_list(self, listed: Signed[List]) -> bool:
+        """Keep the first list of an attester; of two either may count (consensus B2)."""
+        return _add_first(self.lists, listed.signer, listed)
+
+    def add_claim(self, claim: Signed[Claim]) -> bool:
+        """Keep the claim of a producer; a second, different one bars both (consensus D5)."""
+        if _add_first(self.claims, claim.signer, claim):
+            return True
+        if self.claims[claim.signer].id == claim.id or claim.signer in self.equivocators:
+            return False
+        # The proof travels on, so that everybody bars the same producer.
+        self.equivocators.add(claim.signer)
+        return True
+
+    def add_fallback(self, fallback: Signed[Fallback]) -> bool:
+        """Keep the first fallback block of an attester."""
+        return _add_first(self.fallbacks, fallback.signer, fallback)
+
+    def eligible_claims(self) -> list[Signed[Claim]]:
+        """Claims of producers that made just one."""
+        return [c for signer, c in self.claims.items() if signer not in self.equivocators]
+
+
+class Rounds:
+    """Books and blobs of the rounds near the clock's; older ones are forgotten.
+
+    The blobs are bodies and models of claims of this node's own or that it has fetched, so that
+    it can serve them on.
+    """
+
+    def __init__(self) -> None:
+        self._books: dict[int, RoundBook] = {}
+        self._blobs: dict[int, dict[bytes, bytes]] = {}
+
+    def book(self, round_number: int) -> RoundBook:
+        """The book of a round; the caller keeps to rounds near its clock's."""
+        return self._books.setdefault(round_number, RoundBook(round_number))
+
+    def known(self, round_number: int) -> RoundBook | None:
+        """The book of a round, if there is one."""
+        return self._books.get(round_number)
+
+    def header(self, block_id: bytes) -> Signed[Claim] | Signed[Fallback] | None:
+        """The claim or fallback with this id."""
+        for book in self._books.values():
+            headers: list[Signed[Claim] | Signed[Fallback]] = [
+                *book.claims.values(),
+                *book.fallbacks.values(),
+            ]
+            if header := next((h for h in headers if h.id == block_id), None):
+                return header
+        return None
+
+    def shelve(self, round_number: int, blob: bytes) -> None:
+        """Serve a blob while the round is near."""
+        self._blobs.setdefault(round_number, {})[blob_hash(blob)] = blob
+
+    def blob(self, wanted: bytes) -> bytes | None:
+        """A shelved blob by its hash."""
+        return next((blobs[wanted] for blobs in self._blobs.values() if wanted in blobs), None)
+
+    def forget_before(self, round_number: int) -> None:
+        """Drop what is of earlier rounds."""
+        self._books = {r: book for r, book in self._books.items() if r >= round_number}
+        self._blobs = {r: blobs for r, blobs in self._blobs.items() if r >= round_number}
+
+
+def _add_first(table: dict[K, V], key: K, value: V) -> bool:
+    return table.setdefault(key, value) is value

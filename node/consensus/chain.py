@@ -1,0 +1,238 @@
+"""The blocks a node holds: a tree in memory, everything behind it in the store."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from node.chain.block import Block, open_block
+from node.chain.codec import Bytes, decode, encode
+from node.chain.context import RoundContext
+from node.chain.envelope import Signed, open_as
+from node.chain.errors import Reason, Rejected, SafetyAlarm
+from node.chain.forkchoice import BlockTree, Entry
+from node.chain.genesis import Network
+from node.chain.hashing import u64
+from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Claim, Envelope, Vote
+from node.chain.state import State
+from node.chain.transition import apply_block
+from node.chain.validity import DesignRules
+from node.errors import StoreError
+from node.store.base import Change, Delete, Put, Store, Table
+from node.store.writer import Writer
+from node.tasks import TaskOwner
+
+MODELS_KEPT = 64
+"""Blocks below the final one whose models are still served."""
+
+_OVERHEAD_BYTES = 256
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A block in the store; `logits_hash` is empty if this node has not counted its model."""
+
+    header: Annotated[bytes, Bytes(1, 1, MAX_PAYLOAD_BYTES + _OVERHEAD_BYTES)]
+    body: Annotated[bytes, Bytes(2, 0, MAX_BODY_BYTES)]
+    logits_hash: Annotated[bytes, Bytes(3, 0)]
+
+
+class Chain:
+    """Valid blocks whose count this node checked or a quorum of votes vouches for.
+
+    `tree` decides the head. `on_alarm` hears of a safety alarm, beside whoever's call raised it.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        designs: DesignRules,
+        store: Store,
+        writer: Writer,
+        tasks: TaskOwner,
+        on_alarm: Callable[[SafetyAlarm], None],
+    ) -> None:
+        self.network = network
+        self.tree = BlockTree(network)
+        self._designs = designs
+        self._store = store
+        self._writer = writer
+        self._tasks = tasks
+        self._on_alarm = on_alarm
+        # Height of every block in the store, and the id at every final height.
+        self._heights: dict[bytes, int] = {network.genesis_id: 0}
+        self._final_ids: list[bytes] = [network.genesis_id]
+        self._logits: dict[bytes, bytes] = {}
+        # Height from which on models are kept.
+        self._models_from = 1
+        self._load()
+
+    def head(self, before_round: int) -> Entry:
+        """The block that a block of `before_round` builds on."""
+        return self.tree.head(max_round=before_round - 1)
+
+    def context(self, round_number: int) -> RoundContext:
+        """What a round is played with on the chain this node follows."""
+        return self.tree.context_for(self.head(round_number).id, round_number)
+
+    def apply(self, block: Block) -> State:
+        """State after a block by every rule but the count. Raises Rejected."""
+        parent = self.tree.entry(block.parent).state
+        context = self.tree.context_for(block.parent, block.round)
+        return apply_block(context, parent, block, self._designs)
+
+    async def adopt(
+        self, block: Block, state: State, model: bytes | None = None, logits_hash: bytes = b""
+    ) -> None:
+        """Keep a block that `apply` let pass. Raises SafetyAlarm."""
+        if block.id in self.tree:
+            return
+        record = _Record(encode(block.header.envelope), block.body_bytes, logits_hash)
+        changes: list[Change] = [Put(Table.BLOCKS, _key(state.height, block.id), encode(record))]
+        if model is not None and isinstance(block.header.message, Claim):
+            changes.append(Put(Table.BLOBS, block.header.message.model_hash, model))
+        await self._writer.write(changes)
+        final = self.tree.final
+        self._enter(block, state, logits_hash)
+        if self.tree.final != final:
+            await self._settle()
+
+    def add_vote(self, vote: Signed[Vote]) -> None:
+        """Count a vote, or hold it until its target is known. Raises Rejected and SafetyAlarm.
+
+        The write follows in the background: peers have the vote too, and finality that a crash
+        takes from this node is found again from theirs.
+        """
+        final = self.tree.final
+        with self._alarmed():
+            is_new = self.tree.add_vote(vote)
+        if is_new:
+            key = u64(vote.message.round) + vote.id
+            self._tasks.spawn(
+                self._writer.write([Put(Table.VOTES, key, encode(vote.envelope))]), name="keep vote"
+            )
+        if self.tree.final != final:
+            self._tasks.spawn(self._settle(), name="settle")
+
+    def logits_hash(self, block_id: bytes) -> bytes:
+        """Hash of the logits of a block's model; empty if it was not counted here."""
+        return self._logits.get(block_id, b"")
+
+    def block(self, block_id: bytes) -> Block | None:
+        """A block from the tree or the store; None if unknown, or for genesis."""
+        if block_id in self.tree:
+            return self.tree.entry(block_id).block
+        height = self._heights.get(block_id)
+        data = None if height is None else self._store.get(Table.BLOCKS, _key(height, block_id))
+        return None if data is None else self._open(data)[0]
+
+    def height(self, block_id: bytes) -> int | None:
+        """Blocks from genesis to a block, or None if it is unknown."""
+        return self._heights.get(block_id)
+
+    def id_at(self, height: int) -> bytes | None:
+        """The block at a height of the chain this node follows."""
+        if 0 <= height < len(self._final_ids):
+            return self._final_ids[height]
+        chain = self.tree.chain(self.tree.head().id)
+        return next((entry.id for entry in chain if entry.state.height == height), None)
+
+    @property
+    def final_height(self) -> int:
+        return len(self._final_ids) - 1
+
+    def blob(self, blob_hash: bytes) -> bytes | None:
+        """A model that this node serves."""
+        return self._store.get(Table.BLOBS, blob_hash)
+
+    def locator(self) -> list[bytes]:
+        """Ids of the followed chain, newest first, at distances that double."""
+        top = self.tree.head().state.height
+        heights, step = [top], 1
+        while heights[-1] > 0:
+            heights.append(max(0, heights[-1] - step))
+            step *= 2
+        return [block_id for height in heights if (block_id := self.id_at(height))]
+
+    def after(self, locator: Sequence[bytes], limit: int) -> list[Block]:
+        """Up to `limit` blocks of the followed chain after the first known id of a locator."""
+        start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
+        top = self.tree.head().state.height
+        ids = (self.id_at(height) for height in range(start + 1, min(top, start + limit) + 1))
+        return [block for block_id in ids if block_id and (block := self.block(block_id))]
+
+    def _height_on_chain(self, block_id: bytes) -> int | None:
+        height = self._heights.get(block_id)
+        return height if height is not None and self.id_at(height) == block_id else None
+
+    def _enter(self, block: Block, state: State, logits_hash: bytes) -> None:
+        with self._alarmed():
+            self.tree.add(block, state)
+        self._heights[block.id] = state.height
+        if logits_hash:
+            self._logits[block.id] = logits_hash
+        self._note_final()
+
+    @contextmanager
+    def _alarmed(self) -> Iterator[None]:
+        """Tell the node of a split for good, whoever's call it is that shows it."""
+        try:
+            yield
+        except SafetyAlarm as alarm:
+            self._on_alarm(alarm)
+            raise
+
+    def _note_final(self) -> None:
+        fresh: list[bytes] = []
+        for entry in self.tree.chain(self.tree.final.id):
+            if entry.state.height < len(self._final_ids):
+                break
+            fresh.append(entry.id)
+        self._final_ids.extend(reversed(fresh))
+
+    async def _settle(self) -> None:
+        """After finality has moved: drop models and votes that nobody needs any more."""
+        self._note_final()
+        changes: list[Change] = []
+        for height in range(self._models_from, len(self._final_ids) - MODELS_KEPT):
+            block = self.block(self._final_ids[height])
+            if block is not None and isinstance(block.header.message, Claim):
+                changes.append(Delete(Table.BLOBS, block.header.message.model_hash))
+            self._logits.pop(self._final_ids[height], None)
+        self._models_from = max(self._models_from, len(self._final_ids) - MODELS_KEPT)
+        for key, _ in self._store.scan(Table.VOTES):
+            if int.from_bytes(key[:8], "big") >= self.tree.final.round:
+                break
+            changes.append(Delete(Table.VOTES, key))
+        if changes:
+            await self._writer.write(changes)
+
+    def _load(self) -> None:
+        """Re-enter what was kept: it was checked before it was written, so it needs no count."""
+        try:
+            for _, data in self._store.scan(Table.BLOCKS):
+                block, logits_hash = self._open(data)
+                self._enter(block, self.apply(block), logits_hash)
+            for _, data in self._store.scan(Table.VOTES):
+                vote = open_as(Vote, decode(Envelope, data), self.network.id)
+                self._readd(vote)
+        except Rejected as error:
+            raise StoreError(f"the data folder is damaged: {error.detail}") from error
+        self._note_final()
+
+    def _readd(self, vote: Signed[Vote]) -> None:
+        try:
+            self.tree.add_vote(vote)
+        except Rejected as error:
+            # Finality may have passed it by since it was written.
+            if error.reason is not Reason.STALE:
+                raise
+
+    def _open(self, data: bytes) -> tuple[Block, bytes]:
+        record = decode(_Record, data)
+        envelope = decode(Envelope, record.header)
+        return open_block(envelope, record.body, self.network.id), record.logits_hash
+
+
+def _key(height: int, block_id: bytes) -> bytes:
+    return u64(height) + block_id

@@ -1,0 +1,74 @@
+"""The chain's questions about a design, answered by the NAS engine and the FPGA model."""
+
+from functools import lru_cache
+
+from nas import design
+from nas.datasets import describe
+from nas.genotype import Genotype, GenotypeError
+from nas.model_format import model_length
+from nas.space import Space
+from nas.task import Task
+from node.chain.context import RoundContext
+from node.chain.errors import NetworkError, Reason
+from node.chain.params import StandingTask
+from pool.partition import holds_usable_design, round_space
+
+_REASONS = {
+    design.Refusal.OUTSIDE_SPACE: Reason.OUTSIDE_SPACE,
+    design.Refusal.MAC_BOUND: Reason.MAC_BOUND,
+}
+
+
+class NasDesigns:
+    """Implements `node.chain.validity.DesignRules` for a network's standing task.
+
+    Raises NetworkError for a task that this program's NAS engine does not know.
+    """
+
+    def __init__(self, standing: StandingTask) -> None:
+        try:
+            self.task = Task(
+                dataset=standing.dataset,
+                space=Space.uniform(standing.layers, standing.ranges),
+                protocol=standing.protocol,
+                epochs=standing.epochs,
+                profile=standing.profile,
+                max_mac_images=standing.max_mac_images,
+            )
+            self.info = describe(standing.dataset)
+        except ValueError as error:
+            raise NetworkError(f"task: {error}") from error
+        if (self.info.test, self.info.classes) != (standing.test_size, standing.classes):
+            raise NetworkError(
+                f"task: {standing.dataset} has {self.info.test} test images in "
+                f"{self.info.classes} classes, not {standing.test_size} in {standing.classes}"
+            )
+        self._space_of_seed = lru_cache(maxsize=16)(self._draw_space)
+
+    def space(self, context: RoundContext) -> Space:
+        """The space of a round: Algorithm 1 seeded by the ancestor's id (design 3)."""
+        return self._space_of_seed(context.ancestor_id)
+
+    def price(self, genotype: Genotype) -> design.Design:
+        """The verdict on a genotype of any round: what its hardware costs."""
+        return design.judge(genotype, self.task)
+
+    def refuse(self, context: RoundContext, genotype: bytes) -> tuple[Reason, str] | None:
+        """Why a genotype can't win the round, or None."""
+        try:
+            parsed = Genotype.from_bytes(genotype)
+        except GenotypeError as error:
+            return Reason.GENOTYPE_MALFORMED, str(error)
+        verdict = design.judge(parsed, self.task, self.space(context))
+        if verdict.reason is None:
+            return None
+        return _REASONS.get(verdict.reason, Reason.INFEASIBLE), verdict.detail
+
+    def model_length(self, genotype: bytes) -> int:
+        """Bytes of the canonical model of a genotype that `refuse` lets pass."""
+        return model_length(Genotype.from_bytes(genotype), self.info.shape, self.info.classes)
+
+    def _draw_space(self, seed: bytes) -> Space:
+        return round_space(
+            self.task.space, seed, lambda space: holds_usable_design(space, self.task)
+        )

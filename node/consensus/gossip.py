@@ -1,0 +1,180 @@
+"""The peer network's door to the chain: every message from outside comes in here."""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from nas.jobs import JobFailed
+from node.chain.block import Block, open_block
+from node.chain.commits import check_commit, check_unit
+from node.chain.envelope import Signed, open_as, open_envelope
+from node.chain.errors import Reason, Rejected
+from node.chain.lists import check_list
+from node.chain.messages import Claim, Commit, Envelope, Fallback, List, Transfer, Vote
+from node.chain.timing import phase_at
+from node.clock import Clock
+from node.consensus.book import RoundBook, Rounds
+from node.consensus.chain import Chain
+from node.consensus.importer import Importer
+from node.consensus.mempool import Mempool
+from node.net.blobs import NotFound
+from node.net.protocol import Gossip
+from node.tasks import TaskOwner
+from node.wire import WireBlock
+
+_log = structlog.get_logger("chain")
+
+
+class ChainGate:
+    """Implements `node.net.protocol.ChainHandler`: admits, answers, imports.
+
+    A message is judged by its round: the clock's round and its neighbours are open, later ones
+    are put off, earlier ones dropped. A block that a quorum votes for is imported at once,
+    whatever this node thought of the round.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        rounds: Rounds,
+        mempool: Mempool,
+        importer: Importer,
+        clock: Clock,
+        tasks: TaskOwner,
+    ) -> None:
+        self._chain = chain
+        self._rounds = rounds
+        self._mempool = mempool
+        self._importer = importer
+        self._clock = clock
+        self._tasks = tasks
+        self._importing: set[bytes] = set()
+
+    def head(self) -> tuple[int, bytes]:
+        head = self._chain.tree.head()
+        return head.state.round, head.id
+
+    def locator(self) -> Sequence[bytes]:
+        return self._chain.locator()
+
+    def blocks_after(
+        self, locator: Sequence[bytes], limit: int
+    ) -> tuple[Sequence[WireBlock], Sequence[Envelope]]:
+        blocks = self._chain.after(locator, limit)
+        votes = self._chain.tree.votes()
+        return (
+            [WireBlock(block.header.envelope, block.body_bytes) for block in blocks],
+            [vote.envelope for vote in votes if vote.message.round > self._chain.tree.final.round],
+        )
+
+    def blob(self, blob_hash: bytes) -> bytes | None:
+        return self._rounds.blob(blob_hash) or self._chain.blob(blob_hash)
+
+    def on_gossip(self, envelope: Envelope) -> Gossip:
+        signed = open_envelope(envelope, self._chain.network.id)
+        match signed.message:
+            case Transfer():
+                transfer = Signed(envelope, signed.message, signed.id)
+                is_new = self._mempool.add(transfer, self._chain.tree.head().state)
+                return Gossip.RELAY if is_new else Gossip.DROP
+            case Vote():
+                return self._on_vote(Signed(envelope, signed.message, signed.id))
+            case Commit() | List() | Claim() | Fallback():
+                return self._on_round_message(signed)
+            case _:
+                raise Rejected(Reason.WRONG_KIND, "this kind is not for the peer network")
+
+    async def on_blocks(self, blocks: Sequence[WireBlock], votes: Sequence[Envelope]) -> bool:
+        network_id = self._chain.network.id
+        opened = [open_block(block.header, block.body, network_id) for block in blocks]
+        self._take_votes(open_as(Vote, vote, network_id) for vote in votes)
+        for block in opened:
+            self._take_votes(block.votes)
+        learnt = False
+        for block in opened:
+            if self._chain.height(block.id) is None:
+                if not await self._import(block):
+                    break
+                learnt = True
+        return learnt
+
+    def _on_round_message(self, signed: Signed) -> Gossip:  # type: ignore[type-arg]
+        message, now = signed.message, phase_at(self._chain.network, self._clock.now_ms()).round
+        if message.round > now + 1:
+            return Gossip.DEFER
+        if message.round < max(1, now - 1):
+            return Gossip.DROP
+        is_new = self._admit(self._rounds.book(message.round), signed)
+        self._import_backed(signed.id)
+        return Gossip.RELAY if is_new else Gossip.DROP
+
+    def _admit(self, book: RoundBook, signed: Signed) -> bool:  # type: ignore[type-arg]
+        context = self._chain.context(book.round)
+        match signed.message:
+            case Commit():
+                check_commit(context, signed)
+                return book.add_commit(signed)
+            case List():
+                check_list(context, signed)
+                return book.add_list(signed)
+            case Claim():
+                check_unit(context, signed.signer, signed.message.unit)
+                return book.add_claim(signed)
+            case _:
+                if signed.signer not in context.weights:
+                    raise Rejected(Reason.NOT_ATTESTER, "only attesters propose fallback blocks")
+                return book.add_fallback(signed)
+
+    def _on_vote(self, vote: Signed[Vote]) -> Gossip:
+        now = phase_at(self._chain.network, self._clock.now_ms()).round
+        if vote.message.round > now + 1:
+            return Gossip.DEFER
+        try:
+            self._chain.add_vote(vote)
+        except Rejected as error:
+            if error.reason is Reason.STALE:
+                return Gossip.DROP
+            raise
+        self._import_backed(vote.message.target)
+        return Gossip.RELAY
+
+    def _take_votes(self, votes: Iterable[Signed[Vote]]) -> None:
+        now = phase_at(self._chain.network, self._clock.now_ms()).round
+        for vote in votes:
+            try:
+                if vote.message.round <= now + 1:
+                    self._chain.add_vote(vote)
+            except Rejected as error:
+                if error.reason is not Reason.STALE:
+                    raise
+
+    def _import_backed(self, block_id: bytes) -> None:
+        """Import a block that a quorum voted for, if its header is here."""
+        is_known = block_id in self._chain.tree or block_id in self._importing
+        if is_known or not self._chain.tree.is_backed(block_id):
+            return
+        if header := self._rounds.header(block_id):
+            self._importing.add(block_id)
+            self._tasks.spawn(self._import_header(header), name="import backed block")
+
+    async def _import_header(self, header: Signed[Claim] | Signed[Fallback]) -> None:
+        try:
+            await self._importer.adopt(await self._importer.open(header))
+        except (Rejected, NotFound) as error:
+            _log.warning("backed_block_not_imported", block=header.id.hex(), reason=str(error))
+        finally:
+            self._importing.discard(header.id)
+
+    async def _import(self, block: Block) -> bool:
+        """Take a synced block in; False if its count can't be known yet."""
+        if block.is_fallback or self._chain.tree.is_backed(block.id):
+            await self._importer.adopt(block)
+        elif not self._importer.can_count:
+            return False
+        else:
+            try:
+                await self._importer.adopt_counted(block)
+            except (NotFound, JobFailed) as error:
+                _log.info("block_not_counted", block=block.id.hex(), reason=str(error))
+                return False
+        return True

@@ -1,0 +1,183 @@
+"""A producer's part in a round: commit the pool's best model, then claim its count."""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+from nacl.signing import SigningKey
+
+from nas.jobs import JobFailed
+from node.chain.commits import commit_id, commit_of, compute_payout_root
+from node.chain.context import RoundContext
+from node.chain.envelope import sign
+from node.chain.errors import Rejected
+from node.chain.hashing import blob_hash
+from node.chain.lists import certified, fold
+from node.chain.messages import Body, Claim, PayoutLine
+from node.chain.proposal import complete
+from node.chain.timing import Phase, deadline, round_start
+from node.clock import Clock
+from node.consensus.attester import Send
+from node.consensus.book import Rounds
+from node.consensus.chain import Chain
+from node.consensus.designs import NasDesigns
+from node.consensus.importer import Importer
+from node.consensus.mempool import Mempool
+from pool.manager import ConfirmedBest
+from pool.state import RoundTask
+
+_log = structlog.get_logger("producer")
+
+# Of the train phase, in thousandths: when results stop counting, and when the best is committed.
+# What lies between is for confirming the last of them, what follows for the commit to spread.
+_TRAIN_END, _COMMIT_AT = 940, 970
+
+
+class Pool(Protocol):
+    """What a producer asks of the pool it commits for."""
+
+    def start_round(self, task: RoundTask) -> None: ...
+
+    def close_round(self) -> None: ...
+
+    def best(self) -> ConfirmedBest | None: ...
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a commitment promised, kept until it is claimed; `claim` lacks count and hashes."""
+
+    claim: Claim
+    model: bytes
+    lines: tuple[PayoutLine, ...]
+
+
+class Producer:
+    """Commits once a round with its first unit, as late as is safe (consensus B5)."""
+
+    def __init__(
+        self,
+        key: SigningKey,
+        chain: Chain,
+        rounds: Rounds,
+        mempool: Mempool,
+        importer: Importer,
+        designs: NasDesigns,
+        pool: Pool,
+        clock: Clock,
+        rng: random.Random,
+        send: Send,
+    ) -> None:
+        self._key = key
+        self._chain = chain
+        self._rounds = rounds
+        self._mempool = mempool
+        self._importer = importer
+        self._designs = designs
+        self._pool = pool
+        self._clock = clock
+        self._rng = rng
+        self._send = send
+        self._committed: Committed | None = None
+
+    def has_committed(self, round_number: int) -> bool:
+        """Whether a model was promised in the round."""
+        return self._committed is not None and self._committed.claim.round == round_number
+
+    async def train(self, context: RoundContext) -> None:
+        """Let the pool search, and commit its best model near the end of the train phase."""
+        round_number = context.round
+        self._pool.start_round(
+            RoundTask(
+                round_number,
+                self._designs.task,
+                self._designs.space(context),
+                self._moment(context, _TRAIN_END),
+            )
+        )
+        await self._clock.sleep_until(self._moment(context, _COMMIT_AT))
+        self._pool.close_round()
+        best = self._pool.best()
+        if best is None:
+            _log.warning("nothing_to_commit", round=round_number, reason="no confirmed model")
+            return
+        self._committed = self._promise(context, best)
+        commit = commit_of(context, self._committed.claim, bytes(self._key.verify_key))
+        self._send(sign(commit, self._key, context.network.id).envelope)
+        _log.info("committed", round=round_number, correct=best.correct, of=best.size)
+
+    async def claim(self, context: RoundContext) -> None:
+        """Count the committed model on the test images and claim it, if a quorum listed it."""
+        producer, committed = bytes(self._key.verify_key), self._committed
+        if committed is None or committed.claim.round != context.round:
+            return
+        lists = self._rounds.book(context.round).lists.values()
+        own = commit_id(context.network.id, producer, commit_of(context, committed.claim, producer))
+        if own not in certified(context, lists):
+            _log.warning("not_claimed", round=context.round, reason="no quorum listed the commit")
+            return
+        try:
+            counted = await self._importer.count(committed.claim, committed.model)
+        except JobFailed as error:
+            _log.error("not_claimed", round=context.round, reason=str(error))
+            return
+        if counted.correct < context.network.parameters.task.min_correct:
+            _log.warning("not_claimed", round=context.round, reason="the model is below the floor")
+            return
+        await self._propose(context, committed, counted.correct, counted.logits_hash)
+
+    async def _propose(
+        self, context: RoundContext, committed: Committed, correct: int, logits_hash: bytes
+    ) -> None:
+        parent = self._chain.head(context.round)
+        commit_ids, proofs = fold(self._rounds.book(context.round).lists.values())
+        draft = replace(committed.claim, parent=parent.id, correct=correct)
+        body = Body(
+            commit_ids=commit_ids,
+            lists=proofs,
+            payouts=committed.lines,
+            parent_logits_hash=self._chain.logits_hash(parent.id),
+        )
+        header, body_bytes = complete(
+            context,
+            parent.state,
+            draft,
+            bytes(self._key.verify_key),
+            body,
+            self._chain.tree.votes(),
+            self._mempool.transfers(),
+        )
+        claim = sign(header, self._key, context.network.id)
+        self._rounds.shelve(context.round, body_bytes)
+        self._rounds.shelve(context.round, committed.model)
+        try:
+            block = await self._importer.open(claim)
+            await self._chain.adopt(block, self._chain.apply(block), committed.model, logits_hash)
+        except Rejected as error:
+            # A rule that others would refuse it by; sending it would only cost them time.
+            _log.error("own_block_invalid", round=context.round, reason=str(error))
+            return
+        self._send(claim.envelope)
+        _log.info("claimed", round=context.round, block=claim.id, correct=correct)
+
+    def _promise(self, context: RoundContext, best: ConfirmedBest) -> Committed:
+        claim = Claim(
+            round=context.round,
+            parent=bytes(32),
+            unit=0,
+            genotype=best.genotype.to_bytes(),
+            model_hash=blob_hash(best.model),
+            payout_root=compute_payout_root(best.lines),
+            salt=self._rng.randbytes(32),
+            correct=0,
+            secrets=(),
+            body_hash=bytes(32),
+            state_root=bytes(32),
+        )
+        return Committed(claim, best.model, best.lines)
+
+    def _moment(self, context: RoundContext, thousandths: int) -> int:
+        start = round_start(context.network, context.round)
+        end = deadline(context.network, context.round, Phase.TRAIN)
+        return start + (end - start) * thousandths // 1_000

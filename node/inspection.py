@@ -1,0 +1,301 @@
+"""What a node shows of itself: the views of the query service, read from its parts."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from fpga_model.profile import profile_named
+from nas.genotype import HYPERPARAMETERS, Genotype
+from node.chain.block import Block
+from node.chain.genesis import Network
+from node.chain.lists import certified
+from node.chain.messages import Claim, PayoutLine
+from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, split
+from node.chain.state import Account
+from node.chain.timing import phase_at
+from node.chain.votes import paid_voters
+from node.clock import Clock
+from node.consensus.book import RoundBook, Rounds
+from node.consensus.chain import Chain
+from node.consensus.designs import NasDesigns
+from node.identity import AddressError, Identity, format_address, parse_address
+from node.views import (
+    AccountView,
+    BlockView,
+    ClaimView,
+    CommitView,
+    InvalidQuery,
+    LayerRangesView,
+    LayerView,
+    ListView,
+    MinersView,
+    NotOffered,
+    PayoutView,
+    PeerView,
+    PoolView,
+    RoundView,
+    StatusView,
+    TaskView,
+    UnknownItem,
+    ViewPhase,
+    VoteView,
+    WinnerView,
+)
+from pool.manager import Manager
+from pool.view import miner_views, pool_view
+
+
+class NodeViews:
+    """Implements `node.views.Views`.
+
+    `peers` and `refused` come from the peer network; `manager` is None on a node without a pool,
+    and `has_committed(round)` says whether the pool has promised a model.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        identity: Identity,
+        payout_address: bytes,
+        chain: Chain,
+        rounds: Rounds,
+        designs: NasDesigns,
+        clock: Clock,
+        peers: Callable[[], Sequence[PeerView]],
+        refused: Counter[str],
+        manager: Manager | None,
+        has_committed: Callable[[int], bool],
+    ) -> None:
+        self._role = role
+        self._identity = identity
+        self._payout_address = payout_address
+        self._chain = chain
+        self._rounds = rounds
+        self._designs = designs
+        self._clock = clock
+        self._peers = peers
+        self._refused = refused
+        self._manager = manager
+        self._has_committed = has_committed
+
+    def status(self) -> StatusView:
+        tree, network = self._chain.tree, self._chain.network
+        now, head = phase_at(network, self._clock.now_ms()), tree.head()
+        return StatusView(
+            version=version("ponas"),
+            network=network.parameters.name,
+            network_id=network.id,
+            role=self._role,
+            public_key=self._identity.public_key,
+            payout_address=format_address(self._payout_address),
+            round=now.round,
+            phase=ViewPhase(now.phase),
+            phase_remaining_ms=now.remaining_ms,
+            height=head.state.height,
+            head_round=head.state.round,
+            head=head.id,
+            justified_round=tree.justified.round,
+            justified=tree.justified.id,
+            final_round=tree.final.round,
+            final_height=self._chain.final_height,
+            final=tree.final.id,
+            peers=self._peers(),
+            refused=self._refused,
+        )
+
+    def block(self, which: bytes | int | None) -> BlockView:
+        block_id = self._block_id(which)
+        block, height = self._chain.block(block_id), self._chain.height(block_id)
+        if height is None:
+            raise UnknownItem(f"this node has no block {block_id.hex()}")
+        if block is None:
+            return _genesis_view(self._chain.network)
+        final = self._chain.id_at(height) if height <= self._chain.final_height else None
+        payouts, attester_rewards = _rewards(self._chain.network, block)
+        return BlockView(
+            id=block_id,
+            height=height,
+            round=block.round,
+            parent=block.parent,
+            proposer=format_address(block.header.signer),
+            fallback=block.is_fallback,
+            final=final == block_id,
+            winner=self._winner(block),
+            payouts=payouts,
+            attester_rewards=attester_rewards,
+            listed_commitments=len(block.body.commit_ids),
+            lists=len(block.body.lists),
+            votes=len(block.votes),
+            transactions=len(block.transfers),
+            state_root=block.header.message.state_root,
+        )
+
+    def round(self, number: int | None) -> RoundView:
+        now = phase_at(self._chain.network, self._clock.now_ms())
+        number = now.round if number is None else number
+        book = self._rounds.known(number) or RoundBook(number)
+        if number > now.round or (number < now.round - 1):
+            raise UnknownItem(f"this node remembers rounds {max(0, now.round - 1)} to {now.round}")
+        ended = number < now.round
+        return RoundView(
+            round=number,
+            phase=ViewPhase.CONFIRM if ended else ViewPhase(now.phase),
+            commits=self._commits(book),
+            lists=[ListView(listed.signer, listed.message.ids) for listed in book.lists.values()],
+            claims=_claims(book),
+            votes=[
+                VoteView(vote.signer, vote.message.source, vote.message.target)
+                for vote in self._chain.tree.votes()
+                if vote.message.round == number
+            ],
+        )
+
+    def task(self, number: int | None) -> TaskView:
+        now = phase_at(self._chain.network, self._clock.now_ms()).round
+        number = now if number is None else number
+        if not max(1, now - 1) <= number <= now + 1:
+            raise UnknownItem(f"the task of round {number} can't be told in round {now}")
+        task, standing = self._designs.task, self._chain.network.parameters.task
+        space, profile = (
+            self._designs.space(self._chain.context(number)),
+            profile_named(task.profile),
+        )
+        return TaskView(
+            round=number,
+            dataset=task.dataset,
+            protocol=task.protocol,
+            epochs=task.epochs,
+            profile=task.profile,
+            max_luts=profile.max_luts,
+            min_images_per_s=profile.min_images_per_s,
+            max_mac_images=task.max_mac_images,
+            test_size=standing.test_size,
+            classes=standing.classes,
+            min_correct=standing.min_correct,
+            insecure_standing_task=standing.insecure,
+            layers=[
+                LayerRangesView(**dict(zip(HYPERPARAMETERS, ranges, strict=True)))
+                for ranges in space.ranges
+            ],
+        )
+
+    def account(self, address: str) -> AccountView:
+        try:
+            key = parse_address(address)
+        except AddressError as error:
+            raise InvalidQuery(str(error)) from error
+        account = self._chain.tree.head().state.accounts.get(key, Account())
+        return AccountView(address, account.balance, account.nonce)
+
+    def pool(self) -> PoolView:
+        manager = self._pool_of()
+        state = manager.state
+        is_committed = state.round is not None and self._has_committed(state.round.task.round)
+        return pool_view(state, self._identity.public_key, is_committed)
+
+    def miners(self) -> MinersView:
+        return MinersView(miner_views(self._pool_of().state))
+
+    def _pool_of(self) -> Manager:
+        if self._manager is None:
+            raise NotOffered(f"this node runs no pool; its role is {self._role}")
+        return self._manager
+
+    def _block_id(self, which: bytes | int | None) -> bytes:
+        if which is None:
+            return self._chain.tree.head().id
+        if isinstance(which, bytes):
+            return which
+        block_id = self._chain.id_at(which)
+        if block_id is None:
+            raise UnknownItem(f"the chain has no block at height {which}")
+        return block_id
+
+    def _commits(self, book: RoundBook) -> list[CommitView]:
+        quorum = certified(self._chain.context(max(1, book.round)), book.lists.values())
+        return [
+            CommitView(c.id, format_address(c.signer), c.message.unit, c.id in quorum)
+            for c in book.commits.values()
+        ]
+
+    def _winner(self, block: Block) -> WinnerView | None:
+        claim = block.header.message
+        if not isinstance(claim, Claim):
+            return None
+        genotype = Genotype.from_bytes(claim.genotype)
+        design = self._designs.price(genotype)
+        return WinnerView(
+            unit=claim.unit,
+            layers=[
+                LayerView(**dict(zip(HYPERPARAMETERS, layer.tokens, strict=True)))
+                for layer in genotype.layers
+            ],
+            model_hash=claim.model_hash,
+            verified_correct=claim.correct,
+            test_size=self._chain.network.parameters.task.test_size,
+            luts=design.luts,
+            images_per_s=design.images_per_s,
+            genotype=claim.genotype,
+        )
+
+
+def _genesis_view(network: Network) -> BlockView:
+    return BlockView(
+        id=network.genesis_id,
+        height=0,
+        round=0,
+        parent=b"",
+        proposer="",
+        fallback=False,
+        final=True,
+        winner=None,
+        payouts=(),
+        attester_rewards=(),
+        listed_commitments=0,
+        lists=0,
+        votes=0,
+        transactions=0,
+        state_root=b"",
+    )
+
+
+def _claims(book: RoundBook) -> list[ClaimView]:
+    return [
+        ClaimView(
+            claim.id,
+            format_address(claim.signer),
+            claim.message.correct,
+            "equivocated"
+            if claim.signer in book.equivocators
+            else book.verdicts.get(claim.id, "pending"),
+        )
+        for claim in book.claims.values()
+    ]
+
+
+def _rewards(network: Network, block: Block) -> tuple[Sequence[PayoutView], Sequence[PayoutView]]:
+    """What a block paid by its lines and to attesters.
+
+    Exact until the supply comes near 2**63 base units, where the subsidy shrinks.
+    """
+    if block.is_fallback:
+        return (), ()
+    subsidy, body = network.parameters.subsidy, block.body
+    for_lines, _ = split(subsidy, LINES_TO_ATTESTERS)
+    amounts = split(for_lines, [line.weight for line in body.payouts])
+    voters = paid_voters(network.weights, block.votes, block.parent, body.parent_logits_hash)
+    everything = Counter(compute_rewards(subsidy, block.header.signer, body.payouts, voters))
+    for line, amount in zip(body.payouts, amounts, strict=True):
+        everything[line.address] -= amount
+    return (
+        [_payout(line, amount) for line, amount in zip(body.payouts, amounts, strict=True)],
+        [
+            PayoutView(format_address(address), 0, amount)
+            for address, amount in sorted(everything.items())
+            if amount
+        ],
+    )
+
+
+def _payout(line: PayoutLine, amount: int) -> PayoutView:
+    return PayoutView(format_address(line.address), line.weight, amount)
