@@ -17,7 +17,11 @@ from node.chain.params import FAST
 from node.chain.proposal import select_transfers
 from node.chain.rewards import compute_rewards, compute_subsidy, split
 from node.chain.state import Account, State, compute_root, genesis_state
+from node.chain.votes import compute_logits_digest, paid_voters
 from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, World, make_network, public
+
+
+LOGITS = b"l" * 32
 
 
 def supply(network: Network, state: State) -> int:
@@ -77,6 +81,26 @@ def test_rewards_of_a_won_round() -> None:
 def test_without_votes_the_attesters_part_is_not_issued() -> None:
     rewards = compute_rewards(8_000, b"p" * 32, (PayoutLine(b"a" * 32, 1),), {})
     assert rewards == {b"a" * 32: 7_200}
+
+
+def test_votes_for_the_parent_earn_only_with_its_digest() -> None:
+    world = World()
+    parent = world.add(world.claim_block(world.genesis, 1)).id
+    older = b"o" * 32
+    keys = [public(key) for key in ATTESTERS]
+    digests = [compute_logits_digest(key, LOGITS) for key in keys]
+    votes = (
+        world.vote(ATTESTERS[0], parent, logits_digest=digests[0]),
+        world.vote(ATTESTERS[1], parent, logits_digest=digests[0]),
+        world.vote(ATTESTERS[2], parent),
+        world.vote(ATTESTERS[3], parent, logits_digest=LOGITS),
+    )
+    weights = world.network.weights
+    assert paid_voters(weights, votes, parent, LOGITS) == {keys[0]: 1}
+    # A vote for an older block comes too late to be checked, and earns.
+    assert paid_voters(weights, votes, older, LOGITS) == dict.fromkeys(keys, 1)
+    # A fallback block has no model: then it is the digest that must be absent.
+    assert paid_voters(weights, votes, parent, b"") == {keys[2]: 1}
 
 
 def test_one_address_in_every_role_is_paid_for_each() -> None:
