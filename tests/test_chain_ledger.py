@@ -20,7 +20,6 @@ from node.chain.state import Account, State, compute_root, genesis_state
 from node.chain.votes import compute_logits_digest, paid_voters
 from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, World, make_network, public
 
-
 LOGITS = b"l" * 32
 
 
