@@ -98,7 +98,12 @@ class Node:
             lambda alarm: self._on_failure("chain", alarm),
         )
         self._importer = Importer(
-            self.chain, self._rounds, self._designs, self._fetch, outside.counter
+            self.chain,
+            self._rounds,
+            self._designs,
+            self._fetch,
+            outside.counter,
+            outside.clock,
         )
         self._gate = ChainGate(
             self.chain, self._rounds, self._mempool, self._importer, outside.clock, self._tasks

@@ -127,9 +127,10 @@ class Attester:
             if fallback is None or fallback.message.parent != head:
                 continue
             try:
-                await self._importer.adopt(await self._importer.open(fallback))
+                block = await self._importer.open(fallback, self._clock.now_ms())
+                await self._importer.adopt(block)
             except (Rejected, NotFound) as error:
-                _log.info("fallback_refused", block=fallback.id.hex(), reason=str(error))
+                _log.info("fallback_refused", block=fallback.id, reason=str(error))
             else:
                 return fallback.id
         return None

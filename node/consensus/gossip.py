@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from nas.jobs import JobFailed
-from node.chain.block import Block, open_block
+from node.chain.block import Block, open_block, open_header
 from node.chain.commits import check_commit, check_unit
 from node.chain.envelope import Signed, open_as, open_envelope
 from node.chain.errors import Reason, Rejected
 from node.chain.lists import check_list
 from node.chain.messages import Claim, Commit, Envelope, Fallback, List, Transfer, Vote
-from node.chain.timing import phase_at
+from node.chain.timing import Phase, deadline, phase_at
 from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
@@ -104,9 +104,13 @@ class ChainGate:
             return Gossip.DEFER
         if message.round < max(1, now - 1):
             return Gossip.DROP
-        is_new = self._admit(self._rounds.book(message.round), signed)
-        self._import_backed(signed.id)
-        return Gossip.RELAY if is_new else Gossip.DROP
+        if not self._admit(self._rounds.book(message.round), signed):
+            return Gossip.DROP
+        if isinstance(message, Claim | Fallback):
+            header = open_header(signed.envelope, self._chain.network.id)
+            self._tasks.spawn(self._fetch_body(header), name="fetch body")
+            self._import_backed(header.id)
+        return Gossip.RELAY
 
     def _admit(self, book: RoundBook, signed: Signed) -> bool:  # type: ignore[type-arg]
         context = self._chain.context(book.round)
@@ -157,11 +161,20 @@ class ChainGate:
             self._importing.add(block_id)
             self._tasks.spawn(self._import_header(header), name="import backed block")
 
+    async def _fetch_body(self, header: Signed[Claim] | Signed[Fallback]) -> None:
+        """Have the body at hand, and serve it on, before it is time to judge the block."""
+        give_up_ms = deadline(self._chain.network, header.message.round, Phase.VALIDATE)
+        try:
+            await self._importer.open(header, give_up_ms)
+        except (Rejected, NotFound) as error:
+            _log.info("body_refused", block=header.id, reason=str(error))
+
     async def _import_header(self, header: Signed[Claim] | Signed[Fallback]) -> None:
         try:
-            await self._importer.adopt(await self._importer.open(header))
+            give_up_ms = deadline(self._chain.network, header.message.round + 1, Phase.TRAIN)
+            await self._importer.adopt(await self._importer.open(header, give_up_ms))
         except (Rejected, NotFound) as error:
-            _log.warning("backed_block_not_imported", block=header.id.hex(), reason=str(error))
+            _log.warning("backed_block_not_imported", block=header.id, reason=str(error))
         finally:
             self._importing.discard(header.id)
 
@@ -173,8 +186,9 @@ class ChainGate:
             return False
         else:
             try:
-                await self._importer.adopt_counted(block)
+                prepared = await self._importer.prepare(block, self._clock.now_ms())
+                await self._importer.adopt_counted(prepared)
             except (NotFound, JobFailed) as error:
-                _log.info("block_not_counted", block=block.id.hex(), reason=str(error))
+                _log.info("block_not_counted", block=block.id, reason=str(error))
                 return False
         return True

@@ -1,19 +1,35 @@
 """Blocks of others, from a header to a place in the chain."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from nas.genotype import Genotype
 from nas.jobs import Count, Counted, Executor
 from node.chain.block import Block, open_block
 from node.chain.envelope import Signed
 from node.chain.messages import MAX_BODY_BYTES, Claim, Fallback
+from node.chain.state import State
 from node.chain.validity import check_count, check_model
+from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
+from node.net.blobs import NotFound
 
 Fetch = Callable[[bytes, int], Awaitable[bytes]]
 """A blob by hash and greatest length, from the peers; raises `node.net.blobs.NotFound`."""
+
+# A blob spreads from peer to peer: one that nobody near has yet is asked for again.
+_ASK_AGAIN_MS = 100
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A block that obeys every rule but the count; `model` is None for a fallback block."""
+
+    block: Block
+    state: State
+    model: bytes | None
 
 
 class Importer:
@@ -29,6 +45,7 @@ class Importer:
         designs: NasDesigns,
         fetch: Fetch,
         executor: Executor | None,
+        clock: Clock,
     ) -> None:
         self.chain = chain
         self.can_count = executor is not None
@@ -36,11 +53,29 @@ class Importer:
         self._designs = designs
         self._fetch = fetch
         self._executor = executor
+        self._clock = clock
 
-    async def open(self, header: Signed[Claim] | Signed[Fallback]) -> Block:
-        """The block of a header, its body fetched. Raises Rejected and NotFound."""
-        body = await self._blob(header.message.round, header.message.body_hash, MAX_BODY_BYTES)
+    async def open(self, header: Signed[Claim] | Signed[Fallback], give_up_ms: int) -> Block:
+        """The block of a header, its body asked for until `give_up_ms`.
+
+        Raises Rejected and NotFound.
+        """
+        claim = header.message
+        body = await self._blob(claim.round, claim.body_hash, MAX_BODY_BYTES, give_up_ms)
         return open_block(header.envelope, body, self.chain.network.id)
+
+    async def prepare(self, block: Block, give_up_ms: int) -> Prepared:
+        """Apply every rule but the count, and only then move the model.
+
+        Raises Rejected and NotFound.
+        """
+        state, claim = self.chain.apply(block), block.header.message
+        if isinstance(claim, Fallback):
+            return Prepared(block, state, None)
+        length = self._designs.model_length(claim.genotype)
+        model = await self._blob(claim.round, claim.model_hash, length, give_up_ms)
+        check_model(claim, model, self._designs)
+        return Prepared(block, state, model)
 
     async def adopt(self, block: Block) -> None:
         """Adopt a block without counting: a fallback, or one that a quorum has voted for.
@@ -49,22 +84,14 @@ class Importer:
         """
         await self.chain.adopt(block, self.chain.apply(block))
 
-    async def adopt_counted(self, block: Block) -> None:
-        """Adopt a block after counting its model's correct images, if it has a model.
-
-        Cheap rules come first, so that a false claim costs little. Raises Rejected, NotFound and
-        JobFailed.
-        """
-        state, claim = self.chain.apply(block), block.header.message
-        if isinstance(claim, Fallback):
-            await self.chain.adopt(block, state)
-            return
-        length = self._designs.model_length(claim.genotype)
-        model = await self._blob(claim.round, claim.model_hash, length)
-        check_model(claim, model, self._designs)
-        counted = await self.count(claim, model)
-        check_count(claim, counted.correct)
-        await self.chain.adopt(block, state, model, counted.logits_hash)
+    async def adopt_counted(self, prepared: Prepared) -> None:
+        """Adopt a block whose model counts as claimed. Raises Rejected and JobFailed."""
+        claim, logits_hash = prepared.block.header.message, b""
+        if isinstance(claim, Claim) and prepared.model is not None:
+            counted = await self.count(claim, prepared.model)
+            check_count(claim, counted.correct)
+            logits_hash = counted.logits_hash
+        await self.chain.adopt(prepared.block, prepared.state, prepared.model, logits_hash)
 
     async def count(self, claim: Claim, model: bytes) -> Counted:
         """Count a model's correct test images exactly. Raises JobFailed."""
@@ -73,9 +100,20 @@ class Importer:
         genotype = Genotype.from_bytes(claim.genotype)
         return await self._executor.run(Count(self._designs.task.dataset, "test", genotype, model))
 
-    async def _blob(self, round_number: int, blob_hash: bytes, max_bytes: int) -> bytes:
-        held = self._rounds.blob(blob_hash) or self.chain.blob(blob_hash)
-        if held is None:
-            held = await self._fetch(blob_hash, max_bytes)
-            self._rounds.shelve(round_number, held)
-        return held
+    async def _blob(
+        self, round_number: int, blob_hash: bytes, max_bytes: int, give_up_ms: int
+    ) -> bytes:
+        while True:
+            held = self._rounds.blob(blob_hash) or self.chain.blob(blob_hash)
+            if held is not None:
+                return held
+            try:
+                fetched = await self._fetch(blob_hash, max_bytes)
+            except NotFound:
+                ask_again_ms = self._clock.now_ms() + _ASK_AGAIN_MS
+                if ask_again_ms > give_up_ms:
+                    raise
+                await self._clock.sleep_until(ask_again_ms)
+            else:
+                self._rounds.shelve(round_number, fetched)
+                return fetched

@@ -8,6 +8,7 @@ import structlog
 from nacl.signing import SigningKey
 
 from nas.jobs import JobFailed
+from node.chain.block import open_block
 from node.chain.commits import commit_id, commit_of, compute_payout_root
 from node.chain.context import RoundContext
 from node.chain.envelope import sign
@@ -152,7 +153,7 @@ class Producer:
         self._rounds.shelve(context.round, body_bytes)
         self._rounds.shelve(context.round, committed.model)
         try:
-            block = await self._importer.open(claim)
+            block = open_block(claim.envelope, body_bytes, context.network.id)
             await self._chain.adopt(block, self._chain.apply(block), committed.model, logits_hash)
         except Rejected as error:
             # A rule that others would refuse it by; sending it would only cost them time.

@@ -14,10 +14,11 @@ from node.chain.timing import Phase, deadline
 from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
-from node.consensus.importer import Importer
+from node.consensus.importer import Importer, Prepared
 from node.net.blobs import NotFound
 
 VALID = "valid"
+NOT_SERVED = "not-served"
 
 _log = structlog.get_logger("validator")
 
@@ -33,40 +34,52 @@ class Validator:
 
     async def walk(self, context: RoundContext) -> bytes | None:
         """Id of the accepted claim's block, or None; ends in time for the vote."""
-        end_ms = deadline(self._chain.network, context.round, Phase.VALIDATE)
-        # A tenth of the phase is left to vote in.
         start_ms = deadline(self._chain.network, context.round, Phase.CLAIM)
+        end_ms = deadline(self._chain.network, context.round, Phase.VALIDATE)
+        # What is not served in the first third is skipped, so that a producer who withholds its
+        # model holds up nobody else's; a tenth is left to vote in.
+        give_up_ms = start_ms + (end_ms - start_ms) // 3
         left_ms = end_ms - (end_ms - start_ms) // 10 - self._clock.now_ms()
         try:
             async with asyncio.timeout(max(0, left_ms) / 1_000):
-                return await self._walk(context)
+                return await self._walk(context, give_up_ms)
         except TimeoutError:
             _log.warning("walk_out_of_time", round=context.round)
             return None
 
-    async def _walk(self, context: RoundContext) -> bytes | None:
-        book = self._rounds.book(context.round)
-        head = self._chain.head(context.round).id
-        candidates = [c for c in rank(context, book.eligible_claims()) if c.message.parent == head]
-        for claim in candidates[: self._chain.network.parameters.max_walked]:
-            verdict = await self._judge(claim)
+    async def _walk(self, context: RoundContext, give_up_ms: int) -> bytes | None:
+        book, head = self._rounds.book(context.round), self._chain.head(context.round).id
+        ranked = rank(context, book.eligible_claims())
+        claims = [claim for claim in ranked if claim.message.parent == head]
+        claims = claims[: self._chain.network.parameters.max_walked]
+        ready = await asyncio.gather(*(self._prepare(claim, give_up_ms) for claim in claims))
+        for claim, prepared in zip(claims, ready, strict=True):
+            verdict = prepared if isinstance(prepared, str) else await self._count(prepared)
             book.verdicts[claim.id] = verdict
             _log.info(
-                "claim_judged", claim=claim.id.hex(), correct=claim.message.correct, verdict=verdict
+                "claim_judged", claim=claim.id, correct=claim.message.correct, verdict=verdict
             )
             if verdict == VALID:
                 return claim.id
         return None
 
-    async def _judge(self, claim: Signed[Claim]) -> str:
-        if claim.id in self._chain.tree:
-            return VALID
+    async def _prepare(self, claim: Signed[Claim], give_up_ms: int) -> Prepared | str:
+        """The claim's block, or why it can't stand."""
         try:
-            await self._importer.adopt_counted(await self._importer.open(claim))
+            block = await self._importer.open(claim, give_up_ms)
+            return await self._importer.prepare(block, give_up_ms)
         except Rejected as error:
             return str(error.reason)
         except NotFound:
-            return "not-served"
+            return NOT_SERVED
+
+    async def _count(self, prepared: Prepared) -> str:
+        if prepared.block.id in self._chain.tree:
+            return VALID
+        try:
+            await self._importer.adopt_counted(prepared)
+        except Rejected as error:
+            return str(error.reason)
         except JobFailed as error:
-            return f"not-counted: {error}"
+            return f"not counted: {error}"
         return VALID
