@@ -76,7 +76,7 @@ class Greeting:
         except TimeoutError as error:
             raise TurnedAway("timeout", "no registration came in time") from error
         if not answer.HasField("registration"):
-            raise TurnedAway("not_registered", "the first message must be the registration")
+            raise TurnedAway("not-registered", "the first message must be the registration")
         return self._check(answer, nonce)
 
     def _check(self, answer: pb.MineRequest, nonce: bytes) -> Registration:

@@ -25,21 +25,21 @@ class Strength(StrEnum):
 class Refusal(StrEnum):
     """Why a result does not count."""
 
-    UNKNOWN_ASSIGNMENT = "unknown_assignment"
+    UNKNOWN_ASSIGNMENT = "unknown-assignment"
     DUPLICATE = "duplicate"
-    OUT_OF_ORDER = "out_of_order"
+    OUT_OF_ORDER = "out-of-order"
     SIZE = "size"
     GENOTYPE = "genotype"
-    OUTSIDE_SUBSPACE = "outside_subspace"
-    OTHER_VARIANT = "other_variant"
-    TRAINING_SEED = "training_seed"
-    UNTRAINED_COUNT = "untrained_count"
+    OUTSIDE_SUBSPACE = "outside-subspace"
+    OTHER_VARIANT = "other-variant"
+    TRAINING_SEED = "training-seed"
+    UNTRAINED_COUNT = "untrained-count"
     EPOCHS = "epochs"
-    COUNT_ABOVE_SIZE = "count_above_size"
+    COUNT_ABOVE_SIZE = "count-above-size"
     HASHES = "hashes"
-    MODEL_MISSING = "model_missing"
-    MODEL_FORMAT = "model_format"
-    COUNT_DIFFERS = "count_differs"
+    MODEL_MISSING = "model-missing"
+    MODEL_FORMAT = "model-format"
+    COUNT_DIFFERS = "count-differs"
 
 
 @dataclass(frozen=True)

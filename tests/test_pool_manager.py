@@ -1,0 +1,472 @@
+"""The manager against miners that are driven message by message, honest and not."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any, Self
+
+import pytest
+
+from nas.genotype import Genotype
+from nas.jobs import training_seed
+from nas.model_format import model_length
+from node.chain.envelope import sign
+from node.chain.hashing import blob_hash
+from node.chain.messages import PoolRegistration
+from node.net.link import LinkClosed, MinerLink
+from node.wire import envelope_to_proto
+from ponas.v1 import pool_service_pb2 as pb
+from pool.blobs import chunks
+from pool.payout import TOTAL_WEIGHT
+from pool.reports import Report
+from pool.state import Refusal, Strength
+from pool.wire import ExploreOrder, order_from_wire, report_to_wire, strength_to_wire
+from tests.pool_states import INFO, alive_design
+from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
+from tests.scripted import scripted_model
+from tests.virtual_time import virtual_time
+
+
+class RawMiner:
+    """A miner's end of a link, one message at a time."""
+
+    def __init__(self, world: PoolWorld, name: str) -> None:
+        self._world = world
+        self._name = name
+        self._skipped: list[pb.MineResponse] = []
+        self.link: MinerLink
+        self.welcome: pb.Welcome
+
+    async def connect(self, strength: Strength = Strength.STRONG) -> Self:
+        """Dial and register, up to the manager's welcome."""
+        challenge = await self.dial()
+        await self.register(challenge, strength=strength_to_wire(strength))
+        self.welcome = await self.expect("welcome")
+        return self
+
+    async def dial(self) -> pb.Challenge:
+        """Dial only; returns the challenge."""
+        self.link = await self._world.network.transport(self._name).dial_pool("pool")
+        return (await self.link.receive()).challenge
+
+    async def register(
+        self, challenge: pb.Challenge, network_id: bytes = NETWORK_ID, **changes: Any
+    ) -> None:
+        """Answer the challenge, with some fields of the registration changed."""
+        fields: dict[str, Any] = {
+            "nonce": challenge.nonce,
+            "manager": challenge.manager,
+            "strength": pb.STRENGTH_STRONG,
+            "payout_address": public(self._name),
+        }
+        registration = PoolRegistration(**(fields | changes))
+        envelope = sign(registration, key_of(self._name), network_id).envelope
+        await self.link.send(pb.MineRequest(registration=envelope_to_proto(envelope)))
+
+    async def expect(self, kind: str) -> Any:
+        """The next message of a kind; others before it stay to be expected later."""
+        for message in self._skipped:
+            if message.WhichOneof("content") == kind:
+                self._skipped.remove(message)
+                return getattr(message, kind)
+        while (message := await self.link.receive()).WhichOneof("content") != kind:
+            self._skipped.append(message)
+        return getattr(message, kind)
+
+    async def closed(self) -> str:
+        """Why the manager ends the link."""
+        try:
+            while True:
+                await self.link.receive()
+        except LinkClosed as closed:
+            return closed.reason
+
+    async def send(self, report: Report) -> None:
+        await self.link.send(pb.MineRequest(result=report_to_wire(report)))
+
+    async def serve_blob(self, blob: bytes | None) -> None:
+        """Answer the manager's next request for a blob with this one."""
+        request = await self.expect("blob_request")
+        for chunk in chunks(request.hash, blob):
+            await self.link.send(pb.MineRequest(blob_chunk=chunk))
+
+    async def deliver(self, assignment: pb.Assignment, correct: int, episode: int = 0) -> Report:
+        """Send a result that claims the best, and serve its model and weights."""
+        report, model = trained(assignment, correct, episode)
+        await self.send(report)
+        await self.serve_blob(model)
+        await self.serve_blob(b"weights")
+        return report
+
+
+def trained(assignment: pb.Assignment, correct: int, episode: int = 0) -> tuple[Report, bytes]:
+    """A result of an exploration that obeys every rule, and its model."""
+    order = order_from_wire(assignment, 0)
+    if not isinstance(order.work, ExploreOrder):
+        raise TypeError("this result is for an exploration")
+    genotype = alive_design(order.work.space, episode)
+    model = scripted_model("digits", genotype, correct, correct)
+    report = Report(
+        assignment_id=order.id,
+        episode=episode,
+        genotype=genotype.to_bytes(),
+        training_seed=training_seed(order.work.seed, "digits", genotype, 0),
+        correct=correct,
+        size=INFO.validation,
+        epochs=TASK.epochs,
+        model_hash=blob_hash(model),
+        weights_hash=blob_hash(b"weights"),
+        failure="",
+    )
+    return report, model
+
+
+def refused(world: PoolWorld, name: str = "s") -> dict[Refusal, int]:
+    return dict(world.manager.state.miners[public(name)].refused)
+
+
+# Registration.
+
+
+@virtual_time
+async def test_a_registered_miner_is_welcomed_and_gets_work() -> None:
+    world = PoolWorld()
+    world.start_round()
+    strong = await RawMiner(world, "s").connect()
+    weak = await RawMiner(world, "w").connect(Strength.WEAK)
+
+    assert strong.welcome.strength == pb.STRENGTH_STRONG
+    assert (await strong.expect("assignment")).WhichOneof("work") == "exploration"
+    assert "waits for the first confirmed best" in (await weak.expect("idle")).reason
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"network_id": bytes(32)}, "bad-signature"),
+        ({"nonce": bytes(32)}, "nonce"),
+        ({"manager": bytes(32)}, "manager"),
+        ({"strength": 9}, "strength"),
+    ],
+)
+def test_a_registration_with_one_fault_is_turned_away(changes: Any, reason: str) -> None:
+    @virtual_time
+    async def run() -> None:
+        world = PoolWorld()
+        miner = RawMiner(world, "s")
+        await miner.register(await miner.dial(), **changes)
+
+        await miner.closed()
+        assert world.manager.turned_away == {reason: 1}
+        assert not world.manager.state.miners
+        await world.close()
+
+    run()
+
+
+@virtual_time
+async def test_who_does_not_begin_with_a_registration_is_turned_away() -> None:
+    world = PoolWorld()
+    miner = RawMiner(world, "s")
+    await miner.dial()
+    await miner.link.send(pb.MineRequest(heartbeat=pb.Heartbeat()))
+
+    assert "first message must be the registration" in await miner.closed()
+    assert world.manager.turned_away == {"not-registered": 1}
+    await world.close()
+
+
+@virtual_time
+async def test_who_says_nothing_is_turned_away_in_time() -> None:
+    world = PoolWorld()
+    miner = RawMiner(world, "s")
+    await miner.dial()
+
+    assert "no registration came in time" in await miner.closed()
+    assert world.manager.turned_away == {"timeout": 1}
+    await world.close()
+
+
+@virtual_time
+async def test_who_hangs_up_before_registering_leaves_no_trace() -> None:
+    world = PoolWorld()
+    miner = RawMiner(world, "s")
+    await miner.dial()
+    await miner.link.close("changed my mind")
+    await world.pass_ms(100)
+
+    assert not world.manager.turned_away
+    await world.close()
+
+
+@virtual_time
+async def test_a_message_out_of_place_ends_the_link() -> None:
+    world = PoolWorld()
+    miner = await RawMiner(world, "s").connect()
+    await miner.link.send(pb.MineRequest(heartbeat=pb.Heartbeat()))
+    await miner.register(pb.Challenge(nonce=bytes(32), manager=bytes(32)))
+
+    assert "not expected after the registration" in await miner.closed()
+    await world.close()
+
+
+# Confirmation.
+
+
+@virtual_time
+async def test_a_best_is_confirmed_by_counting_and_shared_with_all() -> None:
+    world = PoolWorld()
+    world.start_round()
+    strong = await RawMiner(world, "s").connect()
+    weak = await RawMiner(world, "w").connect(Strength.WEAK)
+    assert world.manager.best() is None
+
+    report = await strong.deliver(await strong.expect("assignment"), 300)
+
+    shared = await weak.expect("shared_best")
+    assert (shared.genotype, shared.training_seed) == (report.genotype, report.training_seed)
+    assert (shared.correct, shared.size, shared.finder) == (300, 360, public("s"))
+    exploitation = (await weak.expect("assignment")).exploitation
+    assert exploitation.genotype == report.genotype
+    assert exploitation.weights_hash == report.weights_hash
+    best = world.manager.best()
+    assert best is not None
+    assert best.model == scripted_model("digits", Genotype.from_bytes(report.genotype), 300, 300)
+    assert (best.round, best.correct, best.size, best.finder) == (1, 300, 360, public("s"))
+    assert [(line.address, line.weight) for line in best.lines] == [(public("s"), TOTAL_WEIGHT)]
+    await world.close()
+
+
+@virtual_time
+async def test_a_weak_miner_gets_the_weights_when_it_asks() -> None:
+    world = PoolWorld()
+    world.start_round()
+    strong = await RawMiner(world, "s").connect()
+    weak = await RawMiner(world, "w").connect(Strength.WEAK)
+    await strong.deliver(await strong.expect("assignment"), 300)
+    hash_ = (await weak.expect("assignment")).exploitation.weights_hash
+    await weak.link.send(pb.MineRequest(blob_request=pb.BlobRequest(hash=hash_)))
+    await weak.link.send(pb.MineRequest(blob_request=pb.BlobRequest(hash=bytes(32))))
+
+    assert (await weak.expect("blob_chunk")).data == b"weights"
+    assert (await weak.expect("blob_chunk")).total == 0
+    await world.close()
+
+
+@pytest.mark.parametrize("counted", [299, 301])
+def test_a_count_that_is_not_the_models_is_refused(counted: int) -> None:
+    @virtual_time
+    async def run() -> None:
+        world = PoolWorld()
+        world.start_round()
+        miner = await RawMiner(world, "s").connect()
+        report, _ = trained(await miner.expect("assignment"), 300)
+        genotype = Genotype.from_bytes(report.genotype)
+        model = scripted_model("digits", genotype, counted, 300)
+        await miner.send(replace(report, model_hash=blob_hash(model)))
+        await miner.serve_blob(model)
+
+        answer = await miner.expect("acknowledgement")
+        assert answer.acceptance == pb.ACCEPTANCE_REFUSED
+        assert answer.reason == f"count-differs: the model counts {counted} images, not 300"
+        assert refused(world) == {Refusal.COUNT_DIFFERS: 1}
+        assert world.manager.best() is None
+        await world.close()
+
+    run()
+
+
+@pytest.mark.parametrize(
+    ("blob", "reason", "detail"),
+    [
+        (None, Refusal.MODEL_MISSING, "does not have it"),
+        (b"other", Refusal.MODEL_MISSING, "its hash is another one"),
+        (bytes(10_000_000), Refusal.MODEL_MISSING, "are allowed"),
+    ],
+    ids=["not there", "another model", "too long"],
+)
+def test_a_model_that_does_not_arrive_is_refused(
+    blob: bytes | None, reason: Refusal, detail: str
+) -> None:
+    @virtual_time
+    async def run() -> None:
+        world = PoolWorld()
+        world.start_round()
+        miner = await RawMiner(world, "s").connect()
+        report, _ = trained(await miner.expect("assignment"), 300)
+        await miner.send(report)
+        await miner.serve_blob(blob)
+
+        assert detail in (await miner.expect("acknowledgement")).reason
+        assert refused(world) == {reason: 1}
+        await world.close()
+
+    run()
+
+
+@virtual_time
+async def test_a_model_of_another_length_is_refused() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    report, model = trained(await miner.expect("assignment"), 300)
+    await miner.send(replace(report, model_hash=blob_hash(model[:-1])))
+    await miner.serve_blob(model[:-1])
+
+    genotype = Genotype.from_bytes(report.genotype)
+    expected = model_length(genotype, INFO.shape, INFO.classes)
+    answer = await miner.expect("acknowledgement")
+    assert answer.reason.startswith("model-format: ")
+    assert f"{expected - 1} bytes long instead of {expected}" in answer.reason
+    assert refused(world) == {Refusal.MODEL_FORMAT: 1}
+    await world.close()
+
+
+@virtual_time
+async def test_a_model_that_never_comes_is_refused_in_time() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    report, _ = trained(await miner.expect("assignment"), 300)
+    await miner.send(report)
+
+    assert "did not come within" in (await miner.expect("acknowledgement")).reason
+    await world.close()
+
+
+@virtual_time
+async def test_a_search_goes_on_after_a_refused_result() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    assignment = await miner.expect("assignment")
+    await miner.send(trained(assignment, 300)[0])
+    await miner.serve_blob(None)
+    await miner.expect("acknowledgement")
+
+    await miner.deliver(assignment, 310, episode=1)
+
+    assert (await miner.expect("acknowledgement")).acceptance == pb.ACCEPTANCE_ACCEPTED
+    await world.close()
+
+
+@virtual_time
+async def test_without_its_weights_a_best_stands_but_is_not_exploited() -> None:
+    world = PoolWorld()
+    world.start_round()
+    strong = await RawMiner(world, "s").connect()
+    report, model = trained(await strong.expect("assignment"), 300)
+    await strong.send(report)
+    await strong.serve_blob(model)
+    await strong.serve_blob(None)
+    await world.pass_ms(100)
+
+    best, round_ = world.manager.best(), world.manager.state.round
+    assert best is not None
+    assert round_ is not None
+    assert best.correct == 300
+    assert round_.base is None
+    await world.close()
+
+
+@virtual_time
+async def test_what_is_confirmed_after_the_phase_is_stale() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    report, model = trained(await miner.expect("assignment"), 300)
+    await world.clock.sleep_until(PHASE_MS - 50)
+    await miner.send(report)
+    await miner.serve_blob(model)
+
+    assert (await miner.expect("acknowledgement")).acceptance == pb.ACCEPTANCE_STALE
+    assert world.manager.best() is None
+    assert world.manager.state.miners[public("s")].stale == 1
+    await world.close()
+
+
+@virtual_time
+async def test_of_two_claims_the_better_one_stands() -> None:
+    world = PoolWorld()
+    world.start_round()
+    first = await RawMiner(world, "s").connect()
+    second = await RawMiner(world, "t").connect()
+    one, two = await first.expect("assignment"), await second.expect("assignment")
+    await asyncio.gather(first.deliver(one, 310), second.send(trained(two, 300)[0]))
+    await second.serve_blob(trained(two, 300)[1])
+
+    # Right, but overtaken while it was counted: accepted as any other result.
+    assert (await second.expect("acknowledgement")).acceptance == pb.ACCEPTANCE_ACCEPTED
+    await world.pass_ms(500)
+    best = world.manager.best()
+    assert best is not None
+    assert best.correct == 310
+    await world.close()
+
+
+# Coming and going.
+
+
+@virtual_time
+async def test_a_returning_miner_gets_its_search_with_the_rewards_so_far() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    first = await miner.expect("assignment")
+    await miner.deliver(first, 300)
+    await world.pass_ms(500)
+    await miner.link.close("cable")
+    again = await (await RawMiner(world, "s").connect()).expect("assignment")
+
+    assert again.id != first.id
+    assert again.exploration.search_seed == first.exploration.search_seed
+    assert list(again.exploration.rewards) == [300 / 360]
+    await world.close()
+
+
+@virtual_time
+async def test_a_miner_that_connects_twice_keeps_the_newer_link() -> None:
+    world = PoolWorld()
+    world.start_round()
+    old = await RawMiner(world, "s").connect()
+    await old.expect("assignment")
+    new = await RawMiner(world, "s").connect()
+
+    assert await new.expect("assignment")
+    assert "connected again" in await old.closed()
+    assert world.manager.state.miners[public("s")].connected
+    await world.close()
+
+
+@virtual_time
+async def test_a_miner_that_was_typed_anew_is_told() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "a").connect(Strength.AUTO)
+    assert miner.welcome.strength == pb.STRENGTH_STRONG
+    await world.pass_ms(20_000)
+    await miner.deliver(await miner.expect("assignment"), 300)
+    await world.pass_ms(500)
+    world.manager.close_round()
+    world.start_round(2)
+
+    welcome = await miner.expect("welcome")
+    assert welcome.strength == pb.STRENGTH_WEAK
+    assert "1 candidates took" in welcome.reason
+    await world.close()
+
+
+@virtual_time
+async def test_a_miner_that_reads_nothing_is_disconnected() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    late = replace(trained(await miner.expect("assignment"), 300)[0], assignment_id=99)
+    for _ in range(200):
+        await miner.send(late)
+        await world.pass_ms(10)
+        if not world.manager.state.miners[public("s")].connected:
+            break
+
+    assert not world.manager.state.miners[public("s")].connected
+    await world.close()
