@@ -68,3 +68,8 @@ def test_reasons_are_stable() -> None:
     """Names on the wire of queries and metrics: lower-case words with hyphens, each once."""
     assert len({str(reason) for reason in Reason}) == len(Reason)
     assert all(reason.value == reason.name.lower().replace("_", "-") for reason in Reason)
+
+
+def test_reasons_are_documented() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
+    assert [reason for reason in Reason if f"`{reason}`" not in text] == []
