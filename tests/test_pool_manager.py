@@ -470,3 +470,20 @@ async def test_a_miner_that_reads_nothing_is_disconnected() -> None:
 
     assert not world.manager.state.miners[public("s")].connected
     await world.close()
+
+
+@virtual_time
+async def test_a_flood_of_results_ends_the_link() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    report, _ = trained(await miner.expect("assignment"), 300)
+
+    async def flood() -> None:
+        # The first result waits for its model; the others pile up behind it.
+        for _ in range(2_000):
+            await miner.send(report)
+
+    with pytest.raises(LinkClosed, match="faster than they can be judged"):
+        await flood()
+    await world.close()

@@ -19,7 +19,7 @@ from pool.state import PoolState, RoundTask, Strength
 from pool.strategy import NO_BEST_YET
 from pool.wire import PROTOCOL_VERSION, assignment_to_wire
 from tests.pool_states import SUBSPACE, alive_design, handed_out, in_hand, open_round, round_of
-from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
+from tests.pool_world import NETWORK_ID, PHASE_MS, SPACE, TASK, PoolWorld, key_of, public
 from tests.scripted import ScriptedExecutor
 from tests.virtual_time import virtual_time
 
@@ -280,6 +280,24 @@ async def test_a_design_that_is_proposed_again_is_not_trained_again() -> None:
     assert executor.jobs[Train] == 1
     assert miner.accepted > 5
     assert miner.work == sum(round_of(world.manager.state).work.values())
+    await world.close()
+
+
+@virtual_time
+async def test_dead_designs_are_reported_without_training() -> None:
+    world = PoolWorld()
+    # Weights of one bit in every second design: dead after the first layer.
+    space = Space.uniform(3, [*SPACE.ranges[0][:8], (1,), (0, 3)])
+    world.manager.start_round(RoundTask(1, TASK, space, PHASE_MS))
+    executor = WatchedExecutor(world.clock)
+    world.add_miner("s", Strength.STRONG, executor)
+    await world.pass_ms(10_000)
+
+    miner = miner_of(world.manager.state, "s")
+    rewards = round_of(world.manager.state).searches[0].rewards
+    assert rewards.count(36 / 360) > 0, "a dead design earns what a guess does"
+    assert executor.jobs[Train] < miner.accepted
+    assert miner.refused == {}
     await world.close()
 
 
