@@ -167,7 +167,11 @@ class Node:
         await self.peers.close()
         await self._tasks.close()
 
-    def _send(self, envelope: Envelope) -> None:
+    def submit(self, envelope: Envelope) -> None:
+        """Take an object of this node's own as if it came by gossip, and send it to all peers.
+
+        Raises Rejected.
+        """
         self._gate.on_gossip(envelope)
         self.peers.broadcast(envelope)
 
@@ -190,7 +194,7 @@ class Node:
             self._importer,
             SignedBefore(self._outside.store, self._outside.writer),
             self._outside.clock,
-            self._send,
+            self.submit,
         )
 
     def _make_manager(self) -> Manager | None:
@@ -219,7 +223,7 @@ class Node:
             self._manager,
             self._outside.clock,
             self._outside.rng,
-            self._send,
+            self.submit,
         )
 
     def _make_miner(self) -> Miner | None:

@@ -7,11 +7,11 @@ from typing import Protocol
 import structlog
 from nacl.signing import SigningKey
 
-from nas.jobs import JobFailed
+from nas.jobs import Counted, JobFailed
 from node.chain.block import open_block
 from node.chain.commits import commit_id, commit_of, compute_payout_root
 from node.chain.context import RoundContext
-from node.chain.envelope import sign
+from node.chain.envelope import Signed, sign
 from node.chain.errors import Rejected
 from node.chain.hashing import blob_hash
 from node.chain.lists import certified, fold
@@ -80,11 +80,11 @@ class Producer:
         self._clock = clock
         self._rng = rng
         self._send = send
-        self._committed: Committed | None = None
+        self.committed: Committed | None = None
 
     def has_committed(self, round_number: int) -> bool:
         """Whether a model was promised in the round."""
-        return self._committed is not None and self._committed.claim.round == round_number
+        return self.committed is not None and self.committed.claim.round == round_number
 
     async def train(self, context: RoundContext) -> None:
         """Let the pool search, and commit its best model near the end of the train phase."""
@@ -103,14 +103,14 @@ class Producer:
         if best is None:
             _log.warning("nothing_to_commit", round=round_number, reason="no confirmed model")
             return
-        self._committed = self._promise(context, best)
-        commit = commit_of(context, self._committed.claim, bytes(self._key.verify_key))
+        self.committed = self._promise(context, best)
+        commit = commit_of(context, self.committed.claim, bytes(self._key.verify_key))
         self._send(sign(commit, self._key, context.network.id).envelope)
         _log.info("committed", round=round_number, correct=best.correct, of=best.size)
 
     async def claim(self, context: RoundContext) -> None:
         """Count the committed model on the test images and claim it, if a quorum listed it."""
-        producer, committed = bytes(self._key.verify_key), self._committed
+        producer, committed = bytes(self._key.verify_key), self.committed
         if committed is None or committed.claim.round != context.round:
             return
         lists = self._rounds.book(context.round).lists.values()
@@ -126,14 +126,14 @@ class Producer:
         if counted.correct < context.network.parameters.task.min_correct:
             _log.warning("not_claimed", round=context.round, reason="the model is below the floor")
             return
-        await self._propose(context, committed, counted.correct, counted.logits_hash)
+        await self._propose(context, committed, counted)
 
-    async def _propose(
-        self, context: RoundContext, committed: Committed, correct: int, logits_hash: bytes
-    ) -> None:
+    def build(
+        self, context: RoundContext, committed: Committed, correct: int
+    ) -> tuple[Signed[Claim], bytes]:
+        """The signed claim of a count on top of this node's head, and its body."""
         parent = self._chain.head(context.round)
         commit_ids, proofs = fold(self._rounds.book(context.round).lists.values())
-        draft = replace(committed.claim, parent=parent.id, correct=correct)
         body = Body(
             commit_ids=commit_ids,
             lists=proofs,
@@ -143,24 +143,34 @@ class Producer:
         header, body_bytes = complete(
             context,
             parent.state,
-            draft,
+            replace(committed.claim, parent=parent.id, correct=correct),
             bytes(self._key.verify_key),
             body,
             self._chain.tree.votes(),
             self._mempool.transfers(),
         )
-        claim = sign(header, self._key, context.network.id)
-        self._rounds.shelve(context.round, body_bytes)
-        self._rounds.shelve(context.round, committed.model)
+        return sign(header, self._key, context.network.id), body_bytes
+
+    def reveal(self, claim: Signed[Claim], body: bytes, model: bytes) -> None:
+        """Send a claim and serve what it names."""
+        for blob in (body, model):
+            self._rounds.shelve(claim.message.round, blob)
+        self._send(claim.envelope)
+        _log.info(
+            "claimed", round=claim.message.round, block=claim.id, correct=claim.message.correct
+        )
+
+    async def _propose(self, context: RoundContext, committed: Committed, counted: Counted) -> None:
+        claim, body = self.build(context, committed, counted.correct)
         try:
-            block = open_block(claim.envelope, body_bytes, context.network.id)
-            await self._chain.adopt(block, self._chain.apply(block), committed.model, logits_hash)
+            block = open_block(claim.envelope, body, context.network.id)
+            state = self._chain.apply(block)
         except Rejected as error:
             # A rule that others would refuse it by; sending it would only cost them time.
             _log.error("own_block_invalid", round=context.round, reason=str(error))
             return
-        self._send(claim.envelope)
-        _log.info("claimed", round=context.round, block=claim.id, correct=correct)
+        await self._chain.adopt(block, state, committed.model, counted.logits_hash)
+        self.reveal(claim, body, committed.model)
 
     def _promise(self, context: RoundContext, best: ConfirmedBest) -> Committed:
         claim = Claim(

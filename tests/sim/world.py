@@ -159,9 +159,7 @@ def _names(plan: Plan) -> Iterator[str]:
 
 def _network(plan: Plan, identities: dict[str, Identity]) -> Network:
     def keys(*kinds: str) -> list[bytes]:
-        return sorted(
-            who.public_key for name, who in identities.items() if name.startswith(kinds)
-        )
+        return sorted(who.public_key for name, who in identities.items() if name.startswith(kinds))
 
     return Network(
         parameters=plan.parameters,
