@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from node.chain.rewards import split
-
 from node.chain.messages import PayoutLine
+from node.chain.rewards import split
 
 TOTAL_WEIGHT = 1_000_000_000
 """Weights of all lines together: a weight is a part of the reward in billionths."""
