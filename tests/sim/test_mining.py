@@ -1,7 +1,7 @@
 """Blocks are mined by a whole network: who wins, who is paid, who agrees."""
 
-from node.chain.envelope import sign
 from node.chain.block import Block
+from node.chain.envelope import sign
 from node.chain.messages import Claim, Transfer
 from node.chain.state import State
 from node.chain.timing import Phase

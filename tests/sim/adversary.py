@@ -1,0 +1,64 @@
+"""Producers that reveal what they should not; each breaks one rule and keeps the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node.assembly import Node
+from node.chain.context import RoundContext
+from node.chain.messages import Envelope, Kind
+from node.consensus.producer import Committed, Producer
+from pool.manager import ConfirmedBest
+
+Tamper = Callable[[Committed, int], tuple[Committed, int]]
+"""Changes what is revealed: the committed content, and the count of correct images."""
+
+
+def honest(committed: Committed, correct: int) -> tuple[Committed, int]:
+    """Reveal what was committed, as it counts."""
+    return committed, correct
+
+
+class Crook(Producer):
+    """Commits like anybody, reveals `tamper` of it, and asks no rule whether that may stand."""
+
+    tamper: Tamper
+
+    async def claim(self, context: RoundContext) -> None:
+        if self.committed is None or self.committed.claim.round != context.round:
+            return
+        counted = await self._importer.count(self.committed.claim, self.committed.model)
+        committed, correct = self.tamper(self.committed, counted.correct)
+        claim, body = self.build(context, committed, correct)
+        self.reveal(claim, body, committed.model)
+
+
+def corrupt(node: Node, tamper: Tamper = honest) -> Producer:
+    """Make a crook of the node's producer; call before the node runs."""
+    producer = node._producer
+    assert producer is not None
+    producer.__class__ = Crook
+    producer.tamper = tamper  # type: ignore[attr-defined]
+    return producer
+
+
+def hide_commits(producer: Producer) -> None:
+    """Send no commit to anybody, as a producer does that makes it after the deadline."""
+    send = producer._send
+
+    def send_all_else(envelope: Envelope) -> None:
+        if envelope.kind != Kind.COMMIT:
+            send(envelope)
+
+    producer._send = send_all_else
+
+
+def replace_best(producer: Producer, change: Callable[[ConfirmedBest], ConfirmedBest]) -> None:
+    """Let the producer commit something else than its pool has found."""
+    best = producer._pool.best
+
+    def changed() -> ConfirmedBest | None:
+        found = best()
+        return None if found is None else change(found)
+
+    producer._pool.best = changed  # type: ignore[method-assign]
