@@ -238,7 +238,9 @@ def test_an_interrupted_demo_writes_nothing(
 ) -> None:
     monkeypatch.setattr("node.cli.client.run_demo", lambda demo: None)
     report_file = tmp_path / "report.json"
-    assert _run("demo", "--json", str(report_file)).exit_code == 130
+    result = _run("demo", "--json", str(report_file))
+    assert result.exit_code == 130
+    assert result.output == "Interrupted; all nodes were ended.\n"
     assert not report_file.exists()
 
 

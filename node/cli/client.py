@@ -234,6 +234,7 @@ def demo(rounds: int, report_file: Path | None, keep: bool) -> None:
     except DemoError as error:
         raise click.ClickException(str(error)) from None
     if report is None:
+        click.echo("Interrupted; all nodes were ended.", err=True)
         raise click.exceptions.Exit(_INTERRUPTED)
     if report_file is not None:
         report_file.write_text(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
