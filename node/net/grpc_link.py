@@ -5,7 +5,7 @@ connection.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, cast
 
@@ -30,7 +30,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
 )
 
-# The status of a server that refuses to say more may never be read; then the stream is dropped.
+# Somebody who doesn't read doesn't read the goodbye either; then this end lets go without it.
 _GOODBYE_S = 2.0
 
 _BROKEN = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
@@ -88,6 +88,7 @@ class GrpcLink(Generic[Out, In]):
         self._stream = stream
         self._codec = codec
         self._closed: str | None = None
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def send(self, message: Out) -> None:
         data = self._codec.encode(message)
@@ -109,16 +110,21 @@ class GrpcLink(Generic[Out, In]):
         if self._closed is None:
             self._closed = reason
             await self._stream.end(reason)
+            # A write to somebody who doesn't read would wait for ever.
+            for operation in self._under_way:
+                operation.cancel()
 
-    async def _while_open(self, operation: Awaitable[Any]) -> Any:
+    async def _while_open(self, operation: Coroutine[Any, Any, Any]) -> Any:
+        task = asyncio.ensure_future(operation)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
         try:
-            return await operation
+            return await task
         except _BROKEN as error:
             raise LinkClosed(await self._reason()) from error
         except asyncio.CancelledError:
-            # gRPC reports a call it cancelled itself this way; a cancelled task stays cancelled.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            # A call that was cancelled shows this way too; a cancelled task stays cancelled.
+            if (caller := asyncio.current_task()) is not None and caller.cancelling():
                 raise
             raise LinkClosed(await self._reason()) from None
 

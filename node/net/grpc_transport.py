@@ -32,6 +32,10 @@ from ponas.v1.query_service_pb2_grpc import (
 
 _QUERY_SERVICE = "ponas.v1.QueryService"
 
+# Calls of all services at once. Also bounds what callers cost who never read: gRPC keeps such a
+# call, with a message in it, until its connection ends.
+_MAX_CALLS = 256
+
 
 class GrpcTransport:
     """Dials peers and pools over gRPC; see `Transport`."""
@@ -57,8 +61,10 @@ class GrpcTransport:
             async with asyncio.timeout(self._connect_timeout_s):
                 await call.wait_for_connection()
         except grpc.aio.AioRpcError as error:
-            await channel.close()
-            raise Unreachable(address, error.details() or error.code().name) from error
+            # Any other status is the answer of somebody there; the link will tell it.
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                await channel.close()
+                raise Unreachable(address, error.details() or error.code().name) from error
         except TimeoutError:
             await channel.close()
             raise Unreachable(address, f"no answer in {self._connect_timeout_s:g} s") from None
@@ -78,7 +84,9 @@ class GrpcServer:
         self, queries: QueryServiceServicer, on_peer: OnPeer, on_miner: OnMiner | None = None
     ) -> None:
         # Without SO_REUSEPORT a second node on the port fails instead of taking half the calls.
-        self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)))
+        self._server = grpc.aio.server(
+            options=(*OPTIONS, ("grpc.so_reuseport", 0)), maximum_concurrent_rpcs=_MAX_CALLS
+        )
         self._links = TaskOwner()
         self._health = health.aio.HealthServicer()
         self._services = [PEER_METHOD[0], _QUERY_SERVICE]

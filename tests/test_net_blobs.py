@@ -1,0 +1,225 @@
+"""Blobs by hash among nodes in memory: resumed, bounded, checked, shared, fair."""
+
+import asyncio
+import random
+
+import pytest
+
+from node.chain.hashing import blob_hash
+from node.net.blobs import NotFound
+from node.net.link import LinkClosed, PeerLink
+from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, Refusal
+from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
+from ponas.v1.types_pb2 import BlobChunk
+from tests.peer_world import envelope, open_world, pass_time
+from tests.virtual_time import virtual_time
+
+BLOB = random.Random(5).randbytes(2 * CHUNK_BYTES + 12_345)
+HASH = blob_hash(BLOB)
+
+
+async def feed(link: PeerLink, source: bytes, num_chunks: int, total: int = len(BLOB)) -> None:
+    """Answer as many requests from `source`, honest or not, then let the link break."""
+    for _ in range(num_chunks):
+        while not (message := await link.receive()).HasField("get_blob"):
+            pass
+        offset = message.get_blob.offset
+        data = source[offset : offset + CHUNK_BYTES]
+        chunk = BlobChunk(hash=message.get_blob.hash, offset=offset, total=total, data=data)
+        await link.send(PeerMessage(blob_chunk=chunk))
+    await link.receive()
+    await link.close("died midway")
+
+
+@pytest.mark.parametrize(
+    "blob", [b"", b"x", BLOB[:CHUNK_BYTES], BLOB], ids=lambda blob: str(len(blob))
+)
+@virtual_time
+async def test_blob_arrives_whole(blob: bytes) -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        b.handler.blobs[blob_hash(blob)] = blob
+        await pass_time(5)
+        assert await a.net.fetch(blob_hash(blob), len(blob)) == blob
+        assert not a.net.refused + b.net.refused
+
+
+@virtual_time
+async def test_transfer_goes_on_with_another_peer_where_the_first_died() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        first = await world.intrude("a")
+        second = world.add("second", ["a"])
+        second.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        fetched, _ = await asyncio.gather(a.net.fetch(HASH, len(BLOB)), feed(first, BLOB, 2))
+        assert fetched == BLOB
+        assert second.handler.num_served[HASH] == 1
+        assert not a.net.refused
+
+
+@pytest.mark.parametrize("total", [len(BLOB), 4 * CHUNK_BYTES], ids=["true", "false"])
+@virtual_time
+async def test_poisoned_beginning_does_not_spoil_an_honest_peer(total: int) -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        first = await world.intrude("a")
+        second = world.add("second", ["a"])
+        second.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        poison = bytes(4 * CHUNK_BYTES)
+        num_chunks = 2 if total == len(BLOB) else 3
+        fetched, _ = await asyncio.gather(
+            a.net.fetch(HASH, total), feed(first, poison, num_chunks, total)
+        )
+        assert fetched == BLOB
+
+
+@virtual_time
+async def test_blob_of_another_hash_is_refused() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        b.handler.blobs[HASH] = b"something else"
+        await pass_time(5)
+        with pytest.raises(NotFound):
+            await a.net.fetch(HASH, len(BLOB))
+        assert a.net.refused == {Refusal.WRONG_HASH: 1}
+        c = world.add("c", ["a"])
+        c.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        assert await a.net.fetch(HASH, len(BLOB)) == BLOB
+        assert a.net.refused == {Refusal.WRONG_HASH: 2}
+
+
+@virtual_time
+async def test_blob_above_the_bound_is_refused_before_it_comes() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        b.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        with pytest.raises(NotFound, match=f"within {len(BLOB) - 1} bytes"):
+            await a.net.fetch(HASH, len(BLOB) - 1)
+        assert a.net.refused == {Refusal.OVERSIZED: 1}
+        assert b.handler.num_served[HASH] == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (BlobChunk(hash=HASH, offset=0, total=CHUNK_BYTES, data=b"drip"), Refusal.MALFORMED),
+        (BlobChunk(hash=HASH, offset=0, total=1, data=b"too much"), Refusal.MALFORMED),
+        (BlobChunk(hash=HASH, offset=1, total=2, data=b"x"), Refusal.UNASKED),
+        (BlobChunk(hash=bytes(32), offset=0, total=1, data=b"x"), Refusal.UNASKED),
+    ],
+    ids=["drip", "excess", "offset", "hash"],
+)
+@virtual_time
+async def test_wrong_chunk_is_refused(answer: BlobChunk, reason: Refusal) -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+
+        async def answer_wrongly() -> None:
+            assert (await link.receive()).HasField("get_blob")
+            await link.send(PeerMessage(blob_chunk=answer))
+
+        fetched, _ = await asyncio.gather(
+            a.net.fetch(HASH, len(BLOB)), answer_wrongly(), return_exceptions=True
+        )
+        assert isinstance(fetched, NotFound)
+        assert a.net.refused == {reason: 1}
+
+
+@virtual_time
+async def test_silent_peer_holds_up_a_transfer_but_briefly() -> None:
+    async with open_world(delay_ms=(10, 10)) as world:
+        a = world.add("a")
+        await world.intrude("a")
+        b = world.add("b", ["a"])
+        b.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        started_ms = world.clock.now_ms()
+        assert await a.net.fetch(HASH, len(BLOB)) == BLOB
+        assert world.clock.now_ms() - started_ms < CHUNK_TIMEOUT_S * 1_000 + 200
+
+
+@virtual_time
+async def test_late_answer_is_not_taken_for_the_next() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        other = blob_hash(b"y")
+
+        async def answer_late() -> None:
+            await link.receive()
+            await pass_time(CHUNK_TIMEOUT_S + 1)
+            for name, blob in ((blob_hash(b"x"), b"x"), (other, b"y")):
+                chunk = BlobChunk(hash=name, offset=0, total=1, data=blob)
+                await link.send(PeerMessage(blob_chunk=chunk))
+
+        async def ask_twice() -> bytes:
+            with pytest.raises(NotFound):
+                await a.net.fetch(blob_hash(b"x"), 1)
+            return await a.net.fetch(other, 1)
+
+        fetched, _ = await asyncio.gather(ask_twice(), answer_late())
+        assert fetched == b"y"
+        assert not a.net.refused
+
+
+@virtual_time
+async def test_requests_for_one_blob_share_a_transfer() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        b.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        given_up = asyncio.ensure_future(a.net.fetch(HASH, len(BLOB)))
+        others = [asyncio.ensure_future(a.net.fetch(HASH, len(BLOB))) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        given_up.cancel()
+        assert await asyncio.gather(*others) == [BLOB] * 3
+        assert b.handler.num_served[HASH] == 3
+
+
+@virtual_time
+async def test_nobody_has_it() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        with pytest.raises(NotFound):
+            await a.net.fetch(HASH, len(BLOB))
+        world.add("b", ["a"])
+        await pass_time(5)
+        with pytest.raises(NotFound):
+            await a.net.fetch(HASH, len(BLOB))
+        assert not a.net.refused
+
+
+@virtual_time
+async def test_transfer_does_not_hold_up_gossip() -> None:
+    async with open_world(delay_ms=(20, 20)) as world:
+        blob = bytes(12 * CHUNK_BYTES)
+        a, b = world.add("a"), world.add("b", ["a"])
+        b.handler.blobs[blob_hash(blob)] = blob
+        await pass_time(5)
+        transfer = asyncio.ensure_future(a.net.fetch(blob_hash(blob), len(blob)))
+        await pass_time(0.1)
+        for number in range(5):
+            b.net.broadcast(envelope(number))
+        await pass_time(0.025)
+        assert len(a.handler.heard) == 5
+        assert not transfer.done()
+        assert await transfer == blob
+
+
+@virtual_time
+async def test_chunk_beyond_the_end_says_how_long_the_blob_is() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        a.handler.blobs[HASH] = BLOB
+        link = await world.intrude("a")
+        await link.send(PeerMessage(get_blob=GetBlob(hash=HASH, offset=2**63)))
+        answer = (await link.receive()).blob_chunk
+        assert (answer.total, answer.data) == (len(BLOB), b"")
+        await link.close("the test is over")
+        with pytest.raises(LinkClosed):
+            await link.receive()
