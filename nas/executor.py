@@ -1,7 +1,7 @@
 """Runs jobs in spawned worker processes of this machine, without importing PyTorch here.
 
 A worker has one job at a time; jobs beyond that wait in the order in which they came. Processes
-start when they are first needed and are replaced when they die.
+start with `start` or when they are first needed, and are replaced when they die.
 """
 
 import asyncio
@@ -26,11 +26,17 @@ class LocalExecutor:
     def __init__(self, workers: int, device: str = "auto") -> None:
         if workers < 1:
             raise ValueError(f"an executor needs at least 1 worker, not {workers}")
+        self._workers = workers
         self._slots = asyncio.Semaphore(workers)
         self._device = device
         self._live: set[_Worker] = set()
         self._idle: list[_Worker] = []
         self._closed = False
+
+    def start(self) -> None:
+        """Start every worker now, so that no deadline has to wait for PyTorch to load."""
+        while len(self._live) < self._workers:
+            self._idle.append(self._start_worker())
 
     @overload
     async def run(self, job: Propose) -> Proposal: ...
@@ -82,11 +88,14 @@ class LocalExecutor:
             self._live.discard(worker)
             worker.discard()
         if not self._idle:
-            worker = _Worker(self._device)
-            self._live.add(worker)
-            return worker
+            return self._start_worker()
         worker = max(self._idle, key=lambda idle: idle.knows(job))
         self._idle.remove(worker)
+        return worker
+
+    def _start_worker(self) -> "_Worker":
+        worker = _Worker(self._device)
+        self._live.add(worker)
         return worker
 
     async def _obituary(self, worker: "_Worker") -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+from contextlib import AsyncExitStack
 
 import nacl.utils
 import structlog
@@ -12,47 +13,62 @@ from node.assembly import Node, Setup, Surroundings
 from node.chain.errors import NetworkError, SafetyAlarm
 from node.clock import SystemClock
 from node.config import Config, Role
-from node.errors import ConfigError, NetworkRefusedError, NodeError, SafetyError
+from node.consensus.designs import NasDesigns
+from node.errors import ConfigError, SafetyError
 from node.folder import DataFolder, open_data_folder
+from node.identity import Identity
 from node.keyfile import PASSPHRASE_VARIABLE, open_identity
 from node.net.grpc_transport import GrpcServer, GrpcTransport
 from node.query import QueryServicer
-from node.store.rocks import RocksStore, open_store
+from node.store.rocks import open_store
 from node.store.writer import ThreadWriter
-from pool.miner import WrongPool
 
 _log = structlog.get_logger("node")
 
 
 async def run(config: Config, stop: asyncio.Event) -> None:
     """Run a node until `stop` is set, then stop it in order. Raises NodeError."""
-    folder = open_data_folder(config.data_dir)
-    store = open_store(folder.store, config.network.id)
-    writer = ThreadWriter(store)
-    counter = None if _is_pool_miner(config) else LocalExecutor(1, config.device)
-    trainer = LocalExecutor(config.workers, config.device) if config.role is Role.MINER else None
     try:
-        await _run_node(config, stop, folder, store, writer, counter, trainer)
-    finally:
-        for executor in (counter, trainer):
-            if executor is not None:
-                await executor.close()
-        await writer.close()
-
-
-async def _run_node(
-    config: Config,
-    stop: asyncio.Event,
-    folder: DataFolder,
-    store: RocksStore,
-    writer: ThreadWriter,
-    counter: LocalExecutor | None,
-    trainer: LocalExecutor | None,
-) -> None:
+        # Before the store is made, which from then on belongs to its network.
+        NasDesigns(config.network.parameters.task)
+    except NetworkError as error:
+        raise ConfigError(f"--network can't be used: {error}") from error
+    folder = open_data_folder(config.data_dir)
     identity = open_identity(
         folder.key_file, os.environ.get(PASSPHRASE_VARIABLE), nacl.utils.random
     )
-    setup = Setup(
+    store = open_store(folder.store, config.network.id)
+    async with AsyncExitStack() as outside:
+        writer = ThreadWriter(store)
+        outside.push_async_callback(writer.close)
+        is_miner = config.role is Role.MINER
+        counter = trainer = None
+        if not is_miner or config.pool is None:
+            counter = _start_workers(outside, 1, config.device)
+        if is_miner:
+            trainer = _start_workers(outside, config.workers, config.device)
+        surroundings = Surroundings(
+            clock=SystemClock(),
+            transport=GrpcTransport(),
+            store=store,
+            writer=writer,
+            counter=counter,
+            trainer=trainer,
+            # Salts and nonces must not be guessed.
+            rng=random.SystemRandom(),
+        )
+        await _serve(config, folder, identity, Node(_setup(config, identity), surroundings), stop)
+
+
+def _start_workers(outside: AsyncExitStack, workers: int, device: str) -> LocalExecutor:
+    executor = LocalExecutor(workers, device)
+    outside.push_async_callback(executor.close)
+    executor.start()
+    return executor
+
+
+def _setup(config: Config, identity: Identity) -> Setup:
+    return Setup(
         role=config.role,
         network=config.network,
         identity=identity,
@@ -62,20 +78,12 @@ async def _run_node(
         strength=config.strength,
         workers=config.workers,
     )
-    outside = Surroundings(
-        clock=SystemClock(),
-        transport=GrpcTransport(),
-        store=store,
-        writer=writer,
-        counter=counter,
-        trainer=trainer,
-        # Salts and nonces must not be guessed.
-        rng=random.SystemRandom(),
-    )
-    try:
-        node = Node(setup, outside)
-    except NetworkError as error:
-        raise ConfigError(f"--network can't be used: {error}") from error
+
+
+async def _serve(
+    config: Config, folder: DataFolder, identity: Identity, node: Node, stop: asyncio.Event
+) -> None:
+    """Listen, take part until told to stop, and say goodbye."""
     server = GrpcServer(
         QueryServicer(node.views), node.on_peer, node.on_miner if node.runs_public_pool else None
     )
@@ -103,24 +111,10 @@ async def _until_stopped(node: Node, stop: asyncio.Event) -> None:
     try:
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
-            _raise_for_operator(running.exception())
+            running.result()
+    except SafetyAlarm as alarm:
+        raise SafetyError(f"stopped to stay safe: {alarm}") from alarm
     finally:
         for task in (running, stopping):
             task.cancel()
         await asyncio.gather(running, stopping, return_exceptions=True)
-
-
-def _raise_for_operator(error: BaseException | None) -> None:
-    match error:
-        case None | NodeError():
-            pass
-        case SafetyAlarm():
-            error = SafetyError(f"stopped to stay safe: {error}")
-        case WrongPool():
-            error = NetworkRefusedError(f"--pool: {error}")
-    if error is not None:
-        raise error
-
-
-def _is_pool_miner(config: Config) -> bool:
-    return config.role is Role.MINER and config.pool is not None

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit status of `ponas-node`; `ponas-node --help` prints this table."""
+    """Exit status of `ponas-node` and `ponas`; `ponas-node --help` prints this table."""
 
     description: str
 
@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     KEY = 5, "key file is damaged, readable by others, or its passphrase is wrong"
     LISTEN = 6, "can't listen on the address, for example because the port is in use"
     REFUSED = 7, "refused by the network: another network id or protocol version"
-    UNREACHABLE = 8, "pool or peer can't be reached"
+    UNREACHABLE = 8, "no node answers: `ponas` only, since a node keeps trying"
     SAFETY = 9, "two conflicting blocks are final: more than a third of the weight is hostile"
     INTERNAL = 70, "a fault in PoNAS itself; the log has the details"
     FORCED = 130, "stopped at once, by a second signal or before the node was up"
@@ -30,8 +30,8 @@ class ExitCode(IntEnum):
 class NodeError(Exception):
     """A failure told to the operator as `str(error)`: one sentence, no traceback.
 
-    SettingError ConfigError StoreError KeyFileError ListenError NetworkRefusedError
-    UnreachableError: one class for each exit code that an operator can do something about.
+    SettingError ConfigError StoreError KeyFileError ListenError NetworkRefusedError: one class
+    for each exit code that an operator can do something about.
     """
 
     exit_code: ExitCode = ExitCode.INTERNAL
@@ -71,12 +71,6 @@ class NetworkRefusedError(NodeError):
     """The network answered, and would not have this node."""
 
     exit_code = ExitCode.REFUSED
-
-
-class UnreachableError(NodeError):
-    """Nobody answered at an address the node can't do without."""
-
-    exit_code = ExitCode.UNREACHABLE
 
 
 class SafetyError(NodeError):

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from node.errors import NodeError
+
 T = TypeVar("T")
 
 _log = structlog.get_logger("tasks")
@@ -59,7 +61,9 @@ class TaskOwner:
         del self._tasks[task]
         if task.cancelled() or (error := task.exception()) is None:
             return
-        _log.error("task_failed", task=task.get_name(), exc_info=error)
+        # What an operator can act on is said in one sentence; the rest is a fault to be traced.
+        trace = None if isinstance(error, NodeError) else error
+        _log.error("task_failed", task=task.get_name(), reason=str(error), exc_info=trace)
         if self._on_failure is not None:
             self._on_failure(task.get_name(), error)
 

@@ -17,6 +17,7 @@ from nas.task import Task
 from node.chain.envelope import sign
 from node.chain.messages import PoolRegistration
 from node.clock import Clock
+from node.errors import NetworkRefusedError
 from node.net.link import LinkClosed, MinerLink, Unreachable
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
@@ -47,7 +48,7 @@ _log = structlog.get_logger("pool.miner")
 MinerChannel = Channel[pb.MineRequest, pb.MineResponse]
 
 
-class WrongPool(Exception):
+class WrongPool(NetworkRefusedError):
     """The pool is of another network or speaks another version; connecting again won't help."""
 
 

@@ -71,6 +71,16 @@ async def test_jobs_of_every_kind_and_bad_ones_share_one_process(executor: Local
     assert len(before) == 1
 
 
+async def test_workers_may_start_before_there_is_work() -> None:
+    executor = LocalExecutor(2, "cpu")
+    executor.start()
+    before = pids()
+    assert len(before) == 2
+    assert (await executor.run(QUICK)).epochs == 1
+    assert pids() == before
+    await executor.close()
+
+
 async def test_waiting_jobs_run_in_the_order_in_which_they_came(executor: LocalExecutor) -> None:
     order: list[int] = []
 

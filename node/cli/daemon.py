@@ -1,6 +1,7 @@
 """`ponas-node`: settings in, one node until a signal, one sentence and an exit code out."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,6 +26,8 @@ def main() -> None:
 
 
 async def _serve_node(config: Config, stop: asyncio.Event) -> None:
+    # gRPC's C++ core writes to stderr what the node says better itself; unless asked to, not here.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Not at the top: a wrong option is answered without loading gRPC and RocksDB first.
     from node.app import run
 

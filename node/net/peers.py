@@ -145,7 +145,7 @@ class PeerNet:
             try:
                 link = await self._transport.dial_peer(address)
             except Unreachable as error:
-                _log.info("peer_unreachable", address=address, reason=error.reason)
+                _log.warning("peer_unreachable", address=address, reason=error.reason)
                 attempt += 1
             else:
                 refusal = await self._serve(link)
