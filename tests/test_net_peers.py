@@ -9,7 +9,8 @@ from node.chain.envelope import sign
 from node.chain.errors import Reason, Rejected
 from node.chain.hashing import blob_hash
 from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Envelope, Transfer
-from node.net.link import LinkClosed
+from node.net.link import LinkClosed, PeerLink
+from node.net.peers import MAX_PEERS
 from node.net.protocol import MAX_LOCATOR, Gossip, Refusal
 from node.wire import WireBlock, envelope_to_proto
 from ponas.v1.peer_service_pb2 import (
@@ -453,3 +454,75 @@ async def test_rejecting_handler_decides_the_reason() -> None:
         await pass_time(5)
         assert a.net.refused == {Reason.NO_UNIT: 1}
         assert len(a.net.peers()) == 1
+
+
+def _name_with_key(*, above: bytes) -> str:
+    return next(name for name in map(str, range(99)) if blob_hash(name.encode()) > above)
+
+
+def _name_with_key_below(bound: bytes) -> str:
+    return next(name for name in map(str, range(99)) if blob_hash(name.encode()) < bound)
+
+
+@pytest.mark.parametrize(
+    ("name", "keeps_outbound"),
+    [(_name_with_key(above=blob_hash(b"a")), True), (_name_with_key_below(blob_hash(b"a")), False)],
+    ids=["higher key", "lower key"],
+)
+@virtual_time
+async def test_of_two_links_the_one_that_the_lower_key_dialled_stays(
+    name: str, keeps_outbound: bool
+) -> None:
+    async with open_world() as world:
+        a = world.add("a", ["other"])
+        inbound = await world.intrude("a", name)
+
+        async def on_peer(link: PeerLink) -> None:
+            await link.send(PeerMessage(hello=hello(name)))
+            await drain(link)
+
+        world.network.listen("other", on_peer)
+        await pass_time(60)
+        assert [peer.outbound for peer in a.net.peers()] == [keeps_outbound]
+        assert a.net.refused == {Refusal.DUPLICATE_CONNECTION: 1}
+        await world.network.close()
+        _, closed = await drain(inbound)
+        assert (closed == Refusal.DUPLICATE_CONNECTION) == keeps_outbound
+
+
+@virtual_time
+async def test_more_peers_than_it_serves_are_refused() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        for number in range(MAX_PEERS):
+            await world.intrude("a", f"peer {number}")
+        link = await world.intrude("a", "one too many")
+        _, closed = await drain(link)
+        assert closed.startswith(Refusal.TOO_MANY_PEERS)
+        assert len(a.net.peers()) == MAX_PEERS
+
+
+@virtual_time
+async def test_peer_that_hangs_up_instead_of_hello_is_no_offence() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.network.transport("mallory").dial_peer("a")
+        await link.close("wrong number")
+        await pass_time(5)
+        assert not a.net.refused
+
+
+@virtual_time
+async def test_sync_ends_with_its_peer_and_can_be_asked_again() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        a.net.request_sync()
+        assert (await link.receive()).HasField("get_blocks")
+        await link.close("gone")
+        await pass_time(5)
+        b = world.add("b", ["a"])
+        b.handler.chain = _chain(2)
+        await pass_time(5)
+        assert a.handler.chain == b.handler.chain
+        assert not a.net.refused

@@ -103,9 +103,6 @@ class MemoryLink(Generic[Out, In]):
         if connection.closed is not None:
             raise LinkClosed(connection.closed)
         arrival_ms = connection.clock.now_ms() + connection.draw_delay_ms()
-        if self._target:
-            # A later message never overtakes.
-            arrival_ms = max(arrival_ms, self._target[-1][0])
         self._target.append((arrival_ms, data))
         connection.changed.wake()
 
@@ -125,6 +122,7 @@ class MemoryLink(Generic[Out, In]):
         connection = self._connection
         while True:
             if self._inbox:
+                # Only the first is looked at: a message never overtakes one sent before it.
                 arrival_ms, data = self._inbox[0]
                 if arrival_ms <= connection.clock.now_ms():
                     self._inbox.popleft()
