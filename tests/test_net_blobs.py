@@ -6,12 +6,13 @@ import random
 import pytest
 
 from node.chain.hashing import blob_hash
-from node.net.blobs import NotFound
+from node.net.blobs import NotFound, serve_chunk
 from node.net.link import LinkClosed, PeerLink
 from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, Refusal
+from node.net.session import Session
 from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
-from tests.peer_world import envelope, open_world, pass_time
+from tests.peer_world import envelope, gossip, open_world, pass_time
 from tests.virtual_time import virtual_time
 
 BLOB = random.Random(5).randbytes(2 * CHUNK_BYTES + 12_345)
@@ -209,6 +210,29 @@ async def test_transfer_does_not_hold_up_gossip() -> None:
         assert len(a.handler.heard) == 5
         assert not transfer.done()
         assert await transfer == blob
+
+
+@virtual_time
+async def test_messages_and_answers_take_turns() -> None:
+    async with open_world(delay_ms=(0, 0)) as world:
+        served: list[str | None] = []
+
+        async def on_peer(link: PeerLink) -> None:
+            while True:
+                served.append((await link.receive()).WhichOneof("content"))
+
+        world.network.listen("other", on_peer)
+        link = await world.network.transport("a").dial_peer("other")
+        session = Session(link, bytes(32), 0, world.clock)
+        for number in range(3):
+            session.answer(lambda: serve_chunk(GetBlob(hash=HASH), BLOB))
+            session.post(gossip(number))
+        session.answer(lambda: serve_chunk(GetBlob(hash=HASH), None))
+        running = asyncio.ensure_future(session.run(lambda _session, _message: None))
+        await pass_time(1)
+        session.end("the test is over")
+        await running
+        assert served == ["gossip", "blob_chunk"] * 3 + ["blob_missing"]
 
 
 @virtual_time

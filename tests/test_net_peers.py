@@ -55,15 +55,14 @@ async def test_gossip_reaches_all_once_in_a_ring() -> None:
 @virtual_time
 async def test_gossip_is_passed_on_but_never_back_to_its_sender() -> None:
     async with open_world() as world:
-        world.add("a")
-        b = world.add("b", ["a"])
+        a, b = world.add("a"), world.add("b", ["a"])
         await pass_time(5)
         link = await world.intrude("a")
         await link.send(gossip(1))
         await pass_time(5)
-        await world.network.close()
+        await a.net.close()
         assert b.handler.heard == [envelope(1)]
-        assert await drain(link) == ([], "the network was closed")
+        assert await drain(link) == ([], "the node stops")
 
 
 @virtual_time
