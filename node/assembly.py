@@ -34,6 +34,8 @@ from pool.miner import Miner
 from pool.state import Strength
 
 _OWN_POOL = "own pool"
+# Peers asked for blocks when others are ahead: some may be as far behind as this node.
+_ASKED_AT_A_GAP = 3
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Node:
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks = TaskOwner(on_failure=self._on_failure)
         self._round_tasks = TaskOwner()
+        self._clockwork: asyncio.Task[None] | None = None
         self._rounds, self._mempool = Rounds(), Mempool()
         self._designs = NasDesigns(setup.network.parameters.task)
         self.chain = Chain(
@@ -106,7 +109,13 @@ class Node:
             outside.clock,
         )
         self._gate = ChainGate(
-            self.chain, self._rounds, self._mempool, self._importer, outside.clock, self._tasks
+            self.chain,
+            self._rounds,
+            self._mempool,
+            self._importer,
+            outside.clock,
+            self._tasks,
+            self._ask_for_blocks,
         )
         self.peers = PeerNet(
             network_id=setup.network.id,
@@ -156,13 +165,15 @@ class Node:
             self._producer,
         )
         self._tasks.spawn(self.peers.run(), name="peers")
-        self._tasks.spawn(clockwork.run(), name="clockwork")
+        self._clockwork = self._tasks.spawn(clockwork.run(), name="clockwork")
         if self._miner is not None:
             self._tasks.spawn(self._miner.run(), name="miner")
         await self._failure
 
     async def close(self) -> None:
         """End every task and link; the surroundings stay open."""
+        if self._clockwork is not None:
+            self._clockwork.cancel()
         await self._round_tasks.close()
         await self.peers.close()
         await self._tasks.close()
@@ -174,6 +185,11 @@ class Node:
         """
         self._gate.on_gossip(envelope)
         self.peers.broadcast(envelope)
+
+    def _ask_for_blocks(self) -> None:
+        peers = self.peers.peers()
+        for peer in self._outside.rng.sample(peers, min(len(peers), _ASKED_AT_A_GAP)):
+            self.peers.request_sync(peer.public_key)
 
     async def _fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
         return await self.peers.fetch(blob_hash, max_bytes)

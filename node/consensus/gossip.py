@@ -1,6 +1,6 @@
 """The peer network's door to the chain: every message from outside comes in here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -30,7 +30,8 @@ class ChainGate:
 
     A message is judged by its round: the clock's round and its neighbours are open, later ones
     are put off, earlier ones dropped. A block that a quorum votes for is imported at once,
-    whatever this node thought of the round.
+    whatever this node thought of the round. `on_gap` is called when others are ahead of this node:
+    it should ask peers for blocks.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class ChainGate:
         importer: Importer,
         clock: Clock,
         tasks: TaskOwner,
+        on_gap: Callable[[], None],
     ) -> None:
         self._chain = chain
         self._rounds = rounds
@@ -48,6 +50,7 @@ class ChainGate:
         self._importer = importer
         self._clock = clock
         self._tasks = tasks
+        self._on_gap = on_gap
         self._importing: set[bytes] = set()
 
     def head(self) -> tuple[int, bytes]:
@@ -68,7 +71,8 @@ class ChainGate:
         )
 
     def blob(self, blob_hash: bytes) -> bytes | None:
-        return self._rounds.blob(blob_hash) or self._chain.blob(blob_hash)
+        shelved = self._rounds.blob(blob_hash)
+        return self._chain.blob(blob_hash) if shelved is None else shelved
 
     def on_gossip(self, envelope: Envelope) -> Gossip:
         signed = open_envelope(envelope, self._chain.network.id)
@@ -90,10 +94,11 @@ class ChainGate:
         self._take_votes(open_as(Vote, vote, network_id) for vote in votes)
         for block in opened:
             self._take_votes(block.votes)
+        vouched = self._vouched(opened)
         learnt = False
         for block in opened:
             if self._chain.height(block.id) is None:
-                if not await self._import(block):
+                if not await self._import(block, block.id in vouched):
                     break
                 learnt = True
         return learnt
@@ -160,27 +165,49 @@ class ChainGate:
         if header := self._rounds.header(block_id):
             self._importing.add(block_id)
             self._tasks.spawn(self._import_header(header), name="import backed block")
+        else:
+            self._on_gap()
 
     async def _fetch_body(self, header: Signed[Claim] | Signed[Fallback]) -> None:
-        """Have the body at hand, and serve it on, before it is time to judge the block."""
+        """Have the body at hand, and serve it on, before it is time to judge the block.
+
+        A fallback block has no more to it and is adopted; votes decide whether it is followed.
+        """
         give_up_ms = deadline(self._chain.network, header.message.round, Phase.VALIDATE)
+        if header.message.parent not in self._chain.tree:
+            self._on_gap()
         try:
-            await self._importer.open(header, give_up_ms)
+            block = await self._importer.open(header, give_up_ms)
+            if block.is_fallback:
+                await self._importer.adopt(block)
         except (Rejected, NotFound) as error:
-            _log.info("body_refused", block=header.id, reason=str(error))
+            _log.info("header_refused", block=header.id, reason=str(error))
 
     async def _import_header(self, header: Signed[Claim] | Signed[Fallback]) -> None:
         try:
             give_up_ms = deadline(self._chain.network, header.message.round + 1, Phase.TRAIN)
             await self._importer.adopt(await self._importer.open(header, give_up_ms))
         except (Rejected, NotFound) as error:
+            self._on_gap()
             _log.warning("backed_block_not_imported", block=header.id, reason=str(error))
         finally:
             self._importing.discard(header.id)
 
-    async def _import(self, block: Block) -> bool:
+    def _vouched(self, blocks: Sequence[Block]) -> set[bytes]:
+        """Blocks that a quorum votes for, and those below them: who votes holds the chain good."""
+        parents = {block.id: block.parent for block in blocks}
+        vouched: set[bytes] = set()
+        for block in blocks:
+            if self._chain.tree.is_backed(block.id):
+                above: bytes | None = block.id
+                while above in parents and above not in vouched:
+                    vouched.add(above)
+                    above = parents[above]
+        return vouched
+
+    async def _import(self, block: Block, is_vouched: bool) -> bool:
         """Take a synced block in; False if its count can't be known yet."""
-        if block.is_fallback or self._chain.tree.is_backed(block.id):
+        if block.is_fallback or is_vouched:
             await self._importer.adopt(block)
         elif not self._importer.can_count:
             return False

@@ -7,6 +7,7 @@ from nas.genotype import Genotype
 from nas.jobs import Count, Counted, Executor
 from node.chain.block import Block, open_block
 from node.chain.envelope import Signed
+from node.chain.hashing import blob_hash as hash_blob
 from node.chain.messages import MAX_BODY_BYTES, Claim, Fallback
 from node.chain.state import State
 from node.chain.validity import check_count, check_model
@@ -21,6 +22,8 @@ Fetch = Callable[[bytes, int], Awaitable[bytes]]
 
 # A blob spreads from peer to peer: one that nobody near has yet is asked for again.
 _ASK_AGAIN_MS = 100
+# The body of a block that carries nothing needs no transfer.
+_EMPTY = hash_blob(b"")
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,11 @@ class Importer:
     async def _blob(
         self, round_number: int, blob_hash: bytes, max_bytes: int, give_up_ms: int
     ) -> bytes:
+        if blob_hash == _EMPTY:
+            return b""
         while True:
-            held = self._rounds.blob(blob_hash) or self.chain.blob(blob_hash)
+            held = self._rounds.blob(blob_hash)
+            held = self.chain.blob(blob_hash) if held is None else held
             if held is not None:
                 return held
             try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from nacl.signing import SigningKey
@@ -74,10 +74,11 @@ class World:
             raise LookupError(f"{name} is down")
         return node
 
-    async def start(self) -> None:
-        """Start every machine."""
+    async def start(self, without: Iterable[str] = ()) -> None:
+        """Start every machine but those `without`."""
         for name in self.machines:
-            self.boot(name)
+            if name not in set(without):
+                self.boot(name)
 
     def boot(self, name: str) -> None:
         """Start a machine, on what its store has kept."""
@@ -112,6 +113,17 @@ class World:
     async def until(self, number: int, phase: Phase) -> None:
         """Let the network run to the end of a phase."""
         await self.clock.sleep_until(deadline(self.network, number, phase))
+
+    def cut(self, side: Iterable[str]) -> None:
+        """Cut the network between these machines and all others, until `links.heal()`."""
+        side = set(side)
+        for inside in side:
+            for outside in set(self.machines) - side:
+                self.links.cut(inside, outside)
+
+    def up(self) -> list[str]:
+        """Names of the machines that run."""
+        return [name for name, machine in self.machines.items() if machine.node is not None]
 
     async def close(self) -> None:
         """Stop every machine; a node that failed by itself fails the test."""
