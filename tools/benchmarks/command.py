@@ -1,0 +1,112 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tools.benchmarks import blocks, counting, fpga, processes, search, training
+from tools.benchmarks.figures import Figure
+from tools.benchmarks.machine import this_machine
+from tools.benchmarks.report import to_markdown, to_table
+
+REPORTS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
+SEED = 1
+
+Benchmark = Callable[[], tuple[Figure, ...]]
+
+
+def _controller() -> tuple[Figure, ...]:
+    clock = time.perf_counter
+    return (
+        *search.measure_controller(batch=64, updates=15, seed=SEED, clock=clock),
+        *search.measure_controller(batch=5, updates=60, seed=SEED, clock=clock),
+    )
+
+
+BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
+    {
+        "fpga": partial(
+            fpga.measure_fpga, parts=10, designs=400, seed=SEED, clock=time.perf_counter
+        ),
+        "controller": _controller,
+        "train": partial(
+            training.measure_train, designs=15, epochs=10, seed=SEED, clock=time.perf_counter
+        ),
+        "exact": partial(counting.measure_exact, counts=50, seed=SEED, clock=time.perf_counter),
+        "memory": partial(processes.measure_memory, epochs=10, seed=SEED),
+        "blocks": partial(
+            blocks.measure_blocks, parts=10, blocks=100, seed=SEED, clock=time.perf_counter
+        ),
+        "idle": partial(
+            processes.measure_idle, settling_s=3.0, seconds=20.0, clock=time.perf_counter
+        ),
+    }
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmarks that the command line names, or all, and print their figures."""
+    options = _parse(arguments)
+    # One core, as a worker uses it; figures are then comparable between machines.
+    torch.set_num_threads(1)
+    # Before anything runs, so that the load is that of others.
+    machine = this_machine()
+    names = options.names or list(BENCHMARKS)
+    figures: list[Figure] = []
+    for found in _run(names):
+        figures += found
+        if options.json:
+            for figure in found:
+                print(json.dumps(figure.to_object(machine)), flush=True)
+    if not options.json:
+        Console().print(to_table(figures, machine))
+    if not options.names:
+        today = date.today()
+        path = REPORTS / f"cpu-{today.isoformat()}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_markdown(figures, machine, today))
+        Console(stderr=True).print(f"written to {path}")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measures PoNAS on this machine, in about two minutes."
+    )
+    parser.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        type=_known,
+        help=f"{', '.join(BENCHMARKS)}; all without a name, which also writes a report",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each figure")
+    return parser.parse_args(arguments)
+
+
+def _known(name: str) -> str:
+    if name not in BENCHMARKS:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(BENCHMARKS)}")
+    return name
+
+
+def _run(names: Sequence[str]) -> Iterator[tuple[Figure, ...]]:
+    """The figures of one benchmark after the other, with progress on stderr."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(names))
+        for name in names:
+            progress.update(task, description=f"measuring {name}")
+            yield BENCHMARKS[name]()
+            progress.advance(task)

@@ -1,0 +1,101 @@
+"""What a node's processes take: a worker after a training, and a node with nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from nas.executor import LocalExecutor
+from node.demo.layout import NODE_PROGRAM
+from node.demo.processes import Launch, Processes
+from node.folder import DataFolder
+from tools.benchmarks.designs import devnet_task, median_design, train_job
+from tools.benchmarks.figures import Clock, Figure
+
+STARTUP_S = 60
+DRAWN = 15
+"""Random designs whose median is trained."""
+
+
+def measure_memory(epochs: int, seed: int) -> tuple[Figure, ...]:
+    """Memory of one worker process of a miner after it has trained a `devnet` design."""
+    now_mib, peak_mib = asyncio.run(_trained_worker_mib(epochs, seed))
+    return (
+        Figure(
+            "memory",
+            now_mib,
+            "MiB a worker",
+            1,
+            seed,
+            f"at most {peak_mib:.0f} during the training",
+            "PyTorch's libraries, mapped and initialised",
+        ),
+    )
+
+
+async def _trained_worker_mib(epochs: int, seed: int) -> tuple[float, float]:
+    task = devnet_task()
+    executor = LocalExecutor(1, "cpu")
+    try:
+        await executor.run(train_job(task, median_design(task, DRAWN, seed), epochs, seed))
+        (worker,) = multiprocessing.active_children()
+        return memory_mib(worker.pid, "VmRSS"), memory_mib(worker.pid, "VmHWM")
+    finally:
+        await executor.close()
+
+
+def measure_idle(settling_s: float, seconds: float, clock: Clock) -> tuple[Figure, ...]:
+    """Processor and memory of a full node of `devnet` that has no peers and nothing to do."""
+    with tempfile.TemporaryDirectory() as path, Processes(os.environ) as processes:
+        folder = DataFolder(Path(path) / "node")
+        words = ("--role", "full", "--network", "devnet", "--listen", "127.0.0.1:0")
+        command = (*NODE_PROGRAM, *words, "--data-dir", str(folder.path))
+        process = processes.start(Launch("the node", command, Path(path) / "log"))
+
+        def pause(pause_s: float) -> None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(pause_s)
+            processes.check()
+
+        _wait_for(folder.address_file, pause, clock)
+        pause(settling_s)
+        used_s, started = cpu_seconds(process.pid), clock()
+        pause(seconds)
+        percent = 100 * (cpu_seconds(process.pid) - used_s) / (clock() - started)
+        mib = memory_mib(process.pid, "VmRSS")
+    spread = f"mean over {seconds:g} s"
+    return (
+        Figure("idle_cpu", percent, "% of a core", 1, None, spread, "timers of rounds and gRPC"),
+        Figure("idle_memory", mib, "MiB", 1, None, "one reading", "Python, gRPC, RocksDB, NumPy"),
+    )
+
+
+def _wait_for(file: Path, pause: Callable[[float], None], clock: Clock) -> None:
+    deadline = clock() + STARTUP_S
+    while not file.exists():
+        if clock() > deadline:
+            raise TimeoutError(f"the node did not listen within {STARTUP_S} s")
+        pause(0.1)
+
+
+def memory_mib(pid: int | None, field: str) -> float:
+    """A memory field of /proc/PID/status, as VmRSS (resident now) or VmHWM (its peak)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) / 1024
+    raise ValueError(f"/proc/{pid}/status has no {field}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used so far, in user mode and in the kernel."""
+    # The clock that clock_getcpuclockid(3) names: /proc/PID/stat counts in hundredths of a
+    # second, which is more than an idle node uses.
+    return time.clock_gettime(~pid << 3 | 2)

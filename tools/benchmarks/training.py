@@ -1,0 +1,43 @@
+"""What a candidate of `devnet` takes to train, and how good it gets."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from nas import datasets
+from nas.train import train
+from tools.benchmarks.designs import devnet_task, never, random_designs, train_job
+from tools.benchmarks.figures import Clock, Figure, describe_spread
+
+
+def measure_train(designs: int, epochs: int, seed: int, clock: Clock) -> tuple[Figure, ...]:
+    """Seconds and accuracy of random designs, each trained on one core and judged every epoch."""
+    task = devnet_task()
+    dataset = datasets.load(task.dataset)
+    results = [
+        train(train_job(task, design, epochs, seed), dataset, "cpu", never, clock)
+        for design in random_designs(task, designs, seed)
+    ]
+    seconds = [result.seconds for result in results]
+    shares = [result.correct / result.size for result in results]
+    above = sum(share > 0.5 for share in shares)
+    return (
+        Figure(
+            "train",
+            median(seconds),
+            f"s for {epochs} epochs",
+            designs,
+            seed,
+            describe_spread(seconds),
+            "many small operations: calls into PyTorch more than arithmetic",
+        ),
+        Figure(
+            "train_accuracy",
+            median(shares),
+            f"of {results[0].size} validation images",
+            designs,
+            seed,
+            f"{describe_spread(shares)}; {above} of {designs} above 0.5",
+            "random designs: widths, strides and bits as drawn",
+        ),
+    )
