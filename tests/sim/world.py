@@ -104,6 +104,8 @@ class World:
             machine.running.cancel()
         if machine.node is not None:
             await machine.node.close()
+        # With the process goes whatever it was just dialling.
+        self.links.stop(name)
         machine.node = machine.running = None
 
     async def until_round(self, number: int) -> None:
