@@ -83,7 +83,7 @@ class NodeProcess:
 
     async def address(self) -> str:
         """HOST:PORT, once it listens."""
-        await eventually(lambda: bool(self.events("listening")) or self._process.poll() is not None)
+        await eventually(lambda: self._process.poll() is not None or bool(self.events("listening")))
         assert self._process.poll() is None, self._log.read_text()
         return str(self.events("listening")[0]["address"])
 
