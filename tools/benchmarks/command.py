@@ -49,7 +49,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
             blocks.measure_blocks, parts=10, blocks=100, seed=SEED, clock=time.perf_counter
         ),
         "idle": partial(
-            processes.measure_idle, settling_s=3.0, seconds=20.0, clock=time.perf_counter
+            processes.measure_idle, settling_s=10.0, seconds=20.0, clock=time.perf_counter
         ),
     }
 )
