@@ -14,6 +14,9 @@ from grpc_tools import protoc
 
 PROTOS = Path(__file__).resolve().parent.parent / "protos"
 PACKAGE = Path("ponas/v1")
+# Installed beside this Python, wherever PATH points.
+PROGRAMS = Path(sys.executable).parent
+PLUGINS = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
 
 
 def generate(output: Path) -> None:
@@ -27,6 +30,7 @@ def generate(output: Path) -> None:
             f"--grpc_python_out={output}",
             f"--mypy_out={output}",
             f"--mypy_grpc_out={output}",
+            *(f"--plugin={name}={PROGRAMS / name}" for name in PLUGINS),
             *sources,
         ]
     )
