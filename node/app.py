@@ -57,7 +57,11 @@ async def run(config: Config, stop: asyncio.Event) -> None:
             # Salts and nonces must not be guessed.
             rng=random.SystemRandom(),
         )
-        await _serve(config, folder, identity, Node(_setup(config, identity), surroundings), stop)
+        try:
+            node = Node(_setup(config, identity), surroundings)
+            await _serve(config, folder, identity, node, stop)
+        except SafetyAlarm as alarm:
+            raise SafetyError(f"stopped to stay safe: {alarm}") from alarm
 
 
 def _start_workers(outside: AsyncExitStack, workers: int, device: str) -> LocalExecutor:
@@ -112,8 +116,6 @@ async def _until_stopped(node: Node, stop: asyncio.Event) -> None:
         await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
-    except SafetyAlarm as alarm:
-        raise SafetyError(f"stopped to stay safe: {alarm}") from alarm
     finally:
         for task in (running, stopping):
             task.cancel()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nas.jobs import Executor
+from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
 from node.chain.messages import Envelope
 from node.clock import Clock
@@ -21,6 +22,7 @@ from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
 from node.consensus.validator import Validator
+from node.errors import NodeError
 from node.identity import Identity
 from node.inspection import NodeViews
 from node.net.link import ManagerLink, MinerLink, PeerLink, Transport
@@ -88,7 +90,7 @@ class Node:
         self._outside = outside
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks = TaskOwner(on_failure=self._on_failure)
-        self._round_tasks = TaskOwner()
+        self._round_tasks = TaskOwner(on_failure=self._on_round_failure)
         self._clockwork: asyncio.Task[None] | None = None
         self._rounds, self._mempool = Rounds(), Mempool()
         self._designs = NasDesigns(setup.network.parameters.task)
@@ -193,6 +195,11 @@ class Node:
 
     async def _fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
         return await self.peers.fetch(blob_hash, max_bytes)
+
+    def _on_round_failure(self, task: str, error: BaseException) -> None:
+        # A round that went wrong is over with its end; a lost disk or a split chain is not.
+        if isinstance(error, NodeError | SafetyAlarm):
+            self._on_failure(task, error)
 
     def _on_failure(self, task: str, error: BaseException) -> None:
         if not self._failure.done():

@@ -152,6 +152,7 @@ class Peer(_message.Message):
     public_key: _builtins.str
     outbound: _builtins.bool
     head_round: _builtins.int
+    """Where its chain ended when it connected."""
     def __init__(
         self,
         *,
