@@ -1,0 +1,180 @@
+"""What a node lets in from its peers, and what it says of the rest."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from nacl.signing import SigningKey
+
+from node.chain.envelope import Signed, sign
+from node.chain.errors import Reason, Rejected, SafetyAlarm
+from node.chain.messages import Claim, Commit, Fallback, List, Payload, PoolRegistration, Transfer
+from node.chain.messages import Vote as VoteMessage
+from node.chain.timing import Phase
+from node.consensus import chain as chain_module
+from node.consensus.mempool import MAX_PER_SENDER
+from node.net.protocol import Gossip
+from tests.sim.world import Plan, World
+from tests.virtual_time import run_virtual, virtual_time
+
+NOW = 3
+"""The round in which the messages arrive, in its train phase."""
+
+STRANGER = SigningKey(bytes(31) + b"\x07")
+HASH = bytes(range(32))
+
+
+def commit(round_number: int = NOW, unit: int = 0, content: bytes = HASH) -> Commit:
+    return Commit(round_number, unit, content)
+
+
+def vote(round_number: int) -> VoteMessage:
+    return VoteMessage(0, HASH, round_number, HASH, b"", b"")
+
+
+def fallback() -> Fallback:
+    return Fallback(NOW, HASH, 0, (), HASH, HASH)
+
+
+def claim() -> Claim:
+    return Claim(NOW, HASH, 0, b"\x01", HASH, HASH, HASH, 200, (), HASH, HASH)
+
+
+async def answer(signer: str | None, *messages: Payload) -> Gossip | Reason:
+    """What full0 says to the last of these messages, signed by a machine or by a stranger."""
+    world = World(seed=1, plan=Plan(strong=1, weak=0))
+    await world.start()
+    await world.until_round(NOW)
+    await world.clock.sleep_until(world.clock.now_ms() + 1_000)
+    key = STRANGER
+    if signer is not None:
+        key = world.machines[signer].setup.identity.signing_key
+    outcome: Gossip | Reason = Gossip.DROP
+    for message in messages:
+        signed: Signed[Payload] = sign(message, key, world.network.id)
+        try:
+            outcome = world["full0"]._gate.on_gossip(signed.envelope)
+        except Rejected as error:
+            outcome = error.reason
+    await world.close()
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("signer", "message", "expected"),
+    [
+        ("manager0", commit(), Gossip.RELAY),
+        ("full1", List(NOW, ()), Gossip.RELAY),
+        ("manager0", claim(), Gossip.RELAY),
+        ("full1", fallback(), Gossip.RELAY),
+        ("full1", vote(NOW), Gossip.RELAY),
+        # Who may not.
+        (None, commit(), Reason.NO_UNIT),
+        ("manager0", commit(unit=1), Reason.NO_UNIT),
+        (None, claim(), Reason.NO_UNIT),
+        (None, List(NOW, ()), Reason.NOT_ATTESTER),
+        (None, fallback(), Reason.NOT_ATTESTER),
+        (None, vote(NOW), Reason.NOT_ATTESTER),
+        # What is malformed.
+        ("full1", List(NOW, (HASH, bytes(32))), Reason.LIST_ORDER),
+        ("strong0", PoolRegistration(HASH, HASH, 1, HASH), Reason.WRONG_KIND),
+        # When: the clock's round and its neighbours.
+        ("manager0", commit(NOW + 1), Gossip.RELAY),
+        ("manager0", commit(NOW - 2), Gossip.DROP),
+        ("manager0", commit(NOW + 2), Gossip.DEFER),
+        ("full1", vote(NOW + 2), Gossip.DEFER),
+        ("full1", vote(0), Gossip.DROP),
+    ],
+)
+def test_a_message(signer: str | None, message: Payload, expected: Gossip | Reason) -> None:
+    assert run_virtual(answer(signer, message)) == expected
+
+
+@pytest.mark.parametrize(
+    ("signer", "first", "second"),
+    [
+        ("manager0", commit(), commit(content=bytes(32))),
+        ("full1", List(NOW, ()), List(NOW, (HASH,))),
+        ("full1", fallback(), replace(fallback(), parent=bytes(32))),
+    ],
+)
+def test_of_two_messages_where_one_is_due_the_second_is_dropped(
+    signer: str, first: Payload, second: Payload
+) -> None:
+    assert run_virtual(answer(signer, first, second)) == Gossip.DROP
+
+
+def test_a_second_claim_travels_on_as_proof_and_a_third_does_not() -> None:
+    second, third = replace(claim(), correct=201), replace(claim(), correct=202)
+    assert run_virtual(answer("manager0", claim(), second)) == Gossip.RELAY
+    assert run_virtual(answer("manager0", claim(), second, third)) == Gossip.DROP
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda _: (1, 0), Gossip.RELAY),
+        (lambda _: (0, 0), Gossip.DROP),
+        (lambda balance: (balance + 1, 0), Gossip.DROP),
+        (lambda _: (1, MAX_PER_SENDER), Gossip.DROP),
+        (lambda _: (1, MAX_PER_SENDER - 1), Gossip.RELAY),
+    ],
+)
+def test_a_transfer_waits_only_if_it_can_ever_be_paid(
+    change: Callable[[int], tuple[int, int]], expected: Gossip
+) -> None:
+    async def run() -> Gossip:
+        world = World(seed=2, plan=Plan(strong=1, weak=0))
+        await world.start()
+        await world.until_round(NOW)
+        payer = world.machines["strong0"].setup.identity
+        balance = world["full0"].views.account(payer.address).balance
+        amount, nonce = change(balance)
+        transfer = sign(Transfer(HASH, amount, nonce), payer.signing_key, world.network.id)
+        outcome = world["full0"]._gate.on_gossip(transfer.envelope)
+        again = world["full0"]._gate.on_gossip(transfer.envelope)
+        assert again is Gossip.DROP
+        await world.close()
+        return outcome
+
+    assert run_virtual(run()) == expected
+
+
+@virtual_time
+async def test_a_split_for_good_stops_the_node() -> None:
+    world = World(seed=3, plan=Plan())
+    await world.start()
+    await world.until_round(2)
+    node, running = world["full0"], world.machines["full0"].running
+
+    def conflict(_vote: object) -> bool:
+        raise SafetyAlarm("two blocks are final")
+
+    node.chain.tree.add_vote = conflict  # type: ignore[assignment, method-assign]
+    await world.until_round(3)
+    assert running is not None
+    with pytest.raises(SafetyAlarm, match="two blocks are final"):
+        running.result()
+    world.machines["full0"].running = None
+    await world.close()
+
+
+@virtual_time
+async def test_models_are_served_for_a_while_after_their_block_is_final(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chain_module, "MODELS_KEPT", 2)
+    world = World(seed=4, plan=Plan(strong=1, weak=0))
+    await world.start()
+    await world.until(9, Phase.TRAIN)
+    chain = world["full0"].chain
+    held = []
+    for height in range(1, 9):
+        block_id = chain.id_at(height)
+        block = chain.block(block_id) if block_id else None
+        assert block is not None
+        assert isinstance(block.header.message, Claim)
+        held.append(chain.blob(block.header.message.model_hash) is not None)
+    # Heights 1 to 8, of which 7 are final: the last two final ones and what is above are kept.
+    assert held == [False] * 5 + [True] * 3
+    await world.close()
