@@ -116,7 +116,7 @@ class Node:
             self._mempool,
             self._importer,
             outside.clock,
-            self._tasks,
+            self._round_tasks,
             self._ask_for_blocks,
         )
         self.peers = PeerNet(

@@ -159,6 +159,7 @@ def test_votes_wait_for_their_target(world: World) -> None:
     wrong = other.vote(FOUR, block.id, source=b"s" * 32)
     early = [*other.votes(block.id, QUORUM), wrong]
     for vote in early:
+        assert world.tree.add_vote(vote)
         assert not world.tree.add_vote(vote)
     assert world.tree.votes() == ()
     world.add(block)
@@ -169,8 +170,8 @@ def test_votes_wait_for_their_target(world: World) -> None:
 def test_few_waiting_votes_of_one_attester_are_kept(world: World) -> None:
     book, honest = VoteBook(), world.vote(ONE, world.genesis).message
     targets = [bytes([i]) * 32 for i in range(5)]
-    for target in targets:
-        book.hold(sign(replace(honest, target=target), ONE, world.network.id))
+    held = [book.hold(sign(replace(honest, target=t), ONE, world.network.id)) for t in targets]
+    assert held == [True, True, False, False, False]
     book.hold(sign(replace(honest, target=targets[4]), TWO, world.network.id))
     assert [len(book.release(target)) for target in targets] == [1, 1, 0, 0, 1]
 

@@ -98,7 +98,7 @@ class BlockTree:
         self._advance_final()
 
     def add_vote(self, vote: Signed[Vote]) -> bool:
-        """Take a vote; whether it is counted now (else it is known or waits for its target).
+        """Count a vote, or hold it until its target is known; whether it is new.
 
         Raises Rejected: NOT_ATTESTER, STALE, VOTE_TARGET, VOTE_SOURCE; and SafetyAlarm.
         """
@@ -107,8 +107,7 @@ class BlockTree:
         if vote.message.round <= self._horizon:
             raise Rejected(Reason.STALE, f"a vote of round {vote.message.round}")
         if vote.message.target not in self._entries:
-            self._book.hold(vote)
-            return False
+            return self._book.hold(vote)
         if refusal := self._refusal(vote.message):
             raise refusal
         is_new = self._count(vote)

@@ -26,16 +26,20 @@ class VoteBook:
         self._counted.setdefault(key, vote)
         return is_new
 
-    def hold(self, vote: Signed[Vote]) -> None:
-        """Keep a vote until its target is known; drop it if the voter has two for the round."""
+    def hold(self, vote: Signed[Vote]) -> bool:
+        """Keep a vote until its target is known; False if it is known, or one too many."""
+        if vote.id in self._waiting.get(vote.message.target, {}):
+            return False
         rivals = [
             held
             for votes in self._waiting.values()
             for held in votes.values()
             if held.signer == vote.signer and held.message.round == vote.message.round
         ]
-        if len(rivals) < HELD_A_ROUND:
-            self._waiting.setdefault(vote.message.target, {})[vote.id] = vote
+        if len(rivals) >= HELD_A_ROUND:
+            return False
+        self._waiting.setdefault(vote.message.target, {})[vote.id] = vote
+        return True
 
     def release(self, target: bytes) -> list[Signed[Vote]]:
         """Hand out the votes that waited for a block."""

@@ -63,6 +63,8 @@ class Chain:
         self._heights: dict[bytes, int] = {network.genesis_id: 0}
         self._final_ids: list[bytes] = [network.genesis_id]
         self._logits: dict[bytes, bytes] = {}
+        # The first block of each signer in each round that is not final yet.
+        self._signed: dict[tuple[bytes, int], bytes] = {}
         # Height from which on models are kept.
         self._models_from = 1
         self._load()
@@ -97,8 +99,10 @@ class Chain:
         if self.tree.final != final:
             await self._settle()
 
-    def add_vote(self, vote: Signed[Vote]) -> None:
-        """Count a vote, or hold it until its target is known. Raises Rejected and SafetyAlarm.
+    def add_vote(self, vote: Signed[Vote]) -> bool:
+        """Count a vote, or hold it until its target is known; whether it is new.
+
+        Raises Rejected and SafetyAlarm.
 
         The write follows in the background: peers have the vote too, and finality that a crash
         takes from this node is found again from theirs.
@@ -113,10 +117,15 @@ class Chain:
             )
         if self.tree.final != final:
             self._tasks.spawn(self._settle(), name="settle")
+        return is_new
 
     def logits_hash(self, block_id: bytes) -> bytes:
         """Hash of the logits of a block's model; empty if it was not counted here."""
         return self._logits.get(block_id, b"")
+
+    def has_rival(self, block: Block) -> bool:
+        """Whether the same signer has another block of the round in the tree."""
+        return self._signed.get((block.header.signer, block.round), block.id) != block.id
 
     def block(self, block_id: bytes) -> Block | None:
         """A block from the tree or the store; None if unknown, or for genesis."""
@@ -169,6 +178,7 @@ class Chain:
         with self._alarmed():
             self.tree.add(block, state)
         self._heights[block.id] = state.height
+        self._signed.setdefault((block.header.signer, block.round), block.id)
         if logits_hash:
             self._logits[block.id] = logits_hash
         self._note_final()
@@ -193,6 +203,8 @@ class Chain:
     async def _settle(self) -> None:
         """After finality has moved: drop models and votes that nobody needs any more."""
         self._note_final()
+        final_round = self.tree.final.round
+        self._signed = {key: i for key, i in self._signed.items() if key[1] >= final_round}
         changes: list[Change] = []
         for height in range(self._models_from, len(self._final_ids) - MODELS_KEPT):
             block = self.block(self._final_ids[height])
@@ -201,7 +213,7 @@ class Chain:
             self._logits.pop(self._final_ids[height], None)
         self._models_from = max(self._models_from, len(self._final_ids) - MODELS_KEPT)
         for key, _ in self._store.scan(Table.VOTES):
-            if int.from_bytes(key[:8], "big") >= self.tree.final.round:
+            if int.from_bytes(key[:8], "big") >= final_round:
                 break
             changes.append(Delete(Table.VOTES, key))
         if changes:

@@ -139,13 +139,13 @@ class ChainGate:
         if vote.message.round > now + 1:
             return Gossip.DEFER
         try:
-            self._chain.add_vote(vote)
+            is_new = self._chain.add_vote(vote)
         except Rejected as error:
             if error.reason is Reason.STALE:
                 return Gossip.DROP
             raise
         self._import_backed(vote.message.target)
-        return Gossip.RELAY
+        return Gossip.RELAY if is_new else Gossip.DROP
 
     def _take_votes(self, votes: Iterable[Signed[Vote]]) -> None:
         now = phase_at(self._chain.network, self._clock.now_ms()).round
@@ -206,7 +206,13 @@ class ChainGate:
         return vouched
 
     async def _import(self, block: Block, is_vouched: bool) -> bool:
-        """Take a synced block in; False if its count can't be known yet."""
+        """Take a synced block in; False if it can't be judged yet.
+
+        Of a signer's blocks in a round only the first comes in without a quorum's word, so that
+        nobody can fill the tree with variants.
+        """
+        if not is_vouched and self._chain.has_rival(block):
+            return False
         if block.is_fallback or is_vouched:
             await self._importer.adopt(block)
         elif not self._importer.can_count:

@@ -19,6 +19,7 @@ from node.net.blobs import NotFound
 
 VALID = "valid"
 NOT_SERVED = "not-served"
+FAULT = "fault-in-this-node"
 
 _log = structlog.get_logger("validator")
 
@@ -72,6 +73,10 @@ class Validator:
             return str(error.reason)
         except NotFound:
             return NOT_SERVED
+        except Exception:
+            # Whatever a claim brings to light, it must not cost the others their round.
+            _log.exception("claim_check_failed", claim=claim.id)
+            return FAULT
 
     async def _count(self, prepared: Prepared) -> str:
         if prepared.block.id in self._chain.tree:

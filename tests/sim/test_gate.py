@@ -8,12 +8,23 @@ from nacl.signing import SigningKey
 
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason, Rejected, SafetyAlarm
-from node.chain.messages import Claim, Commit, Fallback, List, Payload, PoolRegistration, Transfer
-from node.chain.messages import Vote as VoteMessage
+from node.chain.messages import (
+    Body,
+    Claim,
+    Commit,
+    Fallback,
+    List,
+    Payload,
+    PoolRegistration,
+    Transfer,
+    Vote,
+)
+from node.chain.proposal import complete
 from node.chain.timing import Phase
 from node.consensus import chain as chain_module
 from node.consensus.mempool import MAX_PER_SENDER
 from node.net.protocol import Gossip
+from node.wire import WireBlock
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual, virtual_time
 
@@ -28,8 +39,8 @@ def commit(round_number: int = NOW, unit: int = 0, content: bytes = HASH) -> Com
     return Commit(round_number, unit, content)
 
 
-def vote(round_number: int) -> VoteMessage:
-    return VoteMessage(0, HASH, round_number, HASH, b"", b"")
+def vote(round_number: int) -> Vote:
+    return Vote(0, HASH, round_number, HASH, b"", b"")
 
 
 def fallback() -> Fallback:
@@ -104,6 +115,12 @@ def test_of_two_messages_where_one_is_due_the_second_is_dropped(
     assert run_virtual(answer(signer, first, second)) == Gossip.DROP
 
 
+def test_an_attesters_variants_of_a_vote_do_not_spread() -> None:
+    variants = [replace(vote(NOW), tasks_held=bytes([i])) for i in range(1, 4)]
+    assert run_virtual(answer("full1", *variants[:2])) == Gossip.RELAY
+    assert run_virtual(answer("full1", *variants)) == Gossip.DROP
+
+
 def test_a_second_claim_travels_on_as_proof_and_a_third_does_not() -> None:
     second, third = replace(claim(), correct=201), replace(claim(), correct=202)
     assert run_virtual(answer("manager0", claim(), second)) == Gossip.RELAY
@@ -138,6 +155,26 @@ def test_a_transfer_waits_only_if_it_can_ever_be_paid(
         return outcome
 
     assert run_virtual(run()) == expected
+
+
+@virtual_time
+async def test_of_an_attesters_unbacked_blocks_in_a_round_sync_takes_one() -> None:
+    world = World(seed=5, plan=Plan(strong=1, weak=0))
+    await world.start()
+    await world.until_round(2)
+    crook, node = world["full1"], world["full0"]
+    context, parent = crook.chain.context(1), crook.chain.tree.entry(world.network.genesis_id)
+    key = world.machines["full1"].setup.identity.signing_key
+    place = context.fallback_order().index(bytes(key.verify_key))
+    blocks = []
+    for number in range(3):
+        draft = Fallback(1, parent.id, place, (), HASH, HASH)
+        body = Body(parent_logits_hash=bytes([number]) * 32)
+        header, data = complete(context, parent.state, draft, bytes(key.verify_key), body, (), ())
+        blocks.append(WireBlock(sign(header, key, world.network.id).envelope, data))
+    learnt = [await node._gate.on_blocks([block], []) for block in blocks]
+    assert learnt == [True, False, False]
+    await world.close()
 
 
 @virtual_time
