@@ -9,7 +9,7 @@ that rounds and saturates once, after the last partial sum:
 The structure is that of the accelerator behind the paper's search (Lu et al., arXiv 1911.00105).
 The multiplier table and the closed forms come from open synthesis for Xilinx 7-series (yosys 0.70,
 `synth_xilinx -family xc7 -nodsp`), which `tools/synthesise_luts.py` measures again. Against whole
-synthesised engines the sum errs by -4.1 to +1.3 % (six engines, five of them within 1.5 %).
+synthesised engines the sum errs by -4.0 to +1.3 % (six engines, five of them within 1.5 %).
 """
 
 import json

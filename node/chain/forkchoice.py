@@ -186,14 +186,14 @@ class BlockTree:
         return any(entry.id == of.id for entry in self.chain(block_id))
 
     def _advance_final(self) -> None:
-        before = self.final
-        for checkpoint in sorted(c for c in self._tally.final if c.id in self._entries):
-            if self._is_descendant(checkpoint.id, self.final):
-                self.final = checkpoint
-            elif not self._is_descendant(self.final.id, checkpoint):
+        before, own = self.final, {entry.id for entry in self.chain(self.final.id)}
+        fresh = (c for c in self._tally.final if c.id in self._entries and c.id not in own)
+        for checkpoint in sorted(fresh):
+            if not self._is_descendant(checkpoint.id, self.final):
                 raise SafetyAlarm(
                     f"blocks {self.final.id.hex()} and {checkpoint.id.hex()} are both final"
                 )
+            self.final = checkpoint
         if self.final != before:
             self._prune()
 

@@ -59,7 +59,7 @@ def measure_blocks(parts: int, blocks: int, seed: int, clock: Clock) -> tuple[Fi
         seconds_of(partial(_apply_all, tree, chain[at : at + blocks]), clock)
         for at in range(0, len(chain), blocks)
     ]
-    floor = "walks over the kept blocks to see what is final; then nine signatures a block"
+    floor = "nine signatures a block, checked one after the other"
     return (rate_figure("blocks", "blocks/s", blocks, seconds, seed, floor),)
 
 
