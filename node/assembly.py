@@ -214,7 +214,6 @@ class Node:
             self.chain,
             self._rounds,
             self._mempool,
-            self._importer,
             SignedBefore(self._outside.store, self._outside.writer),
             self._outside.clock,
             self.submit,

@@ -195,10 +195,12 @@ class BlockTree:
                 )
             self.final = checkpoint
         if self.final != before:
-            self._prune()
+            self._prune(self._entries[before.id].state.height)
 
-    def _prune(self) -> None:
-        floor = self._entries[self.final.id].state.height - KEPT_HEIGHTS
+    def _prune(self, last_final_height: int) -> None:
+        """Drop what lies well below the final block, but nothing that has just become final."""
+        final_height = self._entries[self.final.id].state.height
+        floor = min(final_height - KEPT_HEIGHTS, last_final_height)
         self._entries = {i: e for i, e in self._entries.items() if e.state.height >= floor}
         self._children = {i: below for i, below in self._children.items() if i in self._entries}
         *_, lowest = self.chain(self.final.id)

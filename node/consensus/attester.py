@@ -1,14 +1,12 @@
 """An attester's duties in a round: a list, a fallback block if nobody won, a vote."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import structlog
 from nacl.signing import SigningKey
 
 from node.chain.commits import choose_listed
 from node.chain.context import RoundContext
 from node.chain.envelope import sign
-from node.chain.errors import Rejected
 from node.chain.finality import Watermark, advance, is_safe_to_sign, link_of
 from node.chain.hashing import u64
 from node.chain.messages import Body, Envelope, Fallback, List, Vote
@@ -18,13 +16,9 @@ from node.chain.votes import compute_logits_digest
 from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
-from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
-from node.net.blobs import NotFound
 from node.store.base import Put, Store, Table
 from node.store.writer import Writer
-
-_log = structlog.get_logger("attester")
 
 _LAST_LIST = b"list"
 _LAST_VOTE = b"vote"
@@ -69,7 +63,6 @@ class Attester:
         chain: Chain,
         rounds: Rounds,
         mempool: Mempool,
-        importer: Importer,
         signed_before: SignedBefore,
         clock: Clock,
         send: Send,
@@ -78,7 +71,6 @@ class Attester:
         self._chain = chain
         self._rounds = rounds
         self._mempool = mempool
-        self._importer = importer
         self._signed_before = signed_before
         self._clock = clock
         self._send = send
@@ -101,8 +93,8 @@ class Attester:
         # Turns lie in the second half of the phase, so that the first has time to spread.
         turn_ms = claim_end + (vote_at - claim_end) * (len(order) + place) // (2 * len(order))
         await self._clock.sleep_until(turn_ms)
-        fallbacks = self._rounds.book(context.round).fallbacks
-        if any(signer in fallbacks for signer in order[:place]):
+        # Only a valid block on this node's head is reason to stand back.
+        if self._clock.now_ms() >= vote_at or self._fallback_of(context, order[:place]):
             return
         parent = self._chain.head(context.round)
         draft = Fallback(context.round, parent.id, place, (), bytes(32), bytes(32))
@@ -118,20 +110,18 @@ class Attester:
         self._rounds.shelve(context.round, body)
         self._send(sign(header, self._key, network.id).envelope)
 
-    async def adopt_fallback(self, context: RoundContext) -> bytes | None:
-        """Id of the valid fallback block of lowest order, or None."""
+    def choose_fallback(self, context: RoundContext) -> bytes | None:
+        """Id of the adopted fallback block of lowest order on this node's head, or None."""
+        return self._fallback_of(context, context.fallback_order())
+
+    def _fallback_of(self, context: RoundContext, attesters: Sequence[bytes]) -> bytes | None:
+        """The first of these attesters' fallback blocks that is in the tree, on the head."""
         fallbacks = self._rounds.book(context.round).fallbacks
         head = self._chain.head(context.round).id
-        for attester in context.fallback_order():
+        for attester in attesters:
             fallback = fallbacks.get(attester)
-            if fallback is None or fallback.message.parent != head:
-                continue
-            try:
-                block = await self._importer.open(fallback, self._clock.now_ms())
-                await self._importer.adopt(block)
-            except (Rejected, NotFound) as error:
-                _log.info("fallback_refused", block=fallback.id, reason=str(error))
-            else:
+            is_on_head = fallback is not None and fallback.message.parent == head
+            if fallback is not None and is_on_head and fallback.id in self._chain.tree:
                 return fallback.id
         return None
 

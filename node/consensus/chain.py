@@ -23,9 +23,11 @@ from node.store.writer import Writer
 from node.tasks import TaskOwner
 
 MODELS_KEPT = 64
-"""Blocks below the final one whose models are still served."""
+"""Heights below the final one at which models are still served."""
 
 _OVERHEAD_BYTES = 256
+# Key of the alarm that stopped this node for good.
+_ALARM = b"safety alarm"
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,10 @@ class Chain:
         self._logits: dict[bytes, bytes] = {}
         # The first block of each signer in each round that is not final yet.
         self._signed: dict[tuple[bytes, int], bytes] = {}
-        # Height from which on models are kept.
-        self._models_from = 1
+        # Greatest height of a block with this model, by the model's hash.
+        self._models: dict[bytes, int] = {}
+        # Final heights whose losing blocks are still in the store.
+        self._unsettled: list[int] = []
         self._load()
 
     def head(self, before_round: int) -> Entry:
@@ -116,6 +120,7 @@ class Chain:
                 self._writer.write([Put(Table.VOTES, key, encode(vote.envelope))]), name="keep vote"
             )
         if self.tree.final != final:
+            self._unsettled += self._note_final()
             self._tasks.spawn(self._settle(), name="settle")
         return is_new
 
@@ -134,6 +139,15 @@ class Chain:
         height = self._heights.get(block_id)
         data = None if height is None else self._store.get(Table.BLOCKS, _key(height, block_id))
         return None if data is None else self._open(data)[0]
+
+    def _stored(self, block_id: bytes) -> tuple[Envelope, bytes] | None:
+        """Header and body of a block as they came; they were checked before they were written."""
+        key = _key(self._heights[block_id], block_id)
+        data = self._store.get(Table.BLOCKS, key)
+        if data is None:
+            return None
+        record = decode(_Record, data)
+        return decode(Envelope, record.header), record.body
 
     def height(self, block_id: bytes) -> int | None:
         """Blocks from genesis to a block, or None if it is unknown."""
@@ -163,12 +177,12 @@ class Chain:
             step *= 2
         return [block_id for height in heights if (block_id := self.id_at(height))]
 
-    def after(self, locator: Sequence[bytes], limit: int) -> list[Block]:
-        """Up to `limit` blocks of the followed chain after the first known id of a locator."""
+    def after(self, locator: Sequence[bytes], limit: int) -> list[tuple[Envelope, bytes]]:
+        """Headers and bodies of the followed chain after the first known id of a locator."""
         start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
         top = self.tree.head().state.height
         ids = (self.id_at(height) for height in range(start + 1, min(top, start + limit) + 1))
-        return [block for block_id in ids if block_id and (block := self.block(block_id))]
+        return [block for block_id in ids if block_id and (block := self._stored(block_id))]
 
     def _height_on_chain(self, block_id: bytes) -> int | None:
         height = self._heights.get(block_id)
@@ -178,40 +192,41 @@ class Chain:
         with self._alarmed():
             self.tree.add(block, state)
         self._heights[block.id] = state.height
+        if isinstance(block.header.message, Claim):
+            self._models[block.header.message.model_hash] = state.height
         self._signed.setdefault((block.header.signer, block.round), block.id)
         if logits_hash:
             self._logits[block.id] = logits_hash
-        self._note_final()
+        self._unsettled += self._note_final()
 
     @contextmanager
     def _alarmed(self) -> Iterator[None]:
-        """Tell the node of a split for good, whoever's call it is that shows it."""
+        """Remember a split for good, and tell the node, whoever's call it is that shows it."""
         try:
             yield
         except SafetyAlarm as alarm:
+            # At once and in the open: from here on the node does nothing but stop.
+            self._store.write([Put(Table.META, _ALARM, str(alarm).encode())])
             self._on_alarm(alarm)
             raise
 
-    def _note_final(self) -> None:
+    def _note_final(self) -> list[int]:
+        """Extend the final ids; returns the heights that are new."""
         fresh: list[bytes] = []
         for entry in self.tree.chain(self.tree.final.id):
             if entry.state.height < len(self._final_ids):
                 break
             fresh.append(entry.id)
+        start = len(self._final_ids)
         self._final_ids.extend(reversed(fresh))
+        return list(range(start, len(self._final_ids)))
 
     async def _settle(self) -> None:
-        """After finality has moved: drop models and votes that nobody needs any more."""
-        self._note_final()
+        """After finality has moved: drop what nobody needs any more."""
+        heights, self._unsettled = self._unsettled, []
         final_round = self.tree.final.round
         self._signed = {key: i for key, i in self._signed.items() if key[1] >= final_round}
-        changes: list[Change] = []
-        for height in range(self._models_from, len(self._final_ids) - MODELS_KEPT):
-            block = self.block(self._final_ids[height])
-            if block is not None and isinstance(block.header.message, Claim):
-                changes.append(Delete(Table.BLOBS, block.header.message.model_hash))
-            self._logits.pop(self._final_ids[height], None)
-        self._models_from = max(self._models_from, len(self._final_ids) - MODELS_KEPT)
+        changes = [*self._lost_blocks(heights), *self._old_models()]
         for key, _ in self._store.scan(Table.VOTES):
             if int.from_bytes(key[:8], "big") >= final_round:
                 break
@@ -219,18 +234,42 @@ class Chain:
         if changes:
             await self._writer.write(changes)
 
+    def _lost_blocks(self, heights: Sequence[int]) -> Iterator[Change]:
+        """Records of the blocks that did not become final at these heights."""
+        for height in heights:
+            for key, _ in self._store.scan(Table.BLOCKS, u64(height)):
+                if key[:8] != u64(height):
+                    break
+                if key[8:] != self._final_ids[height]:
+                    self._heights.pop(key[8:], None)
+                    self._logits.pop(key[8:], None)
+                    yield Delete(Table.BLOCKS, key)
+
+    def _old_models(self) -> Iterator[Change]:
+        """Models of blocks well below the final one, whether they won or not."""
+        oldest = len(self._final_ids) - MODELS_KEPT
+        self._logits = {i: h for i, h in self._logits.items() if self._heights[i] >= oldest}
+        for model_hash, height in list(self._models.items()):
+            if height < oldest:
+                del self._models[model_hash]
+                yield Delete(Table.BLOBS, model_hash)
+
     def _load(self) -> None:
         """Re-enter what was kept: it was checked before it was written, so it needs no count."""
+        if alarm := self._store.get(Table.META, _ALARM):
+            raise SafetyAlarm(alarm.decode())
         try:
             for _, data in self._store.scan(Table.BLOCKS):
                 block, logits_hash = self._open(data)
-                self._enter(block, self.apply(block), logits_hash)
+                # A branch whose beginning has lost leads nowhere.
+                if block.parent in self.tree:
+                    self._enter(block, self.apply(block), logits_hash)
             for _, data in self._store.scan(Table.VOTES):
                 vote = open_as(Vote, decode(Envelope, data), self.network.id)
                 self._readd(vote)
         except Rejected as error:
             raise StoreError(f"the data folder is damaged: {error.detail}") from error
-        self._note_final()
+        self._unsettled += self._note_final()
 
     def _readd(self, vote: Signed[Vote]) -> None:
         try:

@@ -36,36 +36,52 @@ class Clockwork:
 
     async def run(self) -> None:
         """Start each round in a task of its own, so that one that fails stays alone."""
-        now = phase_at(self._chain.network, self._clock.now_ms())
-        # A round whose train phase is over has nothing left to join.
-        next_round = now.round if now.phase is Phase.TRAIN else now.round + 1
+        next_round = 0
         while True:
+            # Rounds that a suspended machine has slept through are gone.
+            next_round = max(next_round, self._first_open_round())
             await self._clock.sleep_until(round_start(self._chain.network, next_round))
             self._tasks.spawn(self._play(next_round), name=f"round {next_round}")
             next_round += 1
 
+    def _first_open_round(self) -> int:
+        """The earliest round that can still be joined: one in its train phase, or the next."""
+        now = phase_at(self._chain.network, self._clock.now_ms())
+        return now.round if now.phase is Phase.TRAIN else now.round + 1
+
     async def _play(self, round_number: int) -> None:
         self._rounds.forget_before(round_number - 1)
-        self._mempool.drop_applied(self._chain.tree.head().state)
-        context = self._chain.context(round_number)
+        self._mempool.follow(self._chain.tree.head().state)
         if self._producer is not None:
-            self._tasks.spawn(self._producer.train(context), name=f"train {round_number}")
-        await self._until(round_number, Phase.TRAIN)
+            self._tasks.spawn(self._producer.train(round_number), name=f"train {round_number}")
+        if not await self._reach(round_number, Phase.TRAIN):
+            return
         if self._attester is not None:
-            await self._attester.sign_list(context)
-        await self._until(round_number, Phase.LIST)
+            await self._attester.sign_list(self._chain.context(round_number))
+        if not await self._reach(round_number, Phase.LIST):
+            return
         if self._producer is not None:
-            self._tasks.spawn(self._producer.claim(context), name=f"claim {round_number}")
-        await self._until(round_number, Phase.CLAIM)
+            self._tasks.spawn(self._producer.claim(round_number), name=f"claim {round_number}")
+        if not await self._reach(round_number, Phase.CLAIM):
+            return
+        context = self._chain.context(round_number)
         accepted = None if self._validator is None else await self._validator.walk(context)
         if self._attester is None:
             return
         if accepted is None:
             await self._attester.propose_fallback(context)
-        await self._until(round_number, Phase.VALIDATE)
-        target = accepted or await self._attester.adopt_fallback(context)
+        if not await self._reach(round_number, Phase.VALIDATE):
+            return
+        target = accepted or self._attester.choose_fallback(context)
         if target is not None:
             await self._attester.vote(context, target)
 
-    async def _until(self, round_number: int, phase: Phase) -> None:
-        await self._clock.sleep_until(deadline(self._chain.network, round_number, phase))
+    async def _reach(self, round_number: int, phase: Phase) -> bool:
+        """Wait for the end of a phase; False if the next one has passed as well.
+
+        A duty is done in the phase after the deadline or not at all: a list signed late could
+        certify a commit made after the claims (consensus B1).
+        """
+        network = self._chain.network
+        await self._clock.sleep_until(deadline(network, round_number, phase))
+        return self._clock.now_ms() < deadline(network, round_number, Phase(phase + 1))

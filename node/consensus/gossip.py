@@ -22,6 +22,9 @@ from node.net.protocol import Gossip
 from node.tasks import TaskOwner
 from node.wire import WireBlock
 
+# How long a synced block's model may take to come.
+_SYNC_PATIENCE_MS = 5_000
+
 _log = structlog.get_logger("chain")
 
 
@@ -66,7 +69,7 @@ class ChainGate:
         blocks = self._chain.after(locator, limit)
         votes = self._chain.tree.votes()
         return (
-            [WireBlock(block.header.envelope, block.body_bytes) for block in blocks],
+            [WireBlock(header, body) for header, body in blocks],
             [vote.envelope for vote in votes if vote.message.round > self._chain.tree.final.round],
         )
 
@@ -96,7 +99,11 @@ class ChainGate:
             self._take_votes(block.votes)
         vouched = self._vouched(opened)
         learnt = False
+        now = phase_at(self._chain.network, self._clock.now_ms()).round
         for block in opened:
+            # Rounds are the chain's time: nobody is ahead of the clock (consensus G4).
+            if block.round > now + 1:
+                break
             if self._chain.height(block.id) is None:
                 if not await self._import(block, block.id in vouched):
                     break
@@ -208,10 +215,11 @@ class ChainGate:
     async def _import(self, block: Block, is_vouched: bool) -> bool:
         """Take a synced block in; False if it can't be judged yet.
 
-        Of a signer's blocks in a round only the first comes in without a quorum's word, so that
-        nobody can fill the tree with variants.
+        Without a quorum's word only a signer's first block of a round comes in, and none from
+        before the final one, so that nobody can fill the tree.
         """
-        if not is_vouched and self._chain.has_rival(block):
+        is_late = block.round <= self._chain.tree.final.round
+        if not is_vouched and (is_late or self._chain.has_rival(block)):
             return False
         if block.is_fallback or is_vouched:
             await self._importer.adopt(block)
@@ -219,7 +227,8 @@ class ChainGate:
             return False
         else:
             try:
-                prepared = await self._importer.prepare(block, self._clock.now_ms())
+                give_up_ms = self._clock.now_ms() + _SYNC_PATIENCE_MS
+                prepared = await self._importer.prepare(block, give_up_ms)
                 await self._importer.adopt_counted(prepared)
             except (NotFound, JobFailed) as error:
                 _log.info("block_not_counted", block=block.id, reason=str(error))

@@ -1,5 +1,6 @@
 """Blocks of others, from a header to a place in the chain."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -113,13 +114,14 @@ class Importer:
             held = self.chain.blob(blob_hash) if held is None else held
             if held is not None:
                 return held
+            left_ms = give_up_ms - self._clock.now_ms()
+            if left_ms <= 0:
+                raise NotFound(f"blob {blob_hash.hex()} did not come in time")
             try:
-                fetched = await self._fetch(blob_hash, max_bytes)
-            except NotFound:
-                ask_again_ms = self._clock.now_ms() + _ASK_AGAIN_MS
-                if ask_again_ms > give_up_ms:
-                    raise
-                await self._clock.sleep_until(ask_again_ms)
+                async with asyncio.timeout(left_ms / 1_000):
+                    fetched = await self._fetch(blob_hash, max_bytes)
+            except (NotFound, TimeoutError):
+                await self._clock.sleep_until(self._clock.now_ms() + _ASK_AGAIN_MS)
             else:
                 self._rounds.shelve(round_number, fetched)
                 return fetched

@@ -9,35 +9,43 @@ MAX_PER_SENDER = 64
 
 
 class Mempool:
-    """Bounded; one transfer per sender and nonce, the first that came."""
+    """Transfers that the next block could apply: each sender's in a row, within its balance.
+
+    What could not be applied yet is not kept, so that nothing waits for ever.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[bytes, int], Signed[Transfer]] = {}
+        self._waiting: dict[bytes, list[Signed[Transfer]]] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return sum(map(len, self._waiting.values()))
 
     def add(self, transfer: Signed[Transfer], state: State) -> bool:
-        """Keep a transfer that could still be applied after `state`; False if it is not kept."""
-        message, account = transfer.message, _account(state, transfer.signer)
-        if not account.nonce <= message.nonce < account.nonce + MAX_PER_SENDER:
+        """Keep a transfer that is its sender's next after `state`; False if it is not kept."""
+        queue = self._waiting.get(transfer.signer, [])
+        is_full = len(queue) >= MAX_PER_SENDER or len(self) >= MAX_TRANSFERS
+        if is_full or not _is_next(transfer.message, queue, _account(state, transfer.signer)):
             return False
-        if not 0 < message.amount <= account.balance or len(self._waiting) >= MAX_TRANSFERS:
-            return False
-        return self._waiting.setdefault((transfer.signer, message.nonce), transfer) is transfer
+        self._waiting.setdefault(transfer.signer, queue).append(transfer)
+        return True
 
     def transfers(self) -> tuple[Signed[Transfer], ...]:
         """All that wait; `node.chain.proposal` chooses what fits."""
-        return tuple(self._waiting.values())
+        return tuple(transfer for queue in self._waiting.values() for transfer in queue)
 
-    def drop_applied(self, state: State) -> None:
-        """Forget what `state` has behind it."""
-        self._waiting = {
-            (sender, nonce): transfer
-            for (sender, nonce), transfer in self._waiting.items()
-            if nonce >= _account(state, sender).nonce
-        }
+    def follow(self, state: State) -> None:
+        """Forget what `state` has behind it, and what it no longer allows."""
+        waiting, self._waiting = self._waiting, {}
+        for queue in waiting.values():
+            for transfer in queue:
+                self.add(transfer, state)
 
 
 def _account(state: State, address: bytes) -> Account:
     return state.accounts.get(address, Account())
+
+
+def _is_next(transfer: Transfer, queue: list[Signed[Transfer]], account: Account) -> bool:
+    promised = sum(earlier.message.amount for earlier in queue)
+    is_in_row = transfer.nonce == account.nonce + len(queue)
+    return is_in_row and 0 < transfer.amount <= account.balance - promised

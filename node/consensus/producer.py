@@ -33,6 +33,7 @@ _log = structlog.get_logger("producer")
 # Of the train phase, in thousandths: when results stop counting, and when the best is committed.
 # What lies between is for confirming the last of them, what follows for the commit to spread.
 _TRAIN_END, _COMMIT_AT = 940, 970
+_LOOK_EVERY_MS = 1_000
 
 
 class Pool(Protocol):
@@ -86,18 +87,9 @@ class Producer:
         """Whether a model was promised in the round."""
         return self.committed is not None and self.committed.claim.round == round_number
 
-    async def train(self, context: RoundContext) -> None:
+    async def train(self, round_number: int) -> None:
         """Let the pool search, and commit its best model near the end of the train phase."""
-        round_number = context.round
-        self._pool.start_round(
-            RoundTask(
-                round_number,
-                self._designs.task,
-                self._designs.space(context),
-                self._moment(context, _TRAIN_END),
-            )
-        )
-        await self._clock.sleep_until(self._moment(context, _COMMIT_AT))
+        context = await self._search(round_number)
         self._pool.close_round()
         best = self._pool.best()
         if best is None:
@@ -108,11 +100,33 @@ class Producer:
         self._send(sign(commit, self._key, context.network.id).envelope)
         _log.info("committed", round=round_number, correct=best.correct, of=best.size)
 
-    async def claim(self, context: RoundContext) -> None:
+    async def _search(self, round_number: int) -> RoundContext:
+        """Run the pool until it is time to commit; the context in which it has searched.
+
+        A node that has just started may learn only now which chain it is on: with the ancestor
+        the space changes, and the search begins anew.
+        """
+        context: RoundContext | None = None
+        commit_at_ms = self._moment(round_number, _COMMIT_AT)
+        while context is None or self._clock.now_ms() < commit_at_ms:
+            current = self._chain.context(round_number)
+            if context is None or current.ancestor_id != context.ancestor_id:
+                context = current
+                train_end_ms = self._moment(round_number, _TRAIN_END)
+                space = self._designs.space(context)
+                self._pool.start_round(
+                    RoundTask(round_number, self._designs.task, space, train_end_ms)
+                )
+            next_look_ms = self._clock.now_ms() + _LOOK_EVERY_MS
+            await self._clock.sleep_until(min(commit_at_ms, next_look_ms))
+        return context
+
+    async def claim(self, round_number: int) -> None:
         """Count the committed model on the test images and claim it, if a quorum listed it."""
         producer, committed = bytes(self._key.verify_key), self.committed
-        if committed is None or committed.claim.round != context.round:
+        if committed is None or committed.claim.round != round_number:
             return
+        context = self._chain.context(round_number)
         lists = self._rounds.book(context.round).lists.values()
         own = commit_id(context.network.id, producer, commit_of(context, committed.claim, producer))
         if own not in certified(context, lists):
@@ -188,7 +202,7 @@ class Producer:
         )
         return Committed(claim, best.model, best.lines)
 
-    def _moment(self, context: RoundContext, thousandths: int) -> int:
-        start = round_start(context.network, context.round)
-        end = deadline(context.network, context.round, Phase.TRAIN)
+    def _moment(self, round_number: int, thousandths: int) -> int:
+        start = round_start(self._chain.network, round_number)
+        end = deadline(self._chain.network, round_number, Phase.TRAIN)
         return start + (end - start) * thousandths // 1_000

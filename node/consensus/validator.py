@@ -53,15 +53,18 @@ class Validator:
         ranked = rank(context, book.eligible_claims())
         claims = [claim for claim in ranked if claim.message.parent == head]
         claims = claims[: self._chain.network.parameters.max_walked]
-        ready = await asyncio.gather(*(self._prepare(claim, give_up_ms) for claim in claims))
-        for claim, prepared in zip(claims, ready, strict=True):
-            verdict = prepared if isinstance(prepared, str) else await self._count(prepared)
-            book.verdicts[claim.id] = verdict
-            _log.info(
-                "claim_judged", claim=claim.id, correct=claim.message.correct, verdict=verdict
-            )
-            if verdict == VALID:
-                return claim.id
+        async with asyncio.TaskGroup() as group:
+            ready = [group.create_task(self._prepare(claim, give_up_ms)) for claim in claims]
+            for claim, preparing in zip(claims, ready, strict=True):
+                prepared = await preparing
+                verdict = prepared if isinstance(prepared, str) else await self._count(prepared)
+                book.verdicts[claim.id] = verdict
+                correct = claim.message.correct
+                _log.info("claim_judged", claim=claim.id, correct=correct, verdict=verdict)
+                if verdict == VALID:
+                    for rest in ready:
+                        rest.cancel()
+                    return claim.id
         return None
 
     async def _prepare(self, claim: Signed[Claim], give_up_ms: int) -> Prepared | str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from node.assembly import Node
-from node.chain.context import RoundContext
 from node.chain.messages import Envelope, Kind
 from node.consensus.producer import Committed, Producer
 from pool.manager import ConfirmedBest
@@ -25,9 +24,10 @@ class Crook(Producer):
 
     tamper: Tamper
 
-    async def claim(self, context: RoundContext) -> None:
-        if self.committed is None or self.committed.claim.round != context.round:
+    async def claim(self, round_number: int) -> None:
+        if self.committed is None or self.committed.claim.round != round_number:
             return
+        context = self._chain.context(round_number)
         correct = scripted_count(self.committed.model, "test")
         committed, correct = self.tamper(self.committed, correct)
         claim, body = self.build(context, committed, correct)

@@ -22,7 +22,6 @@ from node.chain.messages import (
 from node.chain.proposal import complete
 from node.chain.timing import Phase
 from node.consensus import chain as chain_module
-from node.consensus.mempool import MAX_PER_SENDER
 from node.net.protocol import Gossip
 from node.wire import WireBlock
 from tests.sim.world import Plan, World
@@ -133,8 +132,8 @@ def test_a_second_claim_travels_on_as_proof_and_a_third_does_not() -> None:
         (lambda _: (1, 0), Gossip.RELAY),
         (lambda _: (0, 0), Gossip.DROP),
         (lambda balance: (balance + 1, 0), Gossip.DROP),
-        (lambda _: (1, MAX_PER_SENDER), Gossip.DROP),
-        (lambda _: (1, MAX_PER_SENDER - 1), Gossip.RELAY),
+        (lambda balance: (balance, 0), Gossip.RELAY),
+        (lambda _: (1, 1), Gossip.DROP),
     ],
 )
 def test_a_transfer_waits_only_if_it_can_ever_be_paid(
