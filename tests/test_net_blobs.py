@@ -8,7 +8,7 @@ import pytest
 from node.chain.hashing import blob_hash
 from node.net.blobs import NotFound, serve_chunk
 from node.net.link import LinkClosed, PeerLink
-from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, Refusal
+from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal
 from node.net.session import Session
 from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
@@ -139,9 +139,114 @@ async def test_silent_peer_holds_up_a_transfer_but_briefly() -> None:
         b = world.add("b", ["a"])
         b.handler.blobs[HASH] = BLOB
         await pass_time(5)
+        for hold_up_ms in (HEDGE_MS, 0):
+            started_ms = world.clock.now_ms()
+            assert await a.net.fetch(HASH, len(BLOB)) == BLOB
+            # Three chunks take 60 ms; who was silent once is asked last from then on.
+            assert world.clock.now_ms() - started_ms == hold_up_ms + 60
+
+
+@virtual_time
+async def test_peer_that_falls_silent_midway_holds_up_a_transfer_but_briefly() -> None:
+    async with open_world(delay_ms=(10, 10)) as world:
+        a = world.add("a")
+        first = await world.intrude("a")
+        second = world.add("second", ["a"])
+        second.handler.blobs[HASH] = BLOB
+        await pass_time(5)
         started_ms = world.clock.now_ms()
+        feeding = asyncio.ensure_future(feed(first, BLOB, 2))
         assert await a.net.fetch(HASH, len(BLOB)) == BLOB
-        assert world.clock.now_ms() - started_ms < CHUNK_TIMEOUT_S * 1_000 + 200
+        assert world.clock.now_ms() - started_ms < 2 * HEDGE_MS + 100
+        assert second.handler.num_served[HASH] == 1
+        feeding.cancel()
+
+
+@virtual_time
+async def test_slow_peer_is_overtaken_only_if_another_has_the_blob() -> None:
+    async with open_world(delay_ms=(10, 10)) as world:
+        a = world.add("a")
+        slow = await world.intrude("a")
+        world.add("b", ["a"])
+        await pass_time(5)
+
+        async def answer_slowly() -> None:
+            assert (await slow.receive()).HasField("get_blob")
+            await pass_time(1)
+            chunk = BlobChunk(hash=blob_hash(b"x"), offset=0, total=1, data=b"x")
+            await slow.send(PeerMessage(blob_chunk=chunk))
+
+        fetched, _ = await asyncio.gather(a.net.fetch(blob_hash(b"x"), 1), answer_slowly())
+        assert fetched == b"x"
+
+
+@virtual_time
+async def test_peer_that_gets_the_blob_meanwhile_is_asked_again_while_others_are_silent() -> None:
+    async with open_world(delay_ms=(10, 10)) as world:
+        a = world.add("a")
+        for number in range(8):
+            await world.intrude("a", f"silent {number}")
+        b = world.add("b", ["a"])
+        await pass_time(5)
+        # From now on the silent are known to be late.
+        with pytest.raises(NotFound):
+            await a.net.fetch(blob_hash(b"nobody has it"), 1)
+        fetching = asyncio.ensure_future(a.net.fetch(HASH, len(BLOB)))
+        await pass_time(1)
+        b.handler.blobs[HASH] = BLOB
+        started_ms = world.clock.now_ms()
+        assert await fetching == BLOB
+        assert world.clock.now_ms() - started_ms < 2 * HEDGE_MS + 100
+
+
+@virtual_time
+async def test_transfer_from_silent_peers_alone_is_given_up() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        for number in range(8):
+            await world.intrude("a", f"silent {number}")
+        started_ms = world.clock.now_ms()
+        with pytest.raises(NotFound):
+            await a.net.fetch(HASH, len(BLOB))
+        assert world.clock.now_ms() - started_ms < 3 * (CHUNK_TIMEOUT_S * 1_000 + 4 * HEDGE_MS)
+        assert not a.net.refused
+
+
+@virtual_time
+async def test_poison_of_one_peer_does_not_spoil_what_another_sends_at_the_same_time() -> None:
+    async with open_world(delay_ms=(10, 10)) as world:
+        a = world.add("a")
+        first = await world.intrude("a")
+        second = world.add("second", ["a"])
+        second.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        feeding = asyncio.ensure_future(feed(first, bytes(len(BLOB)), 2))
+        assert await a.net.fetch(HASH, len(BLOB)) == BLOB
+        # The end alone, then everything anew.
+        assert second.handler.num_served[HASH] == 4
+        assert not a.net.refused
+        feeding.cancel()
+
+
+@virtual_time
+async def test_transfer_ends_with_the_last_caller() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        before = asyncio.all_tasks()
+        callers = [asyncio.ensure_future(a.net.fetch(HASH, len(BLOB))) for _ in range(2)]
+        assert (await link.receive()).HasField("get_blob")
+        callers[0].cancel()
+        await pass_time(0.01)
+        assert len(asyncio.all_tasks() - before) > 1
+        callers[1].cancel()
+        await pass_time(0.01)
+        assert asyncio.all_tasks() == before
+        # Nothing of it is left to mislead the next caller.
+        b = world.add("b", ["a"])
+        b.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        assert await a.net.fetch(HASH, len(BLOB)) == BLOB
 
 
 @virtual_time

@@ -1,15 +1,26 @@
-"""Blobs by hash: pulled chunk by chunk, resumed from another peer where one breaks off."""
+"""Blobs by hash: pulled chunk by chunk, from another peer as well where one is slow or breaks off.
+
+A peer that is silent must not cost a round, so requests are hedged (Dean and Barroso, "The Tail at
+Scale", CACM 56(2), 2013): whenever nothing has come for a moment, one more peer is asked.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from node.chain.hashing import blob_hash
 from node.net.link import LinkClosed
-from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, Refusal, Refused
+from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal, Refused
 from node.net.session import Session
 from node.tasks import TaskOwner
 from ponas.v1.peer_service_pb2 import BlobMissing, GetBlob, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
+
+# Few, because honest peers that are slow share this node's line. Peers that were slow to answer
+# last get one place less, so that they can't keep the others from being asked.
+_PEERS_AT_ONCE = 4
+
+_Pull = asyncio.Task[bytes | None]
 
 
 class NotFound(Exception):
@@ -26,6 +37,14 @@ def serve_chunk(request: GetBlob, blob: bytes | None) -> PeerMessage:
     data = blob[request.offset : request.offset + CHUNK_BYTES]
     chunk = BlobChunk(hash=request.hash, offset=request.offset, total=len(blob), data=data)
     return PeerMessage(blob_chunk=chunk)
+
+
+@dataclass
+class _Shared:
+    """A transfer, and how many callers wait for it."""
+
+    task: asyncio.Task[bytes | None]
+    num_callers: int = 0
 
 
 class BlobFetcher:
@@ -48,72 +67,146 @@ class BlobFetcher:
         self._tasks = tasks
         # The bound is part of the key: a caller that expects too little must not make the
         # transfer of another one fail.
-        self._transfers: dict[tuple[bytes, int], asyncio.Task[bytes | None]] = {}
+        self._transfers: dict[tuple[bytes, int], _Shared] = {}
 
     async def fetch(self, wanted: bytes, max_bytes: int) -> bytes:
         """The blob whose hash is `wanted`; requests for the same one share a transfer.
+
+        The transfer ends with the last caller that waits for it.
 
         Raises:
             NotFound: every peer was asked, and none gave a blob of that hash and at most
                 `max_bytes`.
         """
         key = (wanted, max_bytes)
-        transfer = self._transfers.get(key)
-        if transfer is None:
-            transfer = self._tasks.spawn(
-                self._transfer(wanted, max_bytes), name=f"fetch {wanted.hex()[:8]}"
-            )
-            self._transfers[key] = transfer
-            transfer.add_done_callback(lambda _: self._transfers.pop(key))
-        # One caller that gives up must not end the transfer of the others.
-        blob = await asyncio.shield(transfer)
+        shared = self._transfers.get(key)
+        if shared is None:
+            transfer = _Transfer(wanted, max_bytes, self._sessions, self._refuse)
+            task = self._tasks.spawn(transfer.run(), name=f"fetch {wanted.hex()[:8]}")
+            shared = self._transfers[key] = _Shared(task)
+        shared.num_callers += 1
+        try:
+            # One caller that gives up must not end the transfer of the others.
+            blob = await asyncio.shield(shared.task)
+        finally:
+            shared.num_callers -= 1
+            if not shared.num_callers:
+                del self._transfers[key]
+                shared.task.cancel()
         if blob is None:
             raise NotFound(f"no peer gave blob {wanted.hex()} within {max_bytes} bytes")
         return blob
 
-    async def _transfer(self, wanted: bytes, max_bytes: int) -> bytes | None:
-        tried: set[Session] = set()
-        reached = b""
-        while (session := self._next_untried(tried)) is not None:
-            tried.add(session)
-            # What others gave may be wrong: if the whole is, this peer alone gets its chance.
-            for start in (reached, b"") if reached else (b"",):
-                blob, is_whole = await self._pull(session, wanted, max_bytes, start)
-                if not is_whole:
-                    reached = max(reached, blob, key=len)
-                    break
-                if blob_hash(blob) == wanted:
-                    return blob
-                reached = b""
-                if not start:
-                    detail = f"sent another blob for {wanted.hex()}"
-                    self._refuse(session, Refused(Refusal.WRONG_HASH, detail))
-        return None
 
-    def _next_untried(self, tried: set[Session]) -> Session | None:
-        return next((session for session in self._sessions() if session not in tried), None)
+class _Transfer:
+    """One blob on its way here; arguments as those of `BlobFetcher`."""
 
-    async def _pull(
-        self, session: Session, wanted: bytes, max_bytes: int, start: bytes
-    ) -> tuple[bytes, bool]:
-        """What one peer brings the blob to from `start` on, and whether it says that is all."""
-        blob = bytearray(start)
+    def __init__(
+        self,
+        wanted: bytes,
+        max_bytes: int,
+        sessions: Callable[[], Sequence[Session]],
+        refuse: Callable[[Session, Refused], None],
+    ) -> None:
+        self._wanted = wanted
+        self._max_bytes = max_bytes
+        self._sessions = sessions
+        self._refuse = refuse
+        # The longest beginning that came so far, for the next peer to go on with; unchecked.
+        self._reached = bytearray()
+        self._has_moved = False
+        self._lacking: set[Session] = set()
+
+    async def run(self) -> bytes | None:
+        """The first whole blob of the right hash; None once every peer has failed."""
+        pulls = TaskOwner()
+        asked: set[Session] = set()
+        running: set[_Pull] = set()
         try:
             while True:
-                request = GetBlob(hash=wanted, offset=len(blob))
-                answer = await session.ask(PeerMessage(get_blob=request), CHUNK_TIMEOUT_S)
-                if answer.blob_missing.hash == wanted:
-                    return bytes(blob), False
-                chunk = _checked_chunk(answer, request, max_bytes)
-                blob += chunk.data
-                if len(blob) >= chunk.total:
-                    return bytes(blob), True
+                if (session := self._next(asked, len(running))) is not None:
+                    asked.add(session)
+                    name = f"pull from {session.link.remote}"
+                    running.add(pulls.spawn(self._pull(session), name=name))
+                if not running:
+                    return None
+                ended, running = await self._watch(running)
+                for pull in ended:
+                    if (blob := pull.result()) is not None:
+                        return blob
+                if not ended:
+                    # While some are silent, those who had nothing may have got it.
+                    asked -= self._lacking
+                    self._lacking.clear()
+        finally:
+            await pulls.close()
+
+    def _next(self, asked: set[Session], num_running: int) -> Session | None:
+        """Whom to ask now: the prompt before the late, in the order given; None for nobody."""
+        left = (session for session in self._sessions() if session not in asked)
+        session = min(left, key=_is_late, default=None)
+        if session is None:
+            return None
+        num_places = _PEERS_AT_ONCE - 1 if _is_late(session) else _PEERS_AT_ONCE
+        return session if num_running < num_places else None
+
+    async def _watch(self, running: set[_Pull]) -> tuple[set[_Pull], set[_Pull]]:
+        """Wait until a pull ends, or none has moved for a moment; those that ended, and others."""
+        while True:
+            self._has_moved = False
+            ended, others = await asyncio.wait(
+                running, timeout=HEDGE_MS / 1_000, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended or not self._has_moved:
+                return ended, others
+
+    async def _pull(self, session: Session) -> bytes | None:
+        """The blob as far as one peer can bring it: whole and checked, or None."""
+        try:
+            if self._reached:
+                if (blob := await self._download(session, self._reached)) is None:
+                    return None
+                if blob_hash(blob) == self._wanted:
+                    return blob
+                # What others gave may be wrong; this peer alone gets its chance.
+                self._reached = bytearray()
+            if (blob := await self._download(session, b"")) is None:
+                return None
+            if blob_hash(blob) == self._wanted:
+                return blob
+            detail = f"sent another blob for {self._wanted.hex()}"
+            raise Refused(Refusal.WRONG_HASH, detail)
         except Refused as error:
             self._refuse(session, error)
         except (LinkClosed, TimeoutError):
-            # Gone or slow is no offence; the next peer goes on where this one stopped.
+            # Gone or slow is no offence; others go on where this one stopped.
             pass
-        return bytes(blob), False
+        return None
+
+    async def _download(self, session: Session, start: bytes | bytearray) -> bytes | None:
+        """What a peer brings the blob to from `start` on; None if it doesn't have it.
+
+        Raises:
+            Refused: the peer answered wrongly.
+            LinkClosed, TimeoutError: it did not answer.
+        """
+        blob = bytearray(start)
+        while True:
+            request = GetBlob(hash=self._wanted, offset=len(blob))
+            answer = await session.ask(PeerMessage(get_blob=request), CHUNK_TIMEOUT_S)
+            if answer.blob_missing.hash == self._wanted:
+                self._lacking.add(session)
+                return None
+            chunk = _checked_chunk(answer, request, self._max_bytes)
+            self._has_moved = True
+            blob += chunk.data
+            if len(blob) >= chunk.total:
+                return bytes(blob)
+            self._reached = max(self._reached, blob, key=len)
+
+
+def _is_late(session: Session) -> bool:
+    return session.lag_ms > HEDGE_MS
 
 
 def _checked_chunk(answer: PeerMessage, request: GetBlob, max_bytes: int) -> BlobChunk:

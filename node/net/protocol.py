@@ -17,8 +17,10 @@ SYNC_BYTES = 3 * 1024 * 1024
 MAX_LOCATOR = 64
 
 HELLO_TIMEOUT_S = 10.0
-# Short, because another peer can be asked instead within the phase of a round.
+# Short, because another peer can be asked instead within the phase of a round; and how long
+# nothing may come until another one is asked as well, several times a round trip.
 CHUNK_TIMEOUT_S = 3.0
+HEDGE_MS = 200
 SYNC_TIMEOUT_S = 15.0
 
 
@@ -58,7 +60,8 @@ class Gossip(Enum):
 
     RELAY = "new and valid: pass it on"
     DROP = "known or stale: pass nothing on"
-    DEFER = "not decidable yet: forget it was here, so that it may come again"
+    # A peer sends an object once a link, so it will not come again from the one it came from.
+    DEFER = "not decidable yet: forget it was here, so that another peer may bring it"
 
 
 class ChainHandler(Protocol):

@@ -44,8 +44,9 @@ class Session:
         self._outbox_bytes = 0
         self._answers: deque[Callable[[], PeerMessage]] = deque()
         self._work = asyncio.Event()
-        # Peers answer in the order they were asked.
-        self._asked: deque[asyncio.Future[PeerMessage]] = deque()
+        # When each open request was made; peers answer in the order they were asked.
+        self._asked: deque[tuple[int, asyncio.Future[PeerMessage]]] = deque()
+        self._last_lag_ms = 0
         self._clock = clock
         self._inflow = TokenBucket(clock, _MESSAGES_AT_ONCE, _MESSAGES_PER_SECOND)
         self._patience = TokenBucket(clock, _REFUSED_AT_ONCE, _REFUSED_PER_SECOND)
@@ -78,16 +79,25 @@ class Session:
             raise TimeoutError
         # A request given up stays in line, so that a late answer is not taken for the next one.
         answer: asyncio.Future[PeerMessage] = asyncio.get_running_loop().create_future()
-        self._asked.append(answer)
+        self._asked.append((self._clock.now_ms(), answer))
         self.post(request)
         async with asyncio.timeout(timeout_s):
             return await answer
+
+    @property
+    def lag_ms(self) -> int:
+        """How long the peer took to answer last, or takes already."""
+        if not self._asked:
+            return self._last_lag_ms
+        asked_ms, _ = self._asked[0]
+        return max(self._last_lag_ms, self._clock.now_ms() - asked_ms)
 
     def settle(self, answer: PeerMessage) -> bool:
         """Give an answer to the oldest open request; False if none is open."""
         if not self._asked:
             return False
-        request = self._asked.popleft()
+        asked_ms, request = self._asked.popleft()
+        self._last_lag_ms = self._clock.now_ms() - asked_ms
         if not request.done():
             request.set_result(answer)
         return True
@@ -115,7 +125,7 @@ class Session:
             # Closed while reader and writer still run, so that the other side hears the reason.
             await self.link.close(self.reason)
             await tasks.close()
-            for request in self._asked:
+            for _, request in self._asked:
                 if not request.done():
                     request.set_exception(LinkClosed(self.reason))
 
