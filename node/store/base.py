@@ -14,7 +14,6 @@ class Table(StrEnum):
     VOTES = "votes"
     SIGNED = "signed"  # what this node signed last, so that it never contradicts itself
     BLOBS = "blobs"
-    POOL = "pool"
 
 
 @dataclass(frozen=True, slots=True)

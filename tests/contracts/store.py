@@ -39,7 +39,7 @@ class StoreContract(ABC):
         assert filled.get(Table.BLOCKS, b"a") == b"1"
         assert filled.get(Table.VOTES, b"a") == b"vote"
         assert list(filled.scan(Table.VOTES)) == [(b"a", b"vote")]
-        assert list(filled.scan(Table.POOL)) == []
+        assert list(filled.scan(Table.SIGNED)) == []
 
     def test_every_table_can_be_written(self, store: Store) -> None:
         store.write([Put(table, b"key", table.value.encode()) for table in Table])
