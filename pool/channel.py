@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
+from node.chain.hashing import HASH_BYTES
 from node.net.link import Link, LinkClosed
 from ponas.v1.pool_service_pb2 import BlobRequest, MineRequest, MineResponse
 from ponas.v1.types_pb2 import BlobChunk
@@ -107,6 +108,10 @@ class Channel(Generic[Out, In]):
         raise LinkClosed(await self._ended)
 
     def _serve(self, hash_: bytes) -> None:
+        # The answer repeats the hash: long ones would pile up with who does not read.
+        if len(hash_) != HASH_BYTES:
+            self.end(f"a hash has {HASH_BYTES} bytes, not {len(hash_)}")
+            return
         blob = self._held(hash_)
         self._put(self._message(blob_chunk=chunk) for chunk in chunks(hash_, blob))
 

@@ -8,16 +8,13 @@ different miners side by side.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from nas.datasets import describe
 from nas.genotype import Genotype
-from nas.jobs import Count, Executor, JobFailed
-from nas.model_format import model_length
+from nas.jobs import Executor
 from nas.space import Space
 from node.chain.messages import PayoutLine
 from node.clock import Clock
@@ -25,11 +22,12 @@ from node.net.link import LinkClosed, ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
 from pool import transition
 from pool.blobs import BlobError, max_weights_bytes
+from pool.confirmation import counted_model
 from pool.partition import draw_subspace, holds_usable_design
 from pool.payout import payout_lines
 from pool.reports import Checked, Refused, Report, Stale, check, claims_best
 from pool.session import Greeting, Session, TurnedAway
-from pool.state import Best, PoolState, Refusal, RoundState, RoundTask, Strength
+from pool.state import Best, PoolState, RoundState, RoundTask, Strength
 from pool.strategy import Rest, plan
 from pool.wire import assignment_to_wire, best_to_wire
 
@@ -62,7 +60,7 @@ class Manager:
     """Serves miners over links and keeps one round at a time.
 
     `rng` draws nonces and the seed of all searches; `fee_permille` is the manager's part of a
-    reward. `executor` evaluates models. `turned_away` counts failed registrations by reason.
+    reward. `executor` evaluates models.
     """
 
     def __init__(
@@ -86,7 +84,6 @@ class Manager:
         self._sessions: dict[bytes, Session] = {}
         self._model = b""
         self._weights: dict[bytes, bytes] = {}
-        self.turned_away: Counter[str] = Counter()
 
     @property
     def state(self) -> PoolState:
@@ -128,7 +125,7 @@ class Manager:
         try:
             registration = await self._greeting.register(link)
         except TurnedAway as refusal:
-            self.turned_away[refusal.reason] += 1
+            self._pool = transition.turned_away(self._pool, refusal.reason)
             _log.warning("miner_turned_away", remote=link.remote, reason=refusal.detail)
             await link.close(refusal.detail)
             return
@@ -198,19 +195,26 @@ class Manager:
         if refusal.takes_place:
             self._pool = transition.placed(self._pool, report.assignment_id, 0.0)
         session.acknowledge(report, pb.ACCEPTANCE_REFUSED, f"{refusal.reason}: {refusal.detail}")
+        self._hand_out()
 
     async def _confirm(self, session: Session, checked: Checked) -> bytes | None:
         """The model of a result that claims to be the best, its count confirmed; else None.
 
-        Raises Refused if model or count are not as claimed, Stale if the phase ended meanwhile.
+        Also None if it could not be counted here: the result is then believed like any other that
+        is no best. Raises Refused if model or count are not as claimed, Stale if the phase ended
+        meanwhile.
         """
         if not claims_best(checked, self._round):
             return None
         dataset = self._round.task.task.dataset
         refusal: Refused | None = None
-        model = b""
+        model = None
+
+        async def fetch(hash_: bytes, max_bytes: int) -> bytes:
+            return await session.channel.fetch(hash_, max_bytes, BLOB_TIMEOUT_MS)
+
         try:
-            model = await self._count(session, checked, dataset)
+            model = await counted_model(checked, dataset, fetch, self._executor)
         except Refused as problem:
             refusal = problem
         # Fetching and counting took time: the phase may be over, another best may be ahead.
@@ -218,22 +222,6 @@ class Manager:
         if refusal is not None:
             raise refusal
         return model if claims_best(checked, self._round) else None
-
-    async def _count(self, session: Session, checked: Checked, dataset: str) -> bytes:
-        report, genotype = checked.report, checked.design.genotype
-        length = _model_length(genotype, dataset)
-        try:
-            model = await session.channel.fetch(report.model_hash, length, BLOB_TIMEOUT_MS)
-        except BlobError as error:
-            raise Refused(Refusal.MODEL_MISSING, f"the model did not arrive: {error}") from error
-        try:
-            counted = await self._executor.run(Count(dataset, "validation", genotype, model))
-        except JobFailed as error:
-            raise Refused(Refusal.MODEL_FORMAT, str(error)) from error
-        if counted.correct != report.correct:
-            detail = f"the model counts {counted.correct} images, not {report.correct}"
-            raise Refused(Refusal.COUNT_DIFFERS, detail)
-        return model
 
     async def _share(self, session: Session, checked: Checked, model: bytes) -> None:
         """Tell all miners of a new best; then get its weights, for the weak miners."""
@@ -290,8 +278,3 @@ class Manager:
         )
         _log.info("subspace_drawn", number=number, redraws=drawn.redraws, is_whole=drawn.is_whole)
         return drawn.space
-
-
-def _model_length(genotype: Genotype, dataset: str) -> int:
-    info = describe(dataset)
-    return model_length(genotype, info.shape, info.classes)

@@ -15,6 +15,7 @@ from nacl.signing import SigningKey
 from nas.jobs import Executor, JobFailed
 from nas.task import Task
 from node.chain.envelope import sign
+from node.chain.hashing import HASH_BYTES
 from node.chain.messages import PoolRegistration
 from node.clock import Clock
 from node.errors import NetworkRefusedError
@@ -29,14 +30,17 @@ from pool.wire import (
     PROTOCOL_VERSION,
     Order,
     WireError,
+    acceptance_name,
     order_from_wire,
     report_to_wire,
     strength_from_wire,
     strength_to_wire,
+    text_from_wire,
 )
 from pool.work import Bench, work
 
-# Waits between attempts to connect double from the first to the last of these.
+# Waits between attempts to connect double from the first to the last of these; a link that held
+# for longer than the last was a good one, and they begin anew.
 _FIRST_WAIT_MS, _LAST_WAIT_MS = 500, 15_000
 _CHALLENGE_TIMEOUT_MS = 10_000
 _WEIGHTS_TIMEOUT_MS = 10_000
@@ -80,6 +84,7 @@ class Miner:
         self._dial = dial
         self._clock = clock
         self._rng = rng
+        self._task = task
         self._bench = Bench(executor, task, Shelf(_KEPT_CANDIDATES), workers)
         self._order: Order | None = None
         self._changed = asyncio.Event()
@@ -90,11 +95,20 @@ class Miner:
     async def run(self) -> None:
         """Mine until cancelled, connecting again whenever the link ends. Raises WrongPool."""
         while True:
+            dialled_ms = self._clock.now_ms()
             try:
                 reason = await self._mine(await self._dial())
+            except WrongPool:
+                raise
             except (Unreachable, LinkClosed) as error:
                 reason = str(error)
+            except Exception as error:
+                # Whatever a pool brings to light, it must not stop the miner's node.
+                reason = f"the pool is at fault: {_cause(error)!r}"
+                _log.exception("pool_at_fault", reason=reason)
             self._idle(f"not connected to the pool: {reason}")
+            if self._clock.now_ms() - dialled_ms > _LAST_WAIT_MS:
+                self._wait_ms = _FIRST_WAIT_MS
             # Spread over half the wait, so that a pool's miners don't all come back at once.
             wait_ms = self._rng.randint(self._wait_ms // 2, self._wait_ms)
             self._wait_ms = min(2 * self._wait_ms, _LAST_WAIT_MS)
@@ -104,7 +118,7 @@ class Miner:
         """Register and work until the link ends; returns the reason."""
         try:
             await self._register(link)
-        except (WrongPool, LinkClosed) as error:
+        except Exception as error:
             await link.close(str(error))
             raise
         channel: MinerChannel = Channel(link, pb.MineRequest, self._bench.shelf.get)
@@ -131,6 +145,9 @@ class Miner:
                 f"the pool speaks version {challenge.protocol_version} of the protocol, "
                 f"this miner version {PROTOCOL_VERSION}"
             )
+        fields = (challenge.network_id, challenge.nonce, challenge.manager)
+        if any(len(field) != HASH_BYTES for field in fields):
+            raise LinkClosed(f"network, nonce and manager are not all {HASH_BYTES} bytes")
         if challenge.network_id != self._network_id:
             raise WrongPool(
                 f"the pool is of network {challenge.network_id.hex()}, "
@@ -154,11 +171,11 @@ class Miner:
     def _handle(self, message: pb.MineResponse) -> None:
         match message.WhichOneof("content"):
             case "welcome":
-                self._wait_ms = _FIRST_WAIT_MS
                 strength = strength_from_wire(message.welcome.strength)
-                _log.info("registered", strength=str(strength), reason=message.welcome.reason)
+                reason = text_from_wire(message.welcome.reason)
+                _log.info("registered", strength=str(strength), reason=reason)
             case "assignment":
-                self._take(order_from_wire(message.assignment, self._clock.now_ms()))
+                self._take(order_from_wire(message.assignment, self._task, self._clock.now_ms()))
             case "idle":
                 self._take(None)
                 self._idle(message.idle.reason)
@@ -175,9 +192,9 @@ class Miner:
             return
         _log.warning(
             "result_not_accepted",
-            acceptance=pb.Acceptance.Name(acknowledgement.acceptance),
+            acceptance=acceptance_name(acknowledgement.acceptance),
             episode=acknowledgement.episode,
-            reason=acknowledgement.reason,
+            reason=text_from_wire(acknowledgement.reason),
         )
 
     def _take(self, order: Order | None) -> None:
@@ -185,10 +202,12 @@ class Miner:
         is_same_round = order is None or self._order is None or order.round == self._order.round
         self._order = order
         self._changed.set()
-        if not is_same_round and self._deadline is not None:
+        # One that has just run out is about to end the work anyhow, and can't be moved any more.
+        if not is_same_round and self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(asyncio.get_running_loop().time())
 
     def _idle(self, reason: str) -> None:
+        reason = text_from_wire(reason)
         self.activity = f"idle: {reason}"
         _log.warning("not_mining", reason=reason)
 
@@ -225,6 +244,13 @@ class Miner:
             self.activity = f"idle: the train phase of round {order.round} is over"
         except* (JobFailed, BlobError) as failures:
             # A new connection brings a new assignment, with the state of the search.
-            channel.end(f"the work stopped: {failures.exceptions[0]}")
+            channel.end(f"the work stopped: {_cause(failures)}")
         finally:
             self._deadline = None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first failure in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -15,7 +15,7 @@ from nas.jobs import training_seed
 from nas.space import Space
 from node.chain.hashing import HASH_BYTES
 from pool.state import Assignment, Exploitation, Exploration, PoolState, Refusal, RoundState
-from pool.strategy import exploit_variant
+from pool.strategy import MAX_EPISODES, exploit_variant, is_full
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,10 @@ def _check_place(report: Report, round_: RoundState, assignment: Assignment) -> 
         raise Refused(
             Refusal.UNKNOWN_ASSIGNMENT, "the search was handed to another miner", takes_place=False
         )
-    # 4. Results come in order, each once.
+    # 4. The search goes on.
+    if isinstance(work, Exploration) and is_full(round_.searches[work.search]):
+        raise Stale(f"the search has had its {MAX_EPISODES} episodes")
+    # 5. Results come in order, each once.
     expected = next_episode(round_, assignment)
     if report.episode < expected:
         detail = f"the result of episode {report.episode} is already here"
@@ -126,12 +129,12 @@ def _check_place(report: Report, round_: RoundState, assignment: Assignment) -> 
 
 
 def _check_design(report: Report, round_: RoundState, assignment: Assignment) -> Design:
-    # 5. The genotype is one.
+    # 6. The genotype is one.
     try:
         genotype = Genotype.from_bytes(report.genotype)
     except GenotypeError as error:
         raise Refused(Refusal.GENOTYPE, str(error)) from error
-    # 6. It lies in the miner's subspace, or is the variant that was asked for.
+    # 7. It lies in the miner's subspace, or is the variant that was asked for.
     space = _space_of(round_, assignment)
     if not space.contains(genotype):
         raise Refused(Refusal.OUTSIDE_SUBSPACE, "the design is not in the assigned space")
@@ -140,7 +143,7 @@ def _check_design(report: Report, round_: RoundState, assignment: Assignment) ->
         if genotype != exploit_variant(base, space, report.episode, assignment.seed):
             detail = f"the design is not variant {report.episode} of the best"
             raise Refused(Refusal.OTHER_VARIANT, detail)
-    # 7. It was trained from the assigned seed.
+    # 8. It was trained from the assigned seed.
     expected_seed = seed_of(genotype, round_, assignment, report.episode)
     if report.training_seed != expected_seed:
         detail = f"the training seed is {report.training_seed} instead of {expected_seed}"
@@ -151,11 +154,11 @@ def _check_design(report: Report, round_: RoundState, assignment: Assignment) ->
 def _check_count(report: Report, round_: RoundState, design: Design) -> bool:
     """Whether the design was trained."""
     task, info = round_.task.task, describe(round_.task.task.dataset)
-    # 8. The count is of the validation images.
+    # 9. The count is of the validation images.
     if report.size != info.validation:
         detail = f"{report.size} images were counted instead of {info.validation}"
         raise Refused(Refusal.SIZE, detail)
-    # 9. What needs no training, or failed, earns what the rules say, without epochs or model.
+    # 10. What needs no training, or failed, earns what the rules say, without epochs or model.
     untrained = reward_without_training(design, info.validation, info.classes)
     if report.failure:
         untrained = 0
@@ -164,15 +167,15 @@ def _check_count(report: Report, round_: RoundState, design: Design) -> bool:
             detail = f"an untrained design counts {untrained} images, without epochs or model"
             raise Refused(Refusal.UNTRAINED_COUNT, detail)
         return False
-    # 10. It had the epochs of the task.
+    # 11. It had the epochs of the task.
     if report.epochs != task.epochs:
         detail = f"{report.epochs} epochs were trained instead of {task.epochs}"
         raise Refused(Refusal.EPOCHS, detail)
-    # 11. The count is possible.
+    # 12. The count is possible.
     if report.correct > report.size:
         detail = f"{report.correct} of {report.size} images can't be correct"
         raise Refused(Refusal.COUNT_ABOVE_SIZE, detail)
-    # 12. Model and weights are named, so that they can be asked for.
+    # 13. Model and weights are named, so that they can be asked for.
     if len(report.model_hash) != HASH_BYTES or len(report.weights_hash) != HASH_BYTES:
         detail = f"hashes of model and weights are {HASH_BYTES} bytes each"
         raise Refused(Refusal.HASHES, detail)

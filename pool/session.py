@@ -160,6 +160,8 @@ class Session:
             case "result":
                 try:
                     self._results.put_nowait(report_from_wire(message.result))
+                except WireError as error:
+                    self.channel.end(f"the miner's message makes no sense: {error}")
                 except asyncio.QueueFull:
                     self.channel.end("results came faster than they can be judged")
             case "heartbeat":

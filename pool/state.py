@@ -39,6 +39,7 @@ class Refusal(StrEnum):
     HASHES = "hashes"
     MODEL_MISSING = "model-missing"
     MODEL_FORMAT = "model-format"
+    MODEL_TOO_WIDE = "model-too-wide"
     COUNT_DIFFERS = "count-differs"
 
 
@@ -159,7 +160,10 @@ class RoundState:
 
 @dataclass(frozen=True)
 class PoolState:
-    """Everything a manager decides by. Miners stay listed when they leave."""
+    """Everything a manager decides by. Miners stay listed when they leave.
+
+    `turned_away` counts failed registrations by reason.
+    """
 
     miners: Mapping[bytes, MinerState] = field(default_factory=dict)
     round: RoundState | None = None
@@ -167,6 +171,7 @@ class PoolState:
     results_accepted: int = 0
     shared_bests: int = 0
     weak_improvements: int = 0
+    turned_away: Mapping[str, int] = field(default_factory=dict)
 
     def assignment_of(self, key: bytes) -> Assignment | None:
         """What the miner has in hand in this round."""

@@ -19,6 +19,9 @@ from pool.state import Exploitation, Exploration, PoolState, RoundState, Search,
 LEASE_EPISODES = BATCH_EPISODES
 """Candidates that make an exploration worth while: a search with fewer never learns from one."""
 
+MAX_EPISODES = 10_000
+"""Results of one search; then it is closed, so that handing it on stays cheap."""
+
 NO_ROUND = "no round is open"
 NO_BEST_YET = "a weak miner waits for the first confirmed best of the round"
 
@@ -94,6 +97,11 @@ def exploit_variant(best: Genotype, space: Space, index: int, seed: int) -> Geno
     return Genotype.from_tokens(moved)
 
 
+def is_full(search: Search) -> bool:
+    """Whether the search has all the results that it may have."""
+    return len(search.rewards) >= MAX_EPISODES
+
+
 def is_weak_alone(pool: PoolState) -> bool:
     """Whether weak miners must explore because no strong one is connected."""
     return not pool.connected(Strength.STRONG)
@@ -118,12 +126,15 @@ def _allot(searches: tuple[Search, ...], explorers: Iterable[bytes]) -> Mapping[
     """A search for each explorer: its own, else the best abandoned one, else a new one."""
     waiting = dict.fromkeys(explorers)
     allotted: dict[bytes, int] = {}
-    for number, search in enumerate(searches):
-        if search.holder in waiting:
-            allotted[search.holder] = number
-            del waiting[search.holder]
+    going_on = {
+        number: search.holder for number, search in enumerate(searches) if not is_full(search)
+    }
+    for number, holder in going_on.items():
+        if holder in waiting:
+            allotted[holder] = number
+            del waiting[holder]
     free = sorted(
-        set(range(len(searches))) - set(allotted.values()),
+        going_on.keys() - allotted.values(),
         key=lambda number: (-max(searches[number].rewards, default=0.0), number),
     )
     fresh = range(len(searches), len(searches) + len(waiting))

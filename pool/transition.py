@@ -145,6 +145,12 @@ def placed(pool: PoolState, assignment_id: int, reward: float) -> PoolState:
     return replace(pool, round=replace(round_, assignments=assignments))
 
 
+def turned_away(pool: PoolState, reason: str) -> PoolState:
+    """A connection did not register as it must; counted by the rule that it broke."""
+    counts = pool.turned_away
+    return replace(pool, turned_away={**counts, reason: counts.get(reason, 0) + 1})
+
+
 def refused(pool: PoolState, key: bytes, reason: Refusal) -> PoolState:
     """A result was refused; counted for the miner by its reason."""
     counts = pool.miners[key].refused

@@ -12,9 +12,12 @@ from pool.strategy import NO_BEST_YET, NO_ROUND
 
 
 def pool_view(pool: PoolState, manager: bytes, is_committed: bool) -> PoolView:
-    """The pool as a whole; `is_committed` says whether it has promised a model this round."""
+    """The pool as a whole; `is_committed` says whether it has promised a model this round.
+
+    Failed registrations are among the refused, as `registration-` and the rule they broke.
+    """
     round_ = pool.round
-    refused: Counter[str] = Counter()
+    refused = Counter({f"registration-{rule}": count for rule, count in pool.turned_away.items()})
     for miner in pool.miners.values():
         refused.update({str(reason): count for reason, count in miner.refused.items()})
     return PoolView(

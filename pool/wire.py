@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.genotype import Genotype
+from nas.design import judge
+from nas.genotype import HYPERPARAMETERS, Genotype
 from nas.jobs import SEED_BOUND
 from nas.space import Space
-from node.chain.hashing import HASH_BYTES
+from nas.task import Task
+from node.chain.hashing import HASH_BYTES, MAX_INT
 from ponas.v1 import pool_service_pb2 as pb
 from pool.reports import Report
 from pool.state import Assignment, Best, Exploration, RoundState, Strength
+from pool.strategy import MAX_EPISODES
 
 PROTOCOL_VERSION = 1
+
+MAX_PHASE_MS = 7 * 24 * 3_600_000
+"""Longest train phase that a miner believes in."""
+
+MAX_RESULT_BYTES = 4_096
+"""Most bytes of a result: six times the longest genotype, and room for a failure's text."""
+
+# Sentences of the other side end up in logs and tables.
+_MAX_TEXT_CHARS = 200
 
 _STRENGTHS = {
     Strength.WEAK: pb.STRENGTH_WEAK,
@@ -68,6 +80,25 @@ def strength_from_wire(value: int) -> Strength:
     raise WireError(f"{value} is no strength")
 
 
+def acceptance_name(value: int) -> str:
+    """What became of a result, in a word; values of a later version have none."""
+    match value:
+        case pb.ACCEPTANCE_ACCEPTED:
+            return "accepted"
+        case pb.ACCEPTANCE_STALE:
+            return "stale"
+        case pb.ACCEPTANCE_REFUSED:
+            return "refused"
+        case _:
+            return f"unknown ({value})"
+
+
+def text_from_wire(text: str) -> str:
+    """A sentence of the other side, fit to be shown: short and on one line."""
+    shown = text[:_MAX_TEXT_CHARS]
+    return "".join(character if character.isprintable() else " " for character in shown)
+
+
 def assignment_to_wire(assignment: Assignment, round_: RoundState, now_ms: int) -> pb.Assignment:
     """An assignment of an open round, as sent at `now_ms`."""
     message = pb.Assignment(
@@ -90,21 +121,34 @@ def assignment_to_wire(assignment: Assignment, round_: RoundState, now_ms: int) 
     return message
 
 
-def order_from_wire(message: pb.Assignment, now_ms: int) -> Order:
-    """An assignment received at `now_ms`. Raises WireError."""
-    if message.epochs < 1:
-        raise WireError("an assignment needs at least one epoch")
+def order_from_wire(message: pb.Assignment, task: Task, now_ms: int) -> Order:
+    """An assignment received at `now_ms` by a miner of the task.
+
+    Whatever passes can be worked on: a pool can waste a miner's time, but not break it. Raises
+    WireError with the rule that is broken.
+    """
+    # 1. The numbers are what a manager counts.
+    if not 1 <= message.id <= MAX_INT:
+        raise WireError(f"assignment {message.id} is outside 1 to 2**63 - 1")
+    if message.round > MAX_INT:
+        raise WireError(f"round {message.round} is above 2**63 - 1")
+    # 2. It ends in foreseeable time.
+    if message.remaining_ms > MAX_PHASE_MS:
+        raise WireError(f"no train phase has {message.remaining_ms} ms left")
+    # 3. No candidate is trained longer than the task says.
+    if not 1 <= message.epochs <= task.epochs:
+        raise WireError(f"{message.epochs} epochs are outside the task's 1 to {task.epochs}")
     return Order(
         message.id,
         message.round,
         now_ms + message.remaining_ms,
         message.epochs,
-        _work_from_wire(message),
+        _work_from_wire(message, task),
     )
 
 
 def report_to_wire(report: Report) -> pb.Result:
-    """A result as the miner sends it."""
+    """A result as the miner sends it; the reason of a failure is shortened."""
     return pb.Result(
         assignment_id=report.assignment_id,
         episode=report.episode,
@@ -115,12 +159,17 @@ def report_to_wire(report: Report) -> pb.Result:
         epochs=report.epochs,
         model_hash=report.model_hash,
         weights_hash=report.weights_hash,
-        failure=report.failure,
+        failure=text_from_wire(report.failure),
     )
 
 
 def report_from_wire(message: pb.Result) -> Report:
-    """A result as received; `pool.reports.check` judges it."""
+    """A result as received; `pool.reports.check` judges it.
+
+    Raises WireError for one of impossible size, since many may wait to be judged.
+    """
+    if (size := message.ByteSize()) > MAX_RESULT_BYTES:
+        raise WireError(f"a result of {size} bytes is longer than {MAX_RESULT_BYTES}")
     return Report(
         message.assignment_id,
         message.episode,
@@ -147,34 +196,40 @@ def best_to_wire(best: Best, round_number: int) -> pb.SharedBest:
     )
 
 
-def _work_from_wire(message: pb.Assignment) -> ExploreOrder | ExploitOrder:
-    if message.HasField("exploration"):
-        exploration = message.exploration
-        rewards = tuple(exploration.rewards)
-        if not all(0 <= reward <= 1 for reward in rewards):
-            raise WireError("a reward is outside 0 to 1")
-        return ExploreOrder(
-            _space_from_wire(exploration.subspace), _seed(exploration.search_seed), rewards
-        )
-    if message.HasField("exploitation"):
-        exploitation = message.exploitation
-        genotype = _genotype(exploitation.genotype)
-        space = _space_from_wire(exploitation.space)
-        if not space.contains(genotype):
-            raise WireError("the best to train on from is outside the round's space")
-        if len(exploitation.weights_hash) != HASH_BYTES:
-            raise WireError(f"a hash has {HASH_BYTES} bytes")
-        return ExploitOrder(
-            genotype, space, _seed(exploitation.training_seed), exploitation.weights_hash
-        )
-    raise WireError("an assignment without work")
+def _work_from_wire(message: pb.Assignment, task: Task) -> ExploreOrder | ExploitOrder:
+    match message.WhichOneof("work"):
+        case "exploration":
+            return _exploration(message.exploration, task)
+        case "exploitation":
+            return _exploitation(message.exploitation, task)
+        case _:
+            raise WireError("an assignment without work")
 
 
-def _genotype(data: bytes) -> Genotype:
-    try:
-        return Genotype.from_bytes(data)
-    except ValueError as error:
-        raise WireError(str(error)) from error
+def _exploration(message: pb.Exploration, task: Task) -> ExploreOrder:
+    # 4. The rewards are as many as a search may have, and rewards; not-a-number is in no range.
+    if len(message.rewards) > MAX_EPISODES:
+        raise WireError(f"{len(message.rewards)} rewards are more than {MAX_EPISODES}")
+    rewards = tuple(message.rewards)
+    if not all(0 <= reward <= 1 for reward in rewards):
+        raise WireError("a reward is outside 0 to 1")
+    return ExploreOrder(_space(message.subspace, task.space), _seed(message.search_seed), rewards)
+
+
+def _exploitation(message: pb.Exploitation, task: Task) -> ExploitOrder:
+    space = _space(message.space, task.space)
+    # 5. What is trained on from is a design that could have been trained.
+    if len(message.genotype) != space.layers * len(HYPERPARAMETERS):
+        raise WireError(f"{len(message.genotype)} bytes are no genotype of {space.layers} layers")
+    genotype = Genotype.from_bytes(message.genotype)
+    design = judge(genotype, task, space)
+    if not design.feasible:
+        raise WireError(f"the best to train on from is infeasible: {design.detail}")
+    if design.dead:
+        raise WireError("the best to train on from is dead")
+    if len(message.weights_hash) != HASH_BYTES:
+        raise WireError(f"a hash has {HASH_BYTES} bytes")
+    return ExploitOrder(genotype, space, _seed(message.training_seed), message.weights_hash)
 
 
 def _seed(value: int) -> int:
@@ -192,7 +247,16 @@ def _space_to_wire(space: Space) -> pb.SearchSpace:
     )
 
 
-def _space_from_wire(message: pb.SearchSpace) -> Space:
+def _space(message: pb.SearchSpace, outer: Space) -> Space:
+    """The space of a message, which has to lie inside `outer`; a larger one is not even read."""
+    if len(message.layers) != outer.layers:
+        raise WireError(f"the space has {len(message.layers)} layers instead of {outer.layers}")
+    for number, (layer, wider) in enumerate(zip(message.layers, outer.ranges, strict=True), 1):
+        if len(layer.hyperparameters) != len(wider):
+            raise WireError(f"layer {number} has {len(layer.hyperparameters)} ranges")
+        for range_, values in zip(layer.hyperparameters, wider, strict=True):
+            if len(range_.values) > len(values) or not set(range_.values) <= set(values):
+                raise WireError(f"layer {number} of the space is not inside the task's")
     try:
         return Space(
             tuple(

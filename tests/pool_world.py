@@ -82,6 +82,7 @@ class PoolWorld:
         strength: Strength,
         executor: Executor | None = None,
         workers: int = 1,
+        task: Task = TASK,
     ) -> Miner:
         """Start a miner; one of an earlier name is the same miner, started again."""
         miner = Miner(
@@ -89,7 +90,7 @@ class PoolWorld:
             payout_address=public(name),
             network_id=NETWORK_ID,
             strength=strength,
-            task=TASK,
+            task=task,
             executor=executor or ScriptedExecutor(self.clock),
             dial=lambda: self.network.transport(name).dial_pool("pool"),
             clock=self.clock,

@@ -100,7 +100,7 @@ class RawMiner:
 
 def trained(assignment: pb.Assignment, correct: int, episode: int = 0) -> tuple[Report, bytes]:
     """A result of an exploration that obeys every rule, and its model."""
-    order = order_from_wire(assignment, 0)
+    order = order_from_wire(assignment, TASK, 0)
     if not isinstance(order.work, ExploreOrder):
         raise TypeError("this result is for an exploration")
     genotype = alive_design(order.work.space, episode)
@@ -157,7 +157,7 @@ def test_a_registration_with_one_fault_is_turned_away(changes: Any, reason: str)
         await miner.register(await miner.dial(), **changes)
 
         await miner.closed()
-        assert world.manager.turned_away == {reason: 1}
+        assert world.manager.state.turned_away == {reason: 1}
         assert not world.manager.state.miners
         await world.close()
 
@@ -172,7 +172,7 @@ async def test_who_does_not_begin_with_a_registration_is_turned_away() -> None:
     await miner.link.send(pb.MineRequest(heartbeat=pb.Heartbeat()))
 
     assert "first message must be the registration" in await miner.closed()
-    assert world.manager.turned_away == {"not-registered": 1}
+    assert world.manager.state.turned_away == {"not-registered": 1}
     await world.close()
 
 
@@ -183,7 +183,7 @@ async def test_who_says_nothing_is_turned_away_in_time() -> None:
     await miner.dial()
 
     assert "no registration came in time" in await miner.closed()
-    assert world.manager.turned_away == {"timeout": 1}
+    assert world.manager.state.turned_away == {"timeout": 1}
     await world.close()
 
 
@@ -195,7 +195,7 @@ async def test_who_hangs_up_before_registering_leaves_no_trace() -> None:
     await miner.link.close("changed my mind")
     await world.pass_ms(100)
 
-    assert not world.manager.turned_away
+    assert not world.manager.state.turned_away
     await world.close()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -288,9 +289,10 @@ async def test_dead_designs_are_reported_without_training() -> None:
     world = PoolWorld()
     # Weights of one bit in every second design: dead after the first layer.
     space = Space.uniform(3, [*SPACE.ranges[0][:8], (1,), (0, 3)])
-    world.manager.start_round(RoundTask(1, TASK, space, PHASE_MS))
+    task = replace(TASK, space=space)
+    world.manager.start_round(RoundTask(1, task, space, PHASE_MS))
     executor = WatchedExecutor(world.clock)
-    world.add_miner("s", Strength.STRONG, executor)
+    world.add_miner("s", Strength.STRONG, executor, task=task)
     await world.pass_ms(10_000)
 
     miner = miner_of(world.manager.state, "s")

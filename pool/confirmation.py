@@ -1,0 +1,59 @@
+"""Counting a miner's model, and telling the model's faults from those of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from nas.datasets import describe
+from nas.genotype import Genotype
+from nas.jobs import Count, Executor, JobFailed
+from nas.model_format import model_length
+from pool.blobs import BlobError
+from pool.reports import Checked, Refused
+from pool.state import Refusal
+
+# A worker's reason begins with the error: of these two the model is the cause, of any other
+# (a process that died, memory that ran out) perhaps not.
+_FAULTS = {
+    "ModelFormatError": Refusal.MODEL_FORMAT,
+    "EvaluationError": Refusal.MODEL_TOO_WIDE,
+}
+
+_log = structlog.get_logger("pool.confirmation")
+
+FetchModel = Callable[[bytes, int], Awaitable[bytes]]
+"""Gets the model with a hash, of at most so many bytes; raises BlobError."""
+
+
+async def counted_model(
+    checked: Checked, dataset: str, fetch: FetchModel, executor: Executor
+) -> bytes | None:
+    """The model of a result, its count of validation images confirmed by exact evaluation.
+
+    None when this machine could not count it, which says nothing about the result. Raises Refused
+    when the model does not come, is none, or counts another number of images.
+    """
+    report, genotype = checked.report, checked.design.genotype
+    try:
+        model = await fetch(report.model_hash, _model_length(genotype, dataset))
+    except BlobError as error:
+        raise Refused(Refusal.MODEL_MISSING, f"the model did not arrive: {error}") from error
+    try:
+        counted = await executor.run(Count(dataset, "validation", genotype, model))
+    except JobFailed as error:
+        fault = _FAULTS.get(str(error).partition(":")[0])
+        if fault is None:
+            _log.error("model_not_counted", reason=str(error))
+            return None
+        raise Refused(fault, str(error)) from error
+    if counted.correct != report.correct:
+        detail = f"the model counts {counted.correct} images, not {report.correct}"
+        raise Refused(Refusal.COUNT_DIFFERS, detail)
+    return model
+
+
+def _model_length(genotype: Genotype, dataset: str) -> int:
+    info = describe(dataset)
+    return model_length(genotype, info.shape, info.classes)
