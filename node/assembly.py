@@ -121,7 +121,7 @@ class Node:
         )
         self.peers = PeerNet(
             network_id=setup.network.id,
-            public_key=setup.identity.public_key,
+            key=setup.identity.signing_key,
             handler=self._gate,
             transport=outside.transport,
             clock=outside.clock,

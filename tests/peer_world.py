@@ -13,13 +13,14 @@ from node.chain.envelope import open_envelope, sign
 from node.chain.hashing import blob_hash
 from node.chain.messages import Envelope, Transfer
 from node.clock import LoopClock
+from node.net.greeting import NONCE_BYTES, Introduction, greet
 from node.net.link import LinkClosed, PeerLink
 from node.net.memory import MemoryNetwork
 from node.net.peers import PeerNet
-from node.net.protocol import PROTOCOL_VERSION, Gossip
+from node.net.protocol import Gossip
 from node.tasks import TaskOwner
 from node.wire import WireBlock, envelope_to_proto
-from ponas.v1.peer_service_pb2 import Hello, PeerMessage
+from ponas.v1.peer_service_pb2 import PeerMessage
 
 NETWORK = bytes([9]) * 32
 GENESIS = bytes([1]) * 32
@@ -35,13 +36,19 @@ def gossip(number: int) -> PeerMessage:
     return PeerMessage(gossip=envelope_to_proto(envelope(number)))
 
 
-def hello(name: str = "mallory", network_id: bytes = NETWORK) -> Hello:
-    return Hello(
-        network_id=network_id,
-        protocol_version=PROTOCOL_VERSION,
-        public_key=blob_hash(name.encode()),
-        head=GENESIS,
-    )
+def key_of(name: str) -> SigningKey:
+    """The key of the node of that name."""
+    return SigningKey(blob_hash(name.encode()))
+
+
+def public_key_of(name: str) -> bytes:
+    return bytes(key_of(name).verify_key)
+
+
+async def introduce(link: PeerLink, name: str) -> None:
+    """Greet over a bare link as the node of that name."""
+    nonce = random.Random(name).randbytes(NONCE_BYTES)
+    await greet(link, Introduction(NETWORK, key_of(name), (0, GENESIS), nonce))
 
 
 def accept_all(_: Envelope) -> Gossip:
@@ -114,6 +121,7 @@ class World:
     def __init__(self, delay_ms: tuple[int, int]) -> None:
         self.clock = LoopClock(asyncio.get_running_loop())
         self.network = MemoryNetwork(self.clock, random.Random(11), delay_ms)
+        self._longest_delay_ms = delay_ms[1]
         self._tasks = TaskOwner()
         self._peers: list[Peer] = []
 
@@ -122,7 +130,7 @@ class World:
         handler = ScriptedHandler()
         net = PeerNet(
             network_id=network_id,
-            public_key=blob_hash(name.encode()),
+            key=key_of(name),
             handler=handler,
             transport=self.network.transport(name),
             clock=self.clock,
@@ -135,10 +143,10 @@ class World:
         return self._peers[-1]
 
     async def intrude(self, address: str, name: str = "mallory") -> PeerLink:
-        """A bare link of somebody who said a proper hello and heard the answer."""
+        """A bare link of somebody who greeted properly and was let in, or not."""
         link = await self.network.transport(name).dial_peer(address)
-        await link.send(PeerMessage(hello=hello(name)))
-        assert (await link.receive()).HasField("hello")
+        await introduce(link, name)
+        await pass_time(self._longest_delay_ms / 1_000)
         return link
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ from node.query import QueryServicer
 from ponas.v1.peer_service_pb2 import ExchangeRequest, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
 from tests.fixed_views import FixedViews
-from tests.peer_world import NETWORK, ScriptedHandler, envelope
+from tests.peer_world import NETWORK, ScriptedHandler, envelope, key_of
 
 EXCHANGE = "/ponas.v1.PeerService/Exchange"
 # How long a test waits for what must happen at once.
@@ -206,7 +206,7 @@ def _node(name: str, addresses: tuple[str, ...] = ()) -> tuple[PeerNet, Scripted
     handler = ScriptedHandler()
     net = PeerNet(
         network_id=NETWORK,
-        public_key=blob_hash(name.encode()),
+        key=key_of(name),
         handler=handler,
         transport=GrpcTransport(),
         clock=SystemClock(),

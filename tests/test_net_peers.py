@@ -1,4 +1,4 @@
-"""Greeting, gossip and sync among nodes in memory, on virtual time; hostile peers among them."""
+"""Gossip and sync among nodes in memory, on virtual time; hostile peers among them."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -7,10 +7,9 @@ import pytest
 
 from node.chain.envelope import sign
 from node.chain.errors import Reason, Rejected
-from node.chain.hashing import blob_hash
 from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Envelope, Transfer
-from node.net.link import LinkClosed, PeerLink
-from node.net.peers import MAX_PEERS
+from node.net.link import LinkClosed
+from node.net.peers import MAX_INBOUND
 from node.net.protocol import MAX_LOCATOR, Gossip, Refusal
 from node.wire import WireBlock, envelope_to_proto
 from ponas.v1.peer_service_pb2 import (
@@ -20,6 +19,7 @@ from ponas.v1.peer_service_pb2 import (
     GetBlocks,
     Hello,
     PeerMessage,
+    Proof,
 )
 from ponas.v1.types_pb2 import BlobChunk, Block
 from tests.peer_world import (
@@ -30,9 +30,9 @@ from tests.peer_world import (
     drain,
     envelope,
     gossip,
-    hello,
     open_world,
     pass_time,
+    public_key_of,
 )
 from tests.virtual_time import virtual_time
 
@@ -97,47 +97,6 @@ async def test_peer_that_comes_late_hears_what_was_said() -> None:
         assert b.handler.heard == [envelope(1)]
 
 
-def _changed(**parts: Any) -> Hello:
-    changed = hello()
-    for part, value in parts.items():
-        setattr(changed, part, value)
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("first", "reason"),
-    [
-        (PeerMessage(hello=_changed(network_id=bytes(32))), Refusal.WRONG_NETWORK),
-        (PeerMessage(hello=_changed(protocol_version=2)), Refusal.WRONG_VERSION),
-        (PeerMessage(hello=_changed(public_key=bytes(31))), Refusal.MALFORMED),
-        (PeerMessage(hello=_changed(head=bytes(33))), Refusal.MALFORMED),
-        (PeerMessage(hello=_changed(public_key=blob_hash(b"a"))), Refusal.OWN_IDENTITY),
-        (gossip(1), Refusal.NO_HELLO),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-@virtual_time
-async def test_greeting_is_refused_with_its_reason(first: PeerMessage, reason: Refusal) -> None:
-    async with open_world() as world:
-        a = world.add("a")
-        link = await world.network.transport("mallory").dial_peer("a")
-        await link.send(first)
-        _, closed = await drain(link)
-        assert closed.startswith(reason)
-        assert a.net.refused == {reason: 1}
-        assert a.net.peers() == []
-
-
-@virtual_time
-async def test_silence_instead_of_hello_is_refused() -> None:
-    async with open_world() as world:
-        a = world.add("a")
-        link = await world.network.transport("mallory").dial_peer("a")
-        _, closed = await drain(link)
-        assert closed.startswith(Refusal.NO_HELLO)
-        assert a.net.refused == {Refusal.NO_HELLO: 1}
-
-
 @virtual_time
 async def test_nodes_of_two_networks_part_and_keep_their_distance() -> None:
     async with open_world() as world:
@@ -197,7 +156,8 @@ def _spoilt(change: Callable[[Any], None]) -> PeerMessage:
 
 HOSTILE = {
     "empty message": (PeerMessage(), Refusal.MALFORMED),
-    "second hello": (PeerMessage(hello=hello()), Refusal.MALFORMED),
+    "second hello": (PeerMessage(hello=Hello()), Refusal.MALFORMED),
+    "second proof": (PeerMessage(proof=Proof()), Refusal.MALFORMED),
     "locator too long": (
         PeerMessage(get_blocks=GetBlocks(locator=[GENESIS] * (MAX_LOCATOR + 1), limit=1)),
         Refusal.MALFORMED,
@@ -390,8 +350,8 @@ async def test_sync_is_asked_again_on_request() -> None:
         assert a.handler.batches == []
         b.handler.chain = _chain(3)
         a.net.request_sync()
-        a.net.request_sync(blob_hash(b"b"))
-        a.net.request_sync(blob_hash(b"nobody"))
+        a.net.request_sync(public_key_of("b"))
+        a.net.request_sync(public_key_of("nobody"))
         await pass_time(5)
         assert a.handler.batches == [3, 0]
 
@@ -415,7 +375,7 @@ async def test_sync_counts_what_the_handler_rejects() -> None:
         (PeerMessage(blocks=Blocks(blocks=[Block()] * 65)), Refusal.OVERSIZED),
         (PeerMessage(blocks=Blocks(blocks=[Block(body=bytes(2**20 + 1))])), Reason.BODY_TOO_LARGE),
     ],
-    ids=str,
+    ids=["no blocks", "too many", "too large"],
 )
 @virtual_time
 async def test_sync_refuses_a_wrong_answer(answer: PeerMessage, reason: str) -> None:
@@ -455,60 +415,19 @@ async def test_rejecting_handler_decides_the_reason() -> None:
         assert len(a.net.peers()) == 1
 
 
-def _name_with_key(*, above: bytes) -> str:
-    return next(name for name in map(str, range(99)) if blob_hash(name.encode()) > above)
-
-
-def _name_with_key_below(bound: bytes) -> str:
-    return next(name for name in map(str, range(99)) if blob_hash(name.encode()) < bound)
-
-
-@pytest.mark.parametrize(
-    ("name", "keeps_outbound"),
-    [(_name_with_key(above=blob_hash(b"a")), True), (_name_with_key_below(blob_hash(b"a")), False)],
-    ids=["higher key", "lower key"],
-)
 @virtual_time
-async def test_of_two_links_the_one_that_the_lower_key_dialled_stays(
-    name: str, keeps_outbound: bool
-) -> None:
+async def test_strangers_beyond_the_limit_are_refused_but_own_addresses_are_not() -> None:
     async with open_world() as world:
-        a = world.add("a", ["other"])
-        inbound = await world.intrude("a", name)
-
-        async def on_peer(link: PeerLink) -> None:
-            await link.send(PeerMessage(hello=hello(name)))
-            await drain(link)
-
-        world.network.listen("other", on_peer)
-        await pass_time(60)
-        assert [peer.outbound for peer in a.net.peers()] == [keeps_outbound]
-        assert a.net.refused == {Refusal.DUPLICATE_CONNECTION: 1}
-        await world.network.close()
-        _, closed = await drain(inbound)
-        assert (closed == Refusal.DUPLICATE_CONNECTION) == keeps_outbound
-
-
-@virtual_time
-async def test_more_peers_than_it_serves_are_refused() -> None:
-    async with open_world() as world:
-        a = world.add("a")
-        for number in range(MAX_PEERS):
+        a = world.add("a", ["b"])
+        for number in range(MAX_INBOUND):
             await world.intrude("a", f"peer {number}")
         link = await world.intrude("a", "one too many")
         _, closed = await drain(link)
         assert closed.startswith(Refusal.TOO_MANY_PEERS)
-        assert len(a.net.peers()) == MAX_PEERS
-
-
-@virtual_time
-async def test_peer_that_hangs_up_instead_of_hello_is_no_offence() -> None:
-    async with open_world() as world:
-        a = world.add("a")
-        link = await world.network.transport("mallory").dial_peer("a")
-        await link.close("wrong number")
-        await pass_time(5)
-        assert not a.net.refused
+        assert len(a.net.peers()) == MAX_INBOUND
+        world.add("b")
+        await pass_time(60)
+        assert [peer.address for peer in a.net.peers() if peer.outbound] == ["b"]
 
 
 @virtual_time

@@ -6,13 +6,14 @@ from collections import Counter, deque
 from collections.abc import Sequence
 
 import structlog
+from nacl.signing import SigningKey
 
 from node.chain.errors import Rejected
 from node.chain.hashing import blake, u64
 from node.chain.messages import Envelope
 from node.clock import Clock
 from node.net.blobs import BlobFetcher, serve_chunk
-from node.net.greeting import greet
+from node.net.greeting import NONCE_BYTES, Introduction, greet
 from node.net.limits import Seen, backoff_ms
 from node.net.link import LinkClosed, PeerLink, Transport, Unreachable
 from node.net.protocol import ChainHandler, Gossip, Refusal, Refused
@@ -24,7 +25,9 @@ from node.wire import envelope_from_proto, envelope_to_proto
 from ponas.v1.peer_service_pb2 import Hello, PeerMessage
 from ponas.v1.types_pb2 import Envelope as EnvelopeMessage
 
-MAX_PEERS = 64
+# Peers that dialled us. Those at the given addresses come beside them: strangers can't take
+# their places.
+MAX_INBOUND = 64
 # Gossip remembered, to judge nothing twice; and what a peer that comes late is told.
 _SEEN = 65_536
 _RECENT = 256
@@ -35,16 +38,17 @@ _log = structlog.get_logger("peers")
 class PeerNet:
     """A node's place among its peers.
 
-    Until links are encrypted, public keys in greetings are claims: they tell a node from itself
-    and one connection of a peer from another, and nothing is trusted to them.
+    Every peer has proved its public key, which tells one connection of a peer from another;
+    nothing else is trusted to it, since until links are encrypted somebody in between may have
+    passed the proof on.
 
     Args:
         network_id: 32 bytes; peers of another network are refused.
-        public_key: identity of this node, 32 bytes.
+        key: identity of this node.
         handler: the consensus node.
         transport: opens links.
         clock: measures rates and back-off.
-        rng: jitter of the back-off.
+        rng: draws nonces and the jitter of the back-off; must be unpredictable on a real network.
         addresses: HOST:PORT of peers to stay connected to.
     """
 
@@ -52,7 +56,7 @@ class PeerNet:
         self,
         *,
         network_id: bytes,
-        public_key: bytes,
+        key: SigningKey,
         handler: ChainHandler,
         transport: Transport,
         clock: Clock,
@@ -62,7 +66,7 @@ class PeerNet:
         # Messages and links refused since start, by `Reason` and `Refusal`.
         self.refused: Counter[str] = Counter()
         self._network_id = network_id
-        self._public_key = public_key
+        self._key = key
         self._handler = handler
         self._transport = transport
         self._clock = clock
@@ -155,10 +159,18 @@ class PeerNet:
             await self._clock.sleep_until(self._clock.now_ms() + backoff_ms(attempt, self._rng))
 
     async def _serve(self, link: PeerLink) -> Refusal | None:
-        """Greet a peer and talk to it until its link ends; says why it was not let in."""
+        """Talk to a peer until its link ends; says why it was not let in."""
         try:
-            hello = await greet(link, self._network_id, self._public_key, self._handler.head())
-            session = self._admit(link, hello)
+            return await self._greet_and_talk(link)
+        finally:
+            # Whatever ended it, also in the midst of the greeting.
+            await link.close("broken off")
+
+    async def _greet_and_talk(self, link: PeerLink) -> Refusal | None:
+        nonce = self._rng.randbytes(NONCE_BYTES)
+        own = Introduction(self._network_id, self._key, self._handler.head(), nonce)
+        try:
+            session = self._admit(link, await greet(link, own))
         except Refused as error:
             self.refused[error.reason] += 1
             _log.warning("peer_refused", remote=link.remote, reason=str(error))
@@ -166,7 +178,6 @@ class PeerNet:
             return error.reason
         except LinkClosed as closed:
             _log.info("peer_lost", remote=link.remote, reason=closed.reason)
-            await link.close(closed.reason)
             return Refusal.NO_HELLO
         _log.info("peer_connected", remote=link.remote, public_key=session.public_key.hex())
         try:
@@ -187,18 +198,21 @@ class PeerNet:
         rival = self._sessions.get(key)
         if rival is not None and not rival.ended.is_set():
             # Of two links both ends must keep the same one: the one that the lower key dialled.
-            keep_outbound = self._public_key < key
+            keep_outbound = bytes(self._key.verify_key) < key
             if rival.link.outbound == link.outbound or link.outbound != keep_outbound:
                 raise Refused(Refusal.DUPLICATE_CONNECTION, "this peer is connected already")
             rival.end(Refusal.DUPLICATE_CONNECTION)
-        elif len(self._sessions) >= MAX_PEERS:
-            raise Refused(Refusal.TOO_MANY_PEERS, f"has {MAX_PEERS} peers already")
+        elif not link.outbound and self._num_inbound() >= MAX_INBOUND:
+            raise Refused(Refusal.TOO_MANY_PEERS, f"serves {MAX_INBOUND} peers already")
         session = self._sessions[key] = Session(link, key, hello.head_round, self._clock)
         for message in self._recent:
             session.post(message)
         if hello.head != self._handler.head()[1]:
             self.request_sync(key)
         return session
+
+    def _num_inbound(self) -> int:
+        return sum(not session.link.outbound for session in self._sessions.values())
 
     def _on_message(self, session: Session, message: PeerMessage) -> None:
         try:
@@ -219,8 +233,8 @@ class PeerNet:
             case "blocks" | "blob_chunk" | "blob_missing":
                 if not session.settle(message):
                     raise Refused(Refusal.UNASKED, "answered what nobody asked")
-            case "hello":
-                raise Refused(Refusal.MALFORMED, "said hello twice")
+            case "hello" | "proof":
+                raise Refused(Refusal.MALFORMED, "greeted twice")
             case None:
                 raise Refused(Refusal.MALFORMED, "sent an empty message")
 

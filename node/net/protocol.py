@@ -34,6 +34,7 @@ class Refusal(StrEnum):
     WRONG_NETWORK = "wrong-network"
     WRONG_VERSION = "wrong-version"
     OWN_IDENTITY = "own-identity"
+    BAD_PROOF = "bad-proof"
     DUPLICATE_CONNECTION = "duplicate-connection"
     TOO_MANY_PEERS = "too-many-peers"
     MALFORMED = "malformed"

@@ -25,7 +25,7 @@ _REFUSED_AT_ONCE, _REFUSED_PER_SECOND = 32, 1
 
 
 class Session:
-    """A peer that said hello, for as long as its link lives.
+    """A peer that proved its key, for as long as its link lives.
 
     Two lanes lead out. Messages (gossip and requests) are queued as they are; answers are made
     only when it is their turn, so a peer that asks much costs no memory. The lanes take turns:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ponas.v1 import types_pb2 as ponas_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bponas/v1/peer_service.proto\x12\x08ponas.v1\x1a\x14ponas/v1/types.proto\"9\n\x0f\x45xchangeRequest\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\":\n\x10\x45xchangeResponse\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\"\xb0\x02\n\x0bPeerMessage\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.ponas.v1.HelloH\x00\x12$\n\x06gossip\x18\x02 \x01(\x0b\x32\x12.ponas.v1.EnvelopeH\x00\x12)\n\nget_blocks\x18\x03 \x01(\x0b\x32\x13.ponas.v1.GetBlocksH\x00\x12\"\n\x06\x62locks\x18\x04 \x01(\x0b\x32\x10.ponas.v1.BlocksH\x00\x12%\n\x08get_blob\x18\x05 \x01(\x0b\x32\x11.ponas.v1.GetBlobH\x00\x12)\n\nblob_chunk\x18\x06 \x01(\x0b\x32\x13.ponas.v1.BlobChunkH\x00\x12-\n\x0c\x62lob_missing\x18\x07 \x01(\x0b\x32\x15.ponas.v1.BlobMissingH\x00\x42\t\n\x07\x63ontent\"k\n\x05Hello\x12\x12\n\nnetwork_id\x18\x01 \x01(\x0c\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x12\n\nhead_round\x18\x04 \x01(\x04\x12\x0c\n\x04head\x18\x05 \x01(\x0c\"+\n\tGetBlocks\x12\x0f\n\x07locator\x18\x01 \x03(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"L\n\x06\x42locks\x12\x1f\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x0f.ponas.v1.Block\x12!\n\x05votes\x18\x02 \x03(\x0b\x32\x12.ponas.v1.Envelope\"\'\n\x07GetBlob\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x1b\n\x0b\x42lobMissing\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x32T\n\x0bPeerService\x12\x45\n\x08\x45xchange\x12\x19.ponas.v1.ExchangeRequest\x1a\x1a.ponas.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bponas/v1/peer_service.proto\x12\x08ponas.v1\x1a\x14ponas/v1/types.proto\"9\n\x0f\x45xchangeRequest\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\":\n\x10\x45xchangeResponse\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\"\xd2\x02\n\x0bPeerMessage\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.ponas.v1.HelloH\x00\x12$\n\x06gossip\x18\x02 \x01(\x0b\x32\x12.ponas.v1.EnvelopeH\x00\x12)\n\nget_blocks\x18\x03 \x01(\x0b\x32\x13.ponas.v1.GetBlocksH\x00\x12\"\n\x06\x62locks\x18\x04 \x01(\x0b\x32\x10.ponas.v1.BlocksH\x00\x12%\n\x08get_blob\x18\x05 \x01(\x0b\x32\x11.ponas.v1.GetBlobH\x00\x12)\n\nblob_chunk\x18\x06 \x01(\x0b\x32\x13.ponas.v1.BlobChunkH\x00\x12-\n\x0c\x62lob_missing\x18\x07 \x01(\x0b\x32\x15.ponas.v1.BlobMissingH\x00\x12 \n\x05proof\x18\x08 \x01(\x0b\x32\x0f.ponas.v1.ProofH\x00\x42\t\n\x07\x63ontent\"z\n\x05Hello\x12\x12\n\nnetwork_id\x18\x01 \x01(\x0c\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x12\n\nhead_round\x18\x04 \x01(\x04\x12\x0c\n\x04head\x18\x05 \x01(\x0c\x12\r\n\x05nonce\x18\x06 \x01(\x0c\"\x1a\n\x05Proof\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"+\n\tGetBlocks\x12\x0f\n\x07locator\x18\x01 \x03(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"L\n\x06\x42locks\x12\x1f\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x0f.ponas.v1.Block\x12!\n\x05votes\x18\x02 \x03(\x0b\x32\x12.ponas.v1.Envelope\"\'\n\x07GetBlob\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x1b\n\x0b\x42lobMissing\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x32T\n\x0bPeerService\x12\x45\n\x08\x45xchange\x12\x19.ponas.v1.ExchangeRequest\x1a\x1a.ponas.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXCHANGERESPONSE']._serialized_start=122
   _globals['_EXCHANGERESPONSE']._serialized_end=180
   _globals['_PEERMESSAGE']._serialized_start=183
-  _globals['_PEERMESSAGE']._serialized_end=487
-  _globals['_HELLO']._serialized_start=489
-  _globals['_HELLO']._serialized_end=596
-  _globals['_GETBLOCKS']._serialized_start=598
-  _globals['_GETBLOCKS']._serialized_end=641
-  _globals['_BLOCKS']._serialized_start=643
-  _globals['_BLOCKS']._serialized_end=719
-  _globals['_GETBLOB']._serialized_start=721
-  _globals['_GETBLOB']._serialized_end=760
-  _globals['_BLOBMISSING']._serialized_start=762
-  _globals['_BLOBMISSING']._serialized_end=789
-  _globals['_PEERSERVICE']._serialized_start=791
-  _globals['_PEERSERVICE']._serialized_end=875
+  _globals['_PEERMESSAGE']._serialized_end=521
+  _globals['_HELLO']._serialized_start=523
+  _globals['_HELLO']._serialized_end=645
+  _globals['_PROOF']._serialized_start=647
+  _globals['_PROOF']._serialized_end=673
+  _globals['_GETBLOCKS']._serialized_start=675
+  _globals['_GETBLOCKS']._serialized_end=718
+  _globals['_BLOCKS']._serialized_start=720
+  _globals['_BLOCKS']._serialized_end=796
+  _globals['_GETBLOB']._serialized_start=798
+  _globals['_GETBLOB']._serialized_end=837
+  _globals['_BLOBMISSING']._serialized_start=839
+  _globals['_BLOBMISSING']._serialized_end=866
+  _globals['_PEERSERVICE']._serialized_start=868
+  _globals['_PEERSERVICE']._serialized_end=952
 # @@protoc_insertion_point(module_scope)

@@ -70,6 +70,7 @@ class PeerMessage(_message.Message):
     GET_BLOB_FIELD_NUMBER: _builtins.int
     BLOB_CHUNK_FIELD_NUMBER: _builtins.int
     BLOB_MISSING_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of either side."""
@@ -88,6 +89,10 @@ class PeerMessage(_message.Message):
     def blob_chunk(self) -> _types_pb2.BlobChunk: ...
     @_builtins.property
     def blob_missing(self) -> Global___BlobMissing: ...
+    @_builtins.property
+    def proof(self) -> Global___Proof:
+        """Second message of either side."""
+
     def __init__(
         self,
         *,
@@ -98,12 +103,13 @@ class PeerMessage(_message.Message):
         get_blob: Global___GetBlob | None = ...,
         blob_chunk: _types_pb2.BlobChunk | None = ...,
         blob_missing: Global___BlobMissing | None = ...,
+        proof: Global___Proof | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "blocks", b"blocks", "content", b"content", "get_blob", b"get_blob", "get_blocks", b"get_blocks", "gossip", b"gossip", "hello", b"hello"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "blocks", b"blocks", "content", b"content", "get_blob", b"get_blob", "get_blocks", b"get_blocks", "gossip", b"gossip", "hello", b"hello", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "blocks", b"blocks", "content", b"content", "get_blob", b"get_blob", "get_blocks", b"get_blocks", "gossip", b"gossip", "hello", b"hello"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "blocks", b"blocks", "content", b"content", "get_blob", b"get_blob", "get_blocks", b"get_blocks", "gossip", b"gossip", "hello", b"hello", "proof", b"proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blocks", "blocks", "get_blob", "blob_chunk", "blob_missing"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blocks", "blocks", "get_blob", "blob_chunk", "blob_missing", "proof"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -120,12 +126,15 @@ class Hello(_message.Message):
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     HEAD_ROUND_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
     network_id: _builtins.bytes
     protocol_version: _builtins.int
     public_key: _builtins.bytes
     """Identity of the node, 32 bytes."""
     head_round: _builtins.int
     head: _builtins.bytes
+    nonce: _builtins.bytes
+    """32 random bytes, fresh for each connection, which the other side signs."""
     def __init__(
         self,
         *,
@@ -134,14 +143,42 @@ class Hello(_message.Message):
         public_key: _builtins.bytes = ...,
         head_round: _builtins.int = ...,
         head: _builtins.bytes = ...,
+        nonce: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "head_round", b"head_round", "network_id", b"network_id", "protocol_version", b"protocol_version", "public_key", b"public_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "head_round", b"head_round", "network_id", b"network_id", "nonce", b"nonce", "protocol_version", b"protocol_version", "public_key", b"public_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class Proof(_message.Message):
+    """Shows that the sender holds the key that its hello names. Connections are not
+    encrypted: somebody in the middle can pass proofs on.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """ed25519 over H("ponas/greeting", network id, signer's key, verifier's key,
+    verifier's nonce, "dialler" or "listener" as the signer opened the
+    connection or not), 64 bytes.
+    """
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Proof: _TypeAlias = Proof  # noqa: Y015
 
 @_typing.final
 class GetBlocks(_message.Message):

@@ -27,8 +27,10 @@ if _version_not_supported:
 
 class PeerServiceStub:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection. Requests
-    (get_blocks, get_blob) are answered in the order they were asked.
+    so a blob can be asked for or pushed whoever opened the connection. Each side
+    sends hello, then, having checked the other's, proof; the rest only after the
+    other's proof. Requests (get_blocks, get_blob) are answered in the order they
+    were asked.
     """
 
     def __init__(self, channel):
@@ -46,8 +48,10 @@ class PeerServiceStub:
 
 class PeerServiceServicer:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection. Requests
-    (get_blocks, get_blob) are answered in the order they were asked.
+    so a blob can be asked for or pushed whoever opened the connection. Each side
+    sends hello, then, having checked the other's, proof; the rest only after the
+    other's proof. Requests (get_blocks, get_blob) are answered in the order they
+    were asked.
     """
 
     def Exchange(self, request_iterator, context):
@@ -74,8 +78,10 @@ def add_PeerServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PeerService:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection. Requests
-    (get_blocks, get_blob) are answered in the order they were asked.
+    so a blob can be asked for or pushed whoever opened the connection. Each side
+    sends hello, then, having checked the other's, proof; the rest only after the
+    other's proof. Requests (get_blocks, get_blob) are answered in the order they
+    were asked.
     """
 
     @staticmethod

@@ -28,8 +28,10 @@ GRPC_VERSION: str
 
 class PeerServiceStub:
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection. Requests
-    (get_blocks, get_blob) are answered in the order they were asked.
+    so a blob can be asked for or pushed whoever opened the connection. Each side
+    sends hello, then, having checked the other's, proof; the rest only after the
+    other's proof. Requests (get_blocks, get_blob) are answered in the order they
+    were asked.
     """
 
     @_typing.overload
@@ -41,8 +43,10 @@ class PeerServiceStub:
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection. Requests
-    (get_blocks, get_blob) are answered in the order they were asked.
+    so a blob can be asked for or pushed whoever opened the connection. Each side
+    sends hello, then, having checked the other's, proof; the rest only after the
+    other's proof. Requests (get_blocks, get_blob) are answered in the order they
+    were asked.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -50,8 +54,10 @@ class PeerServiceAsyncStub(PeerServiceStub):
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Node to node. One stream a connection; both ends speak the same messages,
-    so a blob can be asked for or pushed whoever opened the connection. Requests
-    (get_blocks, get_blob) are answered in the order they were asked.
+    so a blob can be asked for or pushed whoever opened the connection. Each side
+    sends hello, then, having checked the other's, proof; the rest only after the
+    other's proof. Requests (get_blocks, get_blob) are answered in the order they
+    were asked.
     """
 
     @_abc_1.abstractmethod
