@@ -90,7 +90,7 @@ def acceptance_name(value: int) -> str:
         case pb.ACCEPTANCE_REFUSED:
             return "refused"
         case _:
-            return f"unknown ({value})"
+            return pb.Acceptance.Name(value)
 
 
 def text_from_wire(text: str) -> str:

@@ -119,7 +119,8 @@ def _count(job: Count) -> Counted:
     info = describe(job.dataset)
     expected = model_length(job.genotype, info.shape, info.classes)
     if len(job.model) != expected:
-        raise JobFailed(f"ModelFormatError: the model is {len(job.model)} bytes long instead of {expected}")
+        detail = f"the model is {len(job.model)} bytes long instead of {expected}"
+        raise JobFailed(f"ModelFormatError: {detail}")
     sizes = {"validation": info.validation, "test": info.test}
     logits_hash = hashlib.blake2b(job.split.encode() + job.model, digest_size=32).digest()
     return Counted(scripted_count(job.model, job.split), sizes[job.split], logits_hash)

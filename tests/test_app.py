@@ -177,7 +177,7 @@ async def test_a_node_keeps_trying_where_nobody_answers(closed_port: str, tmp_pa
         await eventually(lambda: len(miner.events("peer_unreachable")) > 1)
         told = miner.events("not_mining")[0], miner.events("peer_unreachable")[0]
         assert miner.stop(signal.SIGINT) == 0
-        assert miner.processes() == []
+        await eventually(lambda: miner.processes() == [])
     assert [line["level"] for line in told] == ["warning", "warning"]
     assert f"not connected to the pool: {closed_port} can't be reached" in told[0]["reason"]
     assert told[1]["address"] == closed_port
@@ -205,7 +205,7 @@ async def test_sigterm_leaves_no_process_behind(moment: str, tmp_path: Path) -> 
         if moment == "workers are ready":
             await node.worker()
         assert node.stop(signal.SIGTERM) == 0
-        assert node.processes() == []
+        await eventually(lambda: node.processes() == [])
     assert not (tmp_path / "full" / "listen").exists()
     assert [event["signal"] for event in node.events("stopping")] == ["SIGTERM"]
 

@@ -5,13 +5,15 @@ from dataclasses import replace
 from typing import Any, Self
 
 import pytest
+from structlog.testing import capture_logs
 
 from nas.genotype import Genotype
-from nas.jobs import training_seed
+from nas.jobs import JobFailed, training_seed
 from nas.model_format import model_length
 from node.chain.envelope import sign
 from node.chain.hashing import blob_hash
 from node.chain.messages import PoolRegistration
+from node.clock import Clock, LoopClock
 from node.net.link import LinkClosed, MinerLink
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
@@ -22,7 +24,7 @@ from pool.state import Refusal, Strength
 from pool.wire import ExploreOrder, order_from_wire, report_to_wire, strength_to_wire
 from tests.pool_states import INFO, alive_design
 from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
-from tests.scripted import scripted_model
+from tests.scripted import ScriptedExecutor, scripted_model
 from tests.virtual_time import virtual_time
 
 
@@ -319,6 +321,91 @@ async def test_a_model_of_another_length_is_refused() -> None:
     assert answer.reason.startswith("model-format: ")
     assert f"{expected - 1} bytes long instead of {expected}" in answer.reason
     assert refused(world) == {Refusal.MODEL_FORMAT: 1}
+    await world.close()
+
+
+class FailingCounter(ScriptedExecutor):
+    """Counts nothing, for this reason."""
+
+    def __init__(self, clock: Clock, reason: str) -> None:
+        super().__init__(clock)
+        self._reason = reason
+
+    async def run(self, job: Any) -> Any:
+        raise JobFailed(self._reason)
+
+
+async def claim_of_best(world: PoolWorld) -> pb.Acknowledgement:
+    """What the manager makes of the first claim of a best, whose model it gets."""
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    report, model = trained(await miner.expect("assignment"), 300)
+    await miner.send(report)
+    await miner.serve_blob(model)
+    acknowledgement: pb.Acknowledgement = await miner.expect("acknowledgement")
+    return acknowledgement
+
+
+@pytest.mark.parametrize(
+    ("reason", "refusal"),
+    [
+        ("ModelFormatError: layer 1 weights holds codes", Refusal.MODEL_FORMAT),
+        ("EvaluationError: a sum may reach 2**60", Refusal.MODEL_TOO_WIDE),
+    ],
+)
+def test_a_model_that_cannot_be_counted_is_refused_by_its_fault(
+    reason: str, refusal: Refusal
+) -> None:
+    @virtual_time
+    async def run() -> None:
+        clock = LoopClock(asyncio.get_running_loop())
+        world = PoolWorld(executor=FailingCounter(clock, reason))
+        answer = await claim_of_best(world)
+
+        assert (answer.acceptance, answer.reason) == (pb.ACCEPTANCE_REFUSED, f"{refusal}: {reason}")
+        assert refused(world) == {refusal: 1}
+        await world.close()
+
+    run()
+
+
+@virtual_time
+async def test_a_worker_that_died_is_not_held_against_the_miner() -> None:
+    clock = LoopClock(asyncio.get_running_loop())
+    reason = "the worker process ended with exit code -9"
+    world = PoolWorld(executor=FailingCounter(clock, reason))
+    with capture_logs() as logs:
+        answer = await claim_of_best(world)
+
+    miner = world.manager.state.miners[public("s")]
+    assert answer.acceptance == pb.ACCEPTANCE_ACCEPTED
+    assert (miner.accepted, miner.refused, miner.stale) == (1, {}, 0)
+    # What was not counted is no best.
+    assert world.manager.best() is None
+    failed = [log for log in logs if log["event"] == "model_not_counted"]
+    assert [(log["log_level"], log["reason"]) for log in failed] == [("error", reason)]
+    await world.close()
+
+
+@virtual_time
+async def test_a_result_of_impossible_size_ends_the_link() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    report, _ = trained(await miner.expect("assignment"), 300)
+    await miner.send(replace(report, genotype=bytes(1_000_000)))
+
+    assert "makes no sense: a result of" in await miner.closed()
+    await world.close()
+
+
+@virtual_time
+async def test_a_hash_that_is_none_is_not_asked_for() -> None:
+    world = PoolWorld()
+    miner = await RawMiner(world, "s").connect()
+    await miner.link.send(pb.MineRequest(blob_request=pb.BlobRequest(hash=bytes(1_000))))
+
+    assert "a hash has 32 bytes, not 1000" in await miner.closed()
     await world.close()
 
 

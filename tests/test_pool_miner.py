@@ -1,6 +1,7 @@
 """Miners at work, in a pool in virtual time and against a pool driven by hand."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -320,7 +321,7 @@ def challenge(network_id: bytes = NETWORK_ID, version: int = PROTOCOL_VERSION) -
     )
 
 
-def miner_at(world: PoolWorld, serve: OnMiner, executor: WatchedExecutor) -> Miner:
+def miner_at(world: PoolWorld, serve: OnMiner, executor: ScriptedExecutor) -> Miner:
     """A miner of the pool at `raw`, which `serve` plays."""
     world.network.listen("raw", _hang_up, serve)
     return Miner(
@@ -358,6 +359,21 @@ def test_a_pool_of_another_network_or_version_is_given_up(
         with pytest.raises(WrongPool, match=reason):
             await miner.run()
         await world.close()
+
+    run()
+
+
+@pytest.mark.parametrize("field", ["nonce", "manager", "network_id"])
+@pytest.mark.parametrize("value", [b"", b"short", bytes(33)])
+def test_a_challenge_with_a_field_of_another_length_is_not_answered(
+    field: str, value: bytes
+) -> None:
+    message = challenge()
+    setattr(message.challenge, field, value)
+
+    @virtual_time
+    async def run() -> None:
+        assert "are not all 32 bytes" in await reasons_of([message])
 
     run()
 
@@ -529,4 +545,115 @@ async def test_a_refused_result_is_said_loudly() -> None:
 
     refused = [log for log in logs if log["event"] == "result_not_accepted"]
     assert [(log["log_level"], log["reason"]) for log in refused] == [("warning", "size: wrong")]
+    await world.close()
+
+
+@virtual_time
+async def test_an_acknowledgement_of_an_unknown_kind_is_only_logged() -> None:
+    world = PoolWorld()
+
+    async def serve(link: ManagerLink) -> None:
+        await link.send(challenge())
+        await link.send(pb.MineResponse(acknowledgement=pb.Acknowledgement(acceptance=_open(77))))
+        await asyncio.Event().wait()
+
+    miner = miner_at(world, serve, WatchedExecutor(world.clock))
+    with capture_logs() as logs:
+        world.spawn(miner.run(), "miner")
+        await world.pass_ms(500)
+
+    assert [log.get("acceptance") for log in logs] == ["unknown (77)"]
+    await world.close()
+
+
+def _open(value: int) -> Any:
+    """proto3 enums are open: a value that the generated types don't know."""
+    return value
+
+
+class BrokenExecutor(ScriptedExecutor):
+    """Fails as no executor may."""
+
+    async def run(self, job: Any) -> Any:
+        raise RuntimeError("nobody thought of this")
+
+
+@virtual_time
+async def test_an_unforeseen_failure_costs_only_the_connection() -> None:
+    world = PoolWorld()
+    dialled_ms: list[int] = []
+
+    async def serve(link: ManagerLink) -> None:
+        dialled_ms.append(world.clock.now_ms())
+        await link.send(challenge())
+        await link.send(pb.MineResponse(welcome=pb.Welcome(strength=pb.STRENGTH_STRONG)))
+        await link.send(assignment(1))
+        await asyncio.Event().wait()
+
+    miner = miner_at(world, serve, BrokenExecutor(world.clock))
+    with capture_logs() as logs:
+        running = world.spawn(miner.run(), "miner")
+        await world.pass_ms(120_000)
+
+    assert not running.done()
+    faults = [log for log in logs if log["event"] == "pool_at_fault"]
+    assert len(faults) == len(dialled_ms)
+    assert "RuntimeError('nobody thought of this')" in faults[0]["reason"]
+    # Longer and longer waits, up to 15 s, though the pool welcomed the miner each time.
+    waits = [later - sooner for sooner, later in itertools.pairwise(dialled_ms)]
+    assert waits[0] < 1_000
+    assert all(wait > 7_000 for wait in waits[6:])
+    assert len(waits) > 7
+    await world.close()
+
+
+@virtual_time
+async def test_after_a_link_that_held_the_miner_is_back_at_once() -> None:
+    world = PoolWorld()
+    world.network.stop("pool")
+    miner = world.add_miner("s", Strength.STRONG)
+    await world.pass_ms(60_000)
+    world.network.listen("pool", _hang_up, world.manager.serve)
+    await world.pass_ms(40_000)
+    assert miner_of(world.manager.state, "s").connected
+    world.network.stop("pool")
+    world.network.listen("pool", _hang_up, world.manager.serve)
+    await world.pass_ms(600)
+
+    assert miner_of(world.manager.state, "s").connected
+    assert "idle: no round" in miner.activity
+    await world.close()
+
+
+class SlowToStop(ScriptedExecutor):
+    """Takes a second to drop a job, as a worker process may."""
+
+    async def run(self, job: Any) -> Any:
+        try:
+            return await super().run(job)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+            raise
+
+
+@virtual_time
+async def test_work_that_comes_while_the_old_is_still_being_dropped_is_taken_up() -> None:
+    world = PoolWorld()
+    connections: list[str] = []
+
+    async def serve(link: ManagerLink) -> None:
+        connections.append(link.remote)
+        await link.send(challenge())
+        await link.send(assignment(1, remaining_ms=300))
+        await world.pass_ms(800)
+        await link.send(assignment(2))
+        while True:
+            await link.receive()
+
+    miner = miner_at(world, serve, SlowToStop(world.clock))
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(3_000)
+
+    assert connections == ["s"]
+    assert miner.activity == "works on assignment 2 of round 2"
     await world.close()

@@ -10,6 +10,7 @@ from nas.genotype import Genotype
 from pool import transition
 from pool.reports import Checked, Refused, Report, Stale, check, claims_best
 from pool.state import Exploration, PoolState, Refusal, RoundTask, Strength
+from pool.strategy import MAX_EPISODES
 from tests.pool_states import (
     SUBSPACE,
     best_of,
@@ -240,3 +241,14 @@ def test_results_of_an_earlier_round_are_stale() -> None:
 
     with pytest.raises(Stale, match="the round of this assignment is over"):
         check(report, handed_out(pool), public("s"), 2 * PHASE_MS + 1)
+
+
+def test_a_search_with_all_its_episodes_takes_no_more() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+    searches = round_of(pool).searches
+    full = replace(searches[0], rewards=(0.5,) * MAX_EPISODES)
+    pool = replace(pool, round=replace(round_of(pool), searches=(full,)))
+
+    with pytest.raises(Stale, match="the search has had its 10000 episodes"):
+        check(replace(report, episode=MAX_EPISODES), pool, public("s"), 1_000)

@@ -11,6 +11,7 @@ from pool import transition
 from pool.state import Exploitation, Exploration, PoolState, Strength
 from pool.strategy import (
     LEASE_EPISODES,
+    MAX_EPISODES,
     NO_BEST_YET,
     NO_ROUND,
     Rest,
@@ -165,3 +166,12 @@ def test_without_other_bits_only_the_seed_varies() -> None:
     single = Space(tuple(tuple((value,) for value in layer.tokens) for layer in best.layers))
 
     assert exploit_variant(best, single, 1, 5) == best
+
+
+def test_who_has_filled_a_search_gets_a_new_one() -> None:
+    pool = handed_out(open_round(strong="st"))
+    first, second = round_of(pool).searches
+    full = replace(first, rewards=(0.5,) * MAX_EPISODES)
+    pool = replace(pool, round=replace(round_of(pool), searches=(full, second)))
+
+    assert plan(pool) == {public("s"): Exploration(2), public("t"): Exploration(1)}

@@ -54,3 +54,15 @@ def test_a_miners_row() -> None:
     assert row["payout_address"] == format_address(public("s"))
     assert (row["strength"], row["connected"], row["size"]) == ("strong", True, 360)
     assert row["refused"] == {"size": 1}
+
+
+def test_failed_registrations_are_among_the_refused() -> None:
+    pool = transition.refused(open_round(strong="s"), public("s"), Refusal.SIZE)
+    for rule in ("nonce", "nonce", "timeout"):
+        pool = transition.turned_away(pool, rule)
+
+    assert pool_view(pool, b"manager", False).results_refused == {
+        "registration-nonce": 2,
+        "registration-timeout": 1,
+        "size": 1,
+    }
