@@ -90,7 +90,7 @@ def acceptance_name(value: int) -> str:
         case pb.ACCEPTANCE_REFUSED:
             return "refused"
         case _:
-            return pb.Acceptance.Name(value)
+            return f"unknown ({value})"
 
 
 def text_from_wire(text: str) -> str:

@@ -1,0 +1,241 @@
+"""Whatever the other side says, nobody falls over, and work with honest ones goes on."""
+
+import random
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from node.net.link import LinkClosed, ManagerLink
+from ponas.v1 import pool_service_pb2 as pb
+from ponas.v1.types_pb2 import BlobChunk
+from pool import transition
+from pool.miner import Miner
+from pool.state import Strength
+from pool.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
+from tests.pool_states import (
+    best_of,
+    handed_out,
+    in_hand,
+    open_round,
+    round_of,
+)
+from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
+from tests.scripted import ScriptedExecutor
+from tests.test_pool_manager import RawMiner, trained
+from tests.virtual_time import run_virtual
+
+EXAMPLES = 100
+CHALLENGE = pb.MineResponse(
+    challenge=pb.Challenge(
+        nonce=bytes(32), network_id=NETWORK_ID, protocol_version=PROTOCOL_VERSION, manager=bytes(32)
+    )
+)
+
+# Values at the edges of their types, where a rule may have been forgotten.
+_SCALARS: dict[int, st.SearchStrategy[Any]] = {
+    FieldDescriptor.CPPTYPE_UINT32: st.sampled_from([0, 1, 3, 255, 256, 2**31, 2**32 - 1]),
+    FieldDescriptor.CPPTYPE_UINT64: st.sampled_from([0, 1, 2, 20_000, 2**63 - 1, 2**63, 2**64 - 1]),
+    FieldDescriptor.CPPTYPE_DOUBLE: st.floats(),
+    FieldDescriptor.CPPTYPE_ENUM: st.sampled_from([-(2**31), -1, 0, 1, 2, 3, 77, 2**31 - 1]),
+    FieldDescriptor.CPPTYPE_STRING: st.sampled_from(["", "a\n\x1b[2J", "a" * 100_000]),
+}
+_BYTES = st.sampled_from([b"", b"short", bytes(30), bytes(32), bytes([255]) * 32, bytes(5_000)])
+
+
+def changed(draw: st.DrawFn, message: Any) -> Any:
+    """Change one field somewhere in a message, in place; entries come, go, or change too."""
+    field = draw(st.sampled_from(list(message.DESCRIPTOR.fields)))
+    is_message = field.type == FieldDescriptor.TYPE_MESSAGE
+    value = getattr(message, field.name)
+    if is_message and field.is_repeated:
+        if value and draw(st.booleans()):
+            changed(draw, value[draw(st.integers(0, len(value) - 1))])
+        elif value and draw(st.booleans()):
+            del value[-1]
+        else:
+            value.add()
+    elif is_message:
+        value.SetInParent()
+        if value.DESCRIPTOR.fields:
+            changed(draw, value)
+    elif field.type == FieldDescriptor.TYPE_BYTES:
+        setattr(message, field.name, draw(_BYTES))
+    elif field.is_repeated:
+        value[:] = draw(st.lists(_SCALARS[field.cpp_type], max_size=3))
+    else:
+        setattr(message, field.name, draw(_SCALARS[field.cpp_type]))
+    return message
+
+
+def orders() -> list[pb.MineResponse]:
+    """One exploration and one exploitation as a pool hands them out."""
+    pool = transition.confirmed(open_round(strong="s", weak="w"), best_of("s"))
+    pool = handed_out(transition.with_base(pool, best_of("s")))
+    return [
+        pb.MineResponse(assignment=assignment_to_wire(in_hand(pool, name), round_of(pool), 0))
+        for name in ("s", "w")
+    ]
+
+
+EXPLORATION, EXPLOITATION = orders()
+FROM_POOLS = [
+    CHALLENGE,
+    EXPLORATION,
+    EXPLOITATION,
+    pb.MineResponse(welcome=pb.Welcome(strength=pb.STRENGTH_STRONG)),
+    pb.MineResponse(acknowledgement=pb.Acknowledgement(acceptance=pb.ACCEPTANCE_REFUSED)),
+    pb.MineResponse(shared_best=pb.SharedBest(round=1)),
+    pb.MineResponse(blob_request=pb.BlobRequest(hash=bytes(32))),
+    pb.MineResponse(blob_chunk=BlobChunk(hash=b"w" * 32, total=3, data=b"abc")),
+    pb.MineResponse(idle=pb.Idle(reason="a rest")),
+]
+
+
+async def pool_at_work() -> tuple[PoolWorld, RawMiner]:
+    """A pool with an honest miner at work, and somebody else about to connect."""
+    world = PoolWorld()
+    world.start_round()
+    world.add_miner("s", Strength.STRONG)
+    await world.pass_ms(3_000)
+    return world, RawMiner(world, "t")
+
+
+async def first_result() -> pb.Result:
+    """What that somebody could answer its first assignment with, breaking no rule."""
+    world, other = await pool_at_work()
+    report, _ = trained(await (await other.connect()).expect("assignment"), 350)
+    await world.close()
+    return report_to_wire(report)
+
+
+FROM_MINERS = [
+    pb.MineRequest(blob_request=pb.BlobRequest(hash=bytes(32))),
+    pb.MineRequest(blob_chunk=BlobChunk(hash=bytes(32), total=3, data=b"abc")),
+    pb.MineRequest(heartbeat=pb.Heartbeat()),
+    pb.MineRequest(result=run_virtual(first_result())),
+]
+
+
+@st.composite
+def message_of(draw: st.DrawFn, examples: list[Any]) -> Any:
+    """One of the messages, with up to two changes."""
+    message = type(examples[0])()
+    message.CopyFrom(draw(st.sampled_from(examples)))
+    for _ in range(draw(st.integers(0, 2))):
+        which = message.WhichOneof("content")
+        # Mostly within what it is, or nearly every message would be of another kind.
+        inner = getattr(message, which) if which else message
+        changed(draw, inner if inner.DESCRIPTOR.fields and draw(st.integers(0, 9)) else message)
+    return message
+
+
+async def swallow(link: Any, messages: list[Any]) -> None:
+    """Say all this, a little apart, whatever the other side makes of it."""
+    try:
+        for message in messages:
+            await link.send(message)
+        while True:
+            await link.receive()
+    except LinkClosed:
+        pass
+
+
+async def _no_peers(link: Any) -> None:
+    await link.close("this is a pool only")
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    challenge=st.one_of(*[st.just(CHALLENGE)] * 4, message_of([CHALLENGE])),
+    messages=st.lists(message_of(FROM_POOLS), min_size=1, max_size=6),
+)
+def test_no_pool_breaks_a_miner(
+    challenge: pb.MineResponse, messages: list[pb.MineResponse]
+) -> None:
+    if challenge.challenge.protocol_version != PROTOCOL_VERSION or (
+        len(challenge.challenge.network_id) == 32 and challenge.challenge.network_id != NETWORK_ID
+    ):
+        # Of another network or version: the miner gives up, which has its own test.
+        challenge = CHALLENGE
+
+    async def run() -> None:
+        world = PoolWorld()
+        is_hostile = True
+        results: list[pb.Result] = []
+
+        async def serve(link: ManagerLink) -> None:
+            if is_hostile:
+                await swallow(link, [challenge, *messages])
+                return
+            await link.send(CHALLENGE)
+            await link.send(EXPLORATION)
+            try:
+                while True:
+                    message = await link.receive()
+                    if message.HasField("result"):
+                        results.append(message.result)
+            except LinkClosed:
+                pass
+
+        world.network.listen("raw", _no_peers, serve)
+        miner = Miner(
+            key=key_of("s"),
+            payout_address=public("s"),
+            network_id=NETWORK_ID,
+            strength=Strength.STRONG,
+            task=TASK,
+            executor=ScriptedExecutor(world.clock),
+            dial=lambda: world.network.transport("s").dial_pool("raw"),
+            clock=world.clock,
+            rng=random.Random(1),
+        )
+        running = world.spawn(miner.run(), "miner")
+        await world.pass_ms(5_000)
+        # The pool comes to its senses.
+        is_hostile = False
+        world.network.stop("raw")
+        world.network.listen("raw", _no_peers, serve)
+        await world.pass_ms(25_000)
+
+        assert not running.done()
+        assert results
+        await world.close()
+
+    with capture_logs() as logs:
+        run_virtual(run())
+    # Each fault is told by its own rule, not by the net under all of them.
+    assert "pool_at_fault" not in {log["event"] for log in logs}
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    registers=st.booleans(),
+    messages=st.lists(message_of(FROM_MINERS), min_size=1, max_size=6),
+)
+def test_no_miner_breaks_its_pool(registers: bool, messages: list[pb.MineRequest]) -> None:
+    async def run() -> None:
+        world, hostile = await pool_at_work()
+        if registers:
+            await hostile.connect()
+        else:
+            await hostile.dial()
+        world.spawn(swallow(hostile.link, messages), "hostile")
+        await world.pass_ms(1_000)
+        before = world.manager.state.miners[public("s")]
+        await world.pass_ms(12_000)
+
+        state = world.manager.state
+        after = state.miners[public("s")]
+        assert after.accepted > before.accepted
+        assert after.refused == {}
+        assert world.manager.best() is not None
+        world.manager.close_round()
+        await world.pass_ms(PHASE_MS)
+        await world.close()
+
+    with capture_logs() as logs:
+        run_virtual(run())
+    assert "task_failed" not in {log["event"] for log in logs}
