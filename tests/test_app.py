@@ -167,7 +167,7 @@ async def test_a_miner_of_another_network_is_sent_away(
     assert code == 7
     assert said[-1].startswith("ponas-node: the pool is of network ")
     assert not any("Traceback" in line for line in said)
-    assert miner.processes() == []
+    await eventually(lambda: miner.processes() == [])
 
 
 async def test_a_node_keeps_trying_where_nobody_answers(closed_port: str, tmp_path: Path) -> None:
