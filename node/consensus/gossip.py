@@ -1,16 +1,26 @@
 """The peer network's door to the chain: every message from outside comes in here."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import structlog
 
 from nas.jobs import JobFailed
-from node.chain.block import Block, open_block, open_header
+from node.chain.block import Block, open_block
 from node.chain.commits import check_commit, check_unit
 from node.chain.envelope import Signed, open_as, open_envelope
 from node.chain.errors import Reason, Rejected
 from node.chain.lists import check_list
-from node.chain.messages import Claim, Commit, Envelope, Fallback, List, Transfer, Vote
+from node.chain.messages import (
+    Claim,
+    Commit,
+    Envelope,
+    Fallback,
+    List,
+    Payload,
+    Transfer,
+    Vote,
+)
 from node.chain.timing import Phase, deadline, phase_at
 from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
@@ -25,14 +35,19 @@ from node.wire import WireBlock
 # How long a synced block's model may take to come.
 _SYNC_PATIENCE_MS = 5_000
 
+RoundMessage = Commit | List | Claim | Fallback
+Header = Signed[Claim | Fallback]
+
+M = TypeVar("M", bound=Payload)
+
 _log = structlog.get_logger("chain")
 
 
 class ChainGate:
     """Implements `node.net.protocol.ChainHandler`: admits, answers, imports.
 
-    A message is judged by its round: the clock's round and its neighbours are open, later ones
-    are put off, earlier ones dropped. A block that a quorum votes for is imported at once,
+    A message is judged by its round: the clock's round and its neighbours are open, earlier and
+    later ones are left aside. A block that a quorum votes for is imported at once,
     whatever this node thought of the round. `on_gap` is called when others are ahead of this node:
     it should ask peers for blocks.
     """
@@ -80,14 +95,14 @@ class ChainGate:
     def on_gossip(self, envelope: Envelope) -> Gossip:
         signed = open_envelope(envelope, self._chain.network.id)
         match signed.message:
-            case Transfer():
-                transfer = Signed(envelope, signed.message, signed.id)
-                is_new = self._mempool.add(transfer, self._chain.tree.head().state)
+            case Transfer() as transfer:
+                state = self._chain.tree.head().state
+                is_new = self._mempool.add(_narrow(signed, transfer), state)
                 return Gossip.RELAY if is_new else Gossip.DROP
-            case Vote():
-                return self._on_vote(Signed(envelope, signed.message, signed.id))
-            case Commit() | List() | Claim() | Fallback():
-                return self._on_round_message(signed)
+            case Vote() as vote:
+                return self._on_vote(_narrow(signed, vote))
+            case Commit() | List() | Claim() | Fallback() as message:
+                return self._on_round_message(_narrow(signed, message))
             case _:
                 raise Rejected(Reason.WRONG_KIND, "this kind is not for the peer network")
 
@@ -110,7 +125,7 @@ class ChainGate:
                 learnt = True
         return learnt
 
-    def _on_round_message(self, signed: Signed) -> Gossip:  # type: ignore[type-arg]
+    def _on_round_message(self, signed: Signed[RoundMessage]) -> Gossip:
         message, now = signed.message, phase_at(self._chain.network, self._clock.now_ms()).round
         if message.round > now + 1:
             return Gossip.DEFER
@@ -119,27 +134,26 @@ class ChainGate:
         if not self._admit(self._rounds.book(message.round), signed):
             return Gossip.DROP
         if isinstance(message, Claim | Fallback):
-            header = open_header(signed.envelope, self._chain.network.id)
-            self._tasks.spawn(self._fetch_body(header), name="fetch body")
-            self._import_backed(header.id)
+            self._tasks.spawn(self._fetch_body(_narrow(signed, message)), name="fetch body")
+            self._import_backed(signed.id)
         return Gossip.RELAY
 
-    def _admit(self, book: RoundBook, signed: Signed) -> bool:  # type: ignore[type-arg]
+    def _admit(self, book: RoundBook, signed: Signed[RoundMessage]) -> bool:
         context = self._chain.context(book.round)
         match signed.message:
-            case Commit():
-                check_commit(context, signed)
-                return book.add_commit(signed)
-            case List():
-                check_list(context, signed)
-                return book.add_list(signed)
-            case Claim():
-                check_unit(context, signed.signer, signed.message.unit)
-                return book.add_claim(signed)
-            case _:
+            case Commit() as commit:
+                check_commit(context, _narrow(signed, commit))
+                return book.add_commit(_narrow(signed, commit))
+            case List() as listed:
+                check_list(context, _narrow(signed, listed))
+                return book.add_list(_narrow(signed, listed))
+            case Claim() as claim:
+                check_unit(context, signed.signer, claim.unit)
+                return book.add_claim(_narrow(signed, claim))
+            case Fallback() as fallback:
                 if signed.signer not in context.weights:
                     raise Rejected(Reason.NOT_ATTESTER, "only attesters propose fallback blocks")
-                return book.add_fallback(signed)
+                return book.add_fallback(_narrow(signed, fallback))
 
     def _on_vote(self, vote: Signed[Vote]) -> Gossip:
         now = phase_at(self._chain.network, self._clock.now_ms()).round
@@ -175,7 +189,7 @@ class ChainGate:
         else:
             self._on_gap()
 
-    async def _fetch_body(self, header: Signed[Claim] | Signed[Fallback]) -> None:
+    async def _fetch_body(self, header: Header) -> None:
         """Have the body at hand, and serve it on, before it is time to judge the block.
 
         A fallback block has no more to it and is adopted; votes decide whether it is followed.
@@ -190,7 +204,7 @@ class ChainGate:
         except (Rejected, NotFound) as error:
             _log.info("header_refused", block=header.id, reason=str(error))
 
-    async def _import_header(self, header: Signed[Claim] | Signed[Fallback]) -> None:
+    async def _import_header(self, header: Header) -> None:
         try:
             give_up_ms = deadline(self._chain.network, header.message.round + 1, Phase.TRAIN)
             await self._importer.adopt(await self._importer.open(header, give_up_ms))
@@ -234,3 +248,8 @@ class ChainGate:
                 _log.info("block_not_counted", block=block.id, reason=str(error))
                 return False
         return True
+
+
+def _narrow(signed: Signed[Payload], message: M) -> Signed[M]:
+    """The same signed object, known to hold this message."""
+    return Signed(signed.envelope, message, signed.id)

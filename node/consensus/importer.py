@@ -59,7 +59,7 @@ class Importer:
         self._executor = executor
         self._clock = clock
 
-    async def open(self, header: Signed[Claim] | Signed[Fallback], give_up_ms: int) -> Block:
+    async def open(self, header: Signed[Claim | Fallback], give_up_ms: int) -> Block:
         """The block of a header, its body asked for until `give_up_ms`.
 
         Raises Rejected and NotFound.
