@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 
 from node.chain.params import DEVNET
+from node.cli.fpga import fpga
 from node.cli.tables import render
 from node.clock import SystemClock
 from node.demo.layout import NODE_PROGRAM
@@ -204,6 +205,8 @@ def _to_json(message: Message) -> str:
 
 for _name, _definition in _QUERIES.items():
     main.add_command(_command(_name, _definition))
+
+main.add_command(fpga)
 
 
 @main.command()

@@ -1,0 +1,69 @@
+"""A schedule as a picture: time to the right, look-up tables upwards."""
+
+from pathlib import Path
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fpga_model.breakdown import EngineCost, breakdown
+from fpga_model.estimate import Estimate
+from fpga_model.network import Network
+from fpga_model.profile import Profile
+
+_COLOURS = colormaps["tab10"]
+_LEAST_LABELLED = 0.04
+
+
+def draw(network: Network, profile: Profile, estimate: Estimate, path: Path) -> None:
+    """Write the picture, in the format that the file's ending names.
+
+    Each engine is a block as high as its LUTs, filled for the cycles it works and pale for those
+    it waits for the slowest of its group. Groups stand side by side, as they run in turn.
+
+    Raises:
+        ValueError: an ending that matplotlib does not write.
+    """
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.add_subplot()
+    costs = breakdown(network, estimate)
+    switching = estimate.reconfiguration_cycles // len(estimate.groups)
+    start = 0
+    for number, group in enumerate(estimate.groups, start=1):
+        if switching:
+            axes.axvspan(start, start + switching, color="0.9")
+            start += switching
+        members = [(at, cost) for at, cost in enumerate(costs) if cost.group == number]
+        _draw_group(axes, members, start, group.cycles, estimate)
+        start += group.cycles
+    axes.axhline(profile.max_luts, color="crimson", linestyle="--", linewidth=1)
+    axes.text(start, profile.max_luts, f"{profile.max_luts:,} LUTs", ha="right", va="bottom")
+    axes.set_xlim(0, start)
+    axes.set_ylim(0, profile.max_luts * 1.08)
+    axes.set_xlabel("clock cycles of one image" + (", configuring in grey" if switching else ""))
+    axes.set_ylabel("LUTs")
+    axes.set_title(f"{profile.name}: {estimate.luts:,} LUTs, {estimate.images_per_s:,} images/s")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_group(
+    axes: Axes,
+    members: list[tuple[int, EngineCost]],
+    start: int,
+    cycles: int,
+    estimate: Estimate,
+) -> None:
+    base = 0
+    for at, cost in members:
+        colour = _COLOURS(at % _COLOURS.N)
+        luts = cost.tile.luts
+        axes.broken_barh([(start, cycles)], (base, luts), color=colour, alpha=0.2)
+        axes.broken_barh([(start, cost.tile.cycles)], (base, luts), color=colour)
+        # A label needs room; what is thinner can still be told by its colour's neighbours.
+        if luts >= _LEAST_LABELLED * estimate.luts:
+            text = f" {cost.name}: {cost.tile.in_lanes} x {cost.tile.out_lanes}"
+            axes.text(start, base + luts / 2, text, va="center", fontsize=8)
+        base += luts
