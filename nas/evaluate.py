@@ -3,6 +3,8 @@
 The rules are those of `nas.oracle`; `nas.exact` makes them fast. Design section 6.
 """
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from nas.cancel import ShouldStop, check
-from nas.datasets import Dataset
+from nas.dataset import Dataset
 from nas.exact import EvaluationError, ExactLayer, forbid_reduced_precision, verified_dtypes
 from nas.genotype import Genotype
 from nas.jobs import Count, Counted
@@ -31,6 +33,23 @@ BATCH_BYTES = 32 << 20
 MAX_BATCH = 1024
 
 
+@dataclass(frozen=True)
+class HiddenDropout:
+    """Dropout between the classifier's layers during evaluation (nas.md 1.7, bug 15).
+
+    The authors' code builds it anew in every pass, so that it is always on; protocol `compat`
+    keeps that. The generator must be on the device of the codes.
+    """
+
+    rate: float
+    noise: torch.Generator
+
+    def apply(self, hidden: torch.Tensor) -> torch.Tensor:
+        """`hidden` codes of any shape, each zero with probability `rate`, the others scaled up."""
+        kept = torch.empty_like(hidden).bernoulli_(1 - self.rate, generator=self.noise)
+        return torch.round(hidden * kept / (1 - self.rate))
+
+
 def count(job: Count, dataset: Dataset, device: str, should_stop: ShouldStop) -> Counted:
     """How many images of the split the model classifies correctly, and the hash of its logits.
 
@@ -45,17 +64,24 @@ def count(job: Count, dataset: Dataset, device: str, should_stop: ShouldStop) ->
 
 
 def input_codes(dataset: Dataset, split: str, device: str) -> torch.Tensor:
-    """The images of a split as signed 3.5 codes, float32 [n, channels, height, width]."""
+    """The images of a split as signed 3.5 codes, int8 [n, channels, height, width]."""
     images = dataset.split(split).images
-    channels = np.arange(images.shape[1])[:, None, None]
-    return torch.from_numpy(dataset.input_codes[channels, images]).to(device, torch.float32)
+    codes = np.empty(images.shape, np.int8)
+    for channel, table in enumerate(dataset.input_codes):
+        codes[:, channel] = table[images[:, channel]]
+    return torch.from_numpy(codes).to(device)
 
 
 def logits(
-    model: IntegerModel, genotype: Genotype, codes: torch.Tensor, should_stop: ShouldStop
+    model: IntegerModel,
+    genotype: Genotype,
+    codes: torch.Tensor,
+    should_stop: ShouldStop,
+    dropout: HiddenDropout | None = None,
 ) -> Codes:
     """Logits int64 [n, classes] with 30 fraction bits, of codes [n, channels, height, width].
 
+    `dropout` disturbs the hidden layer, as protocol `compat` wants it.
     Raises EvaluationError for a model too wide to evaluate exactly, and Cancelled.
     """
     forbid_reduced_precision()
@@ -64,7 +90,10 @@ def logits(
     parts = []
     for batch in torch.split(codes, size):
         check(should_stop)
-        parts.append(network.logits(batch).long().cpu().numpy())
+        hidden = network.hidden_codes(batch)
+        if dropout is not None:
+            hidden = dropout.apply(hidden)
+        parts.append(network.output.sums(hidden)[:, :, 0, 0].long().cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -109,11 +138,11 @@ class _IntegerNetwork:
     hidden: _Stage
     output: ExactLayer
 
-    def logits(self, codes: torch.Tensor) -> torch.Tensor:
+    def hidden_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        """Codes of the hidden layer [n, 256, 1, 1]."""
         for stage in self.convolutions:
             codes = stage.codes(codes)
-        hidden = self.hidden.codes(codes.flatten(1)[:, :, None, None])
-        return self.output.sums(hidden)[:, :, 0, 0]
+        return self.hidden.codes(codes.flatten(1)[:, :, None, None])
 
 
 def _integer_network(model: IntegerModel, genotype: Genotype, device: str) -> _IntegerNetwork:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from nas.genotype import Genotype, Layer
 from nas.model_format import IntegerModel
 from nas.oracle import Codes
-from nas.quantise import CLASSIFIER, HIDDEN, Grid, fake_quantise, signed, to_codes, unsigned
+from nas.quantise import CLASSIFIER, HIDDEN, fake_quantise, signed, to_integers, unsigned
 from nas.shapes import HIDDEN as HIDDEN_WIDTH
 from nas.shapes import InputShape, features, layer_shapes
 from nas.windows import max_pool_same, pad_same
@@ -74,7 +74,7 @@ class ConvLayer(nn.Module):
     def codes(self) -> tuple[Codes, Codes]:
         """Weights and biases as integer codes, folded with the running statistics."""
         weight, bias = self._fold(self.mean, self.variance)
-        return _codes(weight, self.weight_grid), _codes(bias, self.weight_grid)
+        return to_integers(weight, self.weight_grid), to_integers(bias, self.weight_grid)
 
     def _fold(
         self, mean: torch.Tensor, variance: torch.Tensor
@@ -129,20 +129,13 @@ class Network(nn.Module):
         return IntegerModel(
             tuple(weight for weight, _ in pairs),
             tuple(bias for _, bias in pairs),
-            _codes(self.fc1_weight, CLASSIFIER),
-            _codes(self.fc1_bias, CLASSIFIER),
-            _codes(self.fc2_weight, CLASSIFIER),
-            _codes(self.fc2_bias, CLASSIFIER),
+            to_integers(self.fc1_weight, CLASSIFIER),
+            to_integers(self.fc1_bias, CLASSIFIER),
+            to_integers(self.fc2_weight, CLASSIFIER),
+            to_integers(self.fc2_bias, CLASSIFIER),
         )
 
 
 def _he_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Normal start weights of variance 2 / fan-in (He et al., arXiv 1502.01852)."""
     return torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
-
-
-def _codes(values: torch.Tensor, grid: Grid) -> Codes:
-    if not torch.isfinite(values).all():
-        raise ValueError("training diverged: a weight is not finite")
-    codes: Codes = to_codes(values.detach(), grid).long().cpu().numpy()
-    return codes

@@ -7,8 +7,7 @@ must be exactly those of the design's own network, and every number finite. No p
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-
-from nas.network import Network
+from torch import nn
 
 HEADER_BYTES = 1 << 16
 """More than the names and shapes of the deepest network take."""
@@ -18,14 +17,14 @@ class WeightsError(ValueError):
     """Bytes that are no weights of the design at hand."""
 
 
-def pack(network: Network) -> bytes:
+def pack(network: nn.Module) -> bytes:
     """The state of a network as safetensors bytes."""
     return safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     )
 
 
-def restore(network: Network, data: bytes) -> None:
+def restore(network: nn.Module, data: bytes) -> None:
     """Load the state of a network of the same architecture, whose bits may differ.
 
     Raises WeightsError, and leaves the network as it was, for anything else.

@@ -19,10 +19,23 @@ def pad_same(maps: torch.Tensor, window: Pair, stride: Pair) -> torch.Tensor:
     return functional.pad(maps, (left, right, top, bottom))
 
 
-def max_pool_same(maps: torch.Tensor, size: int) -> torch.Tensor:
-    """The maxima of windows of `size` x `size`, stride `size`.
+def conv_same(
+    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, stride: Pair
+) -> torch.Tensor:
+    """Convolution of `maps` [n, in, height, width] with `weight` [out, in, height, width]."""
+    top, bottom = _padding(maps.shape[2], weight.shape[2], stride[0])
+    left, right = _padding(maps.shape[3], weight.shape[3], stride[1])
+    if (top, left) == (bottom, right):
+        # The convolution pads evenly by itself, without a copy.
+        return functional.conv2d(maps, weight, bias, stride, (top, left))
+    return functional.conv2d(functional.pad(maps, (left, right, top, bottom)), weight, bias, stride)
 
-    `maps` [n, channels, height, width] must hold no negative value: padding zeros take part.
+
+def max_pool_same(maps: torch.Tensor, size: int) -> torch.Tensor:
+    """The maxima of windows of `size` x `size`, stride `size`; maps [n, channels, height, width].
+
+    Padding zeros take part, so that the result is right where no value is negative, or where
+    ReLU follows.
     """
     if size == 1:
         return maps

@@ -12,11 +12,13 @@ from multiprocessing.connection import Connection
 import torch
 
 from nas import datasets, search
+from nas.cache import cache_folder
 from nas.cancel import ShouldStop
 from nas.evaluate import count
 from nas.jobs import Count, Job, Propose, Result, Train
 from nas.messages import Failure, Ready, Stop
 from nas.train import train
+from nas.weights_cache import WeightsCache
 
 NICENESS = 5
 """Trainers fill every core; the node's votes and blocks must not wait for them."""
@@ -48,7 +50,8 @@ def reply(job: Job, device: str, should_stop: ShouldStop) -> Result | Failure:
                 return search.propose(job)
             case Train():
                 dataset = datasets.load(job.task.dataset)
-                return train(job, dataset, device, should_stop, time.perf_counter)
+                cache = WeightsCache(cache_folder() / "weights")
+                return train(job, dataset, device, should_stop, time.perf_counter, cache)
             case Count():
                 return count(job, datasets.load(job.dataset), device, should_stop)
     except Exception as error:

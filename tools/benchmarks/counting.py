@@ -73,7 +73,7 @@ def float_logits(arrays: Sequence[Tensor], genotype: Genotype, images: Tensor) -
 
     `arrays` are a model's in canonical order. Codes stand for themselves: scale takes no time.
     """
-    maps = images
+    maps = images.float()
     for layer, kernel, bias in zip(genotype.layers, arrays[:-4:2], arrays[1:-4:2], strict=True):
         stride = (layer.stride_height, layer.stride_width)
         padded = pad_same(maps, (layer.kernel_height, layer.kernel_width), stride)
