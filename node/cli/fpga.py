@@ -1,14 +1,23 @@
 """`ponas fpga`: what a design costs in hardware. What it needs is imported when it runs."""
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.table import Table
 
-from fpga_model.profile import PROFILES
+from fpga_model.profile import PROFILES, Profile
 
+if TYPE_CHECKING:
+    from fpga_model.estimate import Verdict
+    from fpga_model.network import Network
+
+_UNBOUNDED = 10_000
 _IMAGE = re.compile(r"(\d{1,4})x(\d{1,4})x(\d{1,4})")
 
 
@@ -18,6 +27,13 @@ def _image(_context: click.Context, _option: click.Parameter, text: str) -> tupl
     if len(sizes) != 3 or 0 in sizes:
         raise click.BadParameter(f"{text!r} is not CHANNELSxHEIGHTxWIDTH, such as 3x32x32.")
     return sizes[0], sizes[1], sizes[2]
+
+
+def _width(table: Table) -> int:
+    """At least the terminal's; cut off at its edge, a table would hide numbers."""
+    console = Console()
+    unbounded = console.options.update(width=_UNBOUNDED)
+    return max(console.width, console.measure(table, options=unbounded).maximum)
 
 
 @click.group()
@@ -86,11 +102,12 @@ def estimate(
         click.echo(summary(profile, verdict))
         if verdict.estimate is not None:
             table = to_table(network, profile, verdict.estimate)
-            console = Console()
-            # A table cut off at the terminal's edge would hide numbers.
-            Console(width=max(console.width, console.measure(table).maximum)).print(table)
-    if plot is None:
-        return
+            Console(width=_width(table)).print(table)
+    if plot is not None:
+        _draw(network, profile, verdict, plot)
+
+
+def _draw(network: Network, profile: Profile, verdict: Verdict, path: Path) -> None:
     if verdict.estimate is None:
         raise click.ClickException("There is no schedule to draw.")
     try:
@@ -98,6 +115,6 @@ def estimate(
     except ModuleNotFoundError:
         raise click.ClickException("Drawing needs matplotlib: pip install 'ponas[plot]'.") from None
     try:
-        draw(network, profile, verdict.estimate, plot)
+        draw(network, profile, verdict.estimate, path)
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{plot}: {error}.") from None
+        raise click.ClickException(f"{path}: {error}.") from None

@@ -12,7 +12,6 @@ from fpga_model.network import Network
 from fpga_model.profile import Profile
 
 _COLOURS = colormaps["tab10"]
-_LEAST_LABELLED = 0.04
 
 
 def draw(network: Network, profile: Profile, estimate: Estimate, path: Path) -> None:
@@ -34,10 +33,12 @@ def draw(network: Network, profile: Profile, estimate: Estimate, path: Path) -> 
             axes.axvspan(start, start + switching, color="0.9")
             start += switching
         members = [(at, cost) for at, cost in enumerate(costs) if cost.group == number]
-        _draw_group(axes, members, start, group.cycles, estimate)
+        _draw_group(axes, members, start, group.cycles)
         start += group.cycles
     axes.axhline(profile.max_luts, color="crimson", linestyle="--", linewidth=1)
     axes.text(start, profile.max_luts, f"{profile.max_luts:,} LUTs", ha="right", va="bottom")
+    # The legend reads upwards, as the blocks are stacked.
+    figure.legend(reverse=True, loc="outside right center", title="Tn x Tm", frameon=False)
     axes.set_xlim(0, start)
     axes.set_ylim(0, profile.max_luts * 1.08)
     axes.set_xlabel("clock cycles of one image" + (", configuring in grey" if switching else ""))
@@ -49,21 +50,12 @@ def draw(network: Network, profile: Profile, estimate: Estimate, path: Path) -> 
     figure.savefig(path, dpi=150)
 
 
-def _draw_group(
-    axes: Axes,
-    members: list[tuple[int, EngineCost]],
-    start: int,
-    cycles: int,
-    estimate: Estimate,
-) -> None:
+def _draw_group(axes: Axes, members: list[tuple[int, EngineCost]], start: int, cycles: int) -> None:
     base = 0
     for at, cost in members:
         colour = _COLOURS(at % _COLOURS.N)
         luts = cost.tile.luts
-        axes.broken_barh([(start, cycles)], (base, luts), color=colour, alpha=0.2)
-        axes.broken_barh([(start, cost.tile.cycles)], (base, luts), color=colour)
-        # A label needs room; what is thinner can still be told by its colour's neighbours.
-        if luts >= _LEAST_LABELLED * estimate.luts:
-            text = f" {cost.name}: {cost.tile.in_lanes} x {cost.tile.out_lanes}"
-            axes.text(start, base + luts / 2, text, va="center", fontsize=8)
+        label = f"{cost.name}: {cost.tile.in_lanes} x {cost.tile.out_lanes}"
+        axes.bar(start, luts, cycles, base, align="edge", color=colour, alpha=0.2)
+        axes.bar(start, luts, cost.tile.cycles, base, align="edge", color=colour, label=label)
         base += luts
