@@ -51,6 +51,11 @@ def describe(name: str) -> DatasetInfo:
     return _source(name).info
 
 
+def content_hash(name: str) -> str:
+    """The hash that pins the data set, in hexadecimal. Raises DatasetError as `describe` does."""
+    return _source(name).content_hash
+
+
 @lru_cache(maxsize=4)
 def load(name: str) -> Dataset:
     """The data set, read once per process.

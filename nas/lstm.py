@@ -52,7 +52,7 @@ class Stack:
         )
 
     def input_gates(self, inputs: Array) -> Array:
-        """What inputs `[..., H]` add to the gates of the first layer, bias included: `[..., 4H]`."""
+        """What inputs `[..., H]` add to the first layer's gates `[..., 4H]`, bias included."""
         return inputs @ self.input_weights[0] + self.biases[0]
 
 

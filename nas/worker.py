@@ -10,6 +10,7 @@ import time
 from multiprocessing.connection import Connection
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from nas import datasets, search
 from nas.cache import cache_folder
@@ -30,6 +31,7 @@ def main(connection: Connection, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     torch.set_num_threads(1)
+    threadpool_limits(1)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -31,7 +31,7 @@ MAX_ROUNDS = 32
 """How often DRAWS designs are drawn for a batch of accepted ones."""
 
 LEARNING_RATE = 0.02
-ENTROPY_WEIGHT = 0.01
+ENTROPY_WEIGHT = 0.1
 LEAST_DEVIATION = 0.01
 """Rewards closer together than a hundredth are not told apart by blowing them up."""
 

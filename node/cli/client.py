@@ -16,6 +16,7 @@ from rich.console import Console
 
 from node.chain.params import DEVNET
 from node.cli.fpga import fpga
+from node.cli.search import search
 from node.cli.tables import render
 from node.clock import SystemClock
 from node.demo.layout import NODE_PROGRAM
@@ -207,6 +208,7 @@ for _name, _definition in _QUERIES.items():
     main.add_command(_command(_name, _definition))
 
 main.add_command(fpga)
+main.add_command(search)
 
 
 @main.command()

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from threadpoolctl import threadpool_limits
 
 from tools.benchmarks import blocks, counting, fpga, processes, search, training
 from tools.benchmarks.figures import Figure
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     # One core, as a worker uses it; figures are then comparable between machines.
     torch.set_num_threads(1)
+    threadpool_limits(1)
     # Before anything runs, so that the load is that of others.
     machine = this_machine()
     names = options.names or list(BENCHMARKS)
