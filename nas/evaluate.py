@@ -122,14 +122,14 @@ class _Stage:
     """A layer with what follows its sums: ReLU, rounding to a grid, pooling."""
 
     layer: ExactLayer
-    shift: int
     grid: Grid
     pool: int
 
     def codes(self, codes: torch.Tensor) -> torch.Tensor:
-        # A power of two only moves the exponent of a float64, so that the one rounding is here.
-        scaled = torch.relu(self.layer.sums(codes)) * 2.0**-self.shift
-        return max_pool_same(torch.round(scaled).clamp(max=self.grid.high).float(), self.pool)
+        # Rounding and saturation keep the order of values, so that pooling may come first and
+        # leave less to round.
+        largest = max_pool_same(self.layer.sums(codes), self.pool)
+        return largest.round_().clamp_(0, self.grid.high).float()
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ class _IntegerNetwork:
 
 
 def _integer_network(model: IntegerModel, genotype: Genotype, device: str) -> _IntegerNetwork:
-    def layer(weights: Codes, biases: Codes, stride: Pair, inputs: Grid) -> ExactLayer:
+    def layer(weights: Codes, biases: Codes, stride: Pair, inputs: Grid, shift: int) -> ExactLayer:
         high = max(-inputs.low, inputs.high)
         dtypes = verified_dtypes(device)
-        return ExactLayer(weights, biases << inputs.frac_bits, stride, high, device, dtypes)
+        return ExactLayer(weights, biases << inputs.frac_bits, stride, high, device, dtypes, shift)
 
     grid = INPUT
     stages = []
@@ -161,12 +161,12 @@ def _integer_network(model: IntegerModel, genotype: Genotype, device: str) -> _I
                 f"layer {number} has activations of {gene.act_bits} bits, "
                 f"but exact evaluation takes 1 to {MAX_ACTIVATION_BITS}"
             )
-        stride = (gene.stride_height, gene.stride_width)
-        convolution = layer(weights, biases, stride, grid)
         shift = grid.frac_bits + gene.weight_frac_bits - gene.act_frac_bits
+        stride = (gene.stride_height, gene.stride_width)
+        convolution = layer(weights, biases, stride, grid, shift)
         grid = unsigned(gene.act_int_bits, gene.act_frac_bits)
-        stages.append(_Stage(convolution, shift, grid, gene.pool_size))
-    first = layer(model.fc1_weight[:, :, None, None], model.fc1_bias, (1, 1), grid)
+        stages.append(_Stage(convolution, grid, gene.pool_size))
     shift = grid.frac_bits + CLASSIFIER.frac_bits - HIDDEN.frac_bits
-    second = layer(model.fc2_weight[:, :, None, None], model.fc2_bias, (1, 1), HIDDEN)
-    return _IntegerNetwork(tuple(stages), _Stage(first, shift, HIDDEN, 1), second)
+    first = layer(model.fc1_weight[:, :, None, None], model.fc1_bias, (1, 1), grid, shift)
+    second = layer(model.fc2_weight[:, :, None, None], model.fc2_bias, (1, 1), HIDDEN, 0)
+    return _IntegerNetwork(tuple(stages), _Stage(first, HIDDEN, 1), second)

@@ -22,13 +22,19 @@ def pad_same(maps: torch.Tensor, window: Pair, stride: Pair) -> torch.Tensor:
 def conv_same(
     maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, stride: Pair
 ) -> torch.Tensor:
-    """Convolution of `maps` [n, in, height, width] with `weight` [out, in, height, width]."""
-    top, bottom = _padding(maps.shape[2], weight.shape[2], stride[0])
-    left, right = _padding(maps.shape[3], weight.shape[3], stride[1])
-    if (top, left) == (bottom, right):
-        # The convolution pads evenly by itself, without a copy.
-        return functional.conv2d(maps, weight, bias, stride, (top, left))
-    return functional.conv2d(functional.pad(maps, (left, right, top, bottom)), weight, bias, stride)
+    """Convolution of `maps` [n, in, height, width] with `weight` [out, in, height, width].
+
+    Rows and columns of a kernel that lie on padding at every position are left out. They add
+    nothing but zeros, and on the 1 x 1 maps in which most networks end they are most of the work.
+    """
+    rows = _Reach(maps.shape[2], weight.shape[2], stride[0])
+    columns = _Reach(maps.shape[3], weight.shape[3], stride[1])
+    kernel = weight[:, :, rows.first : rows.last, columns.first : columns.last]
+    if rows.pads_evenly and columns.pads_evenly:
+        # The convolution pads by itself, without a copy.
+        return functional.conv2d(maps, kernel, bias, stride, (rows.before, columns.before))
+    padded = functional.pad(maps, (columns.before, columns.after, rows.before, rows.after))
+    return functional.conv2d(padded, kernel, bias, stride)
 
 
 def max_pool_same(maps: torch.Tensor, size: int) -> torch.Tensor:
@@ -40,6 +46,26 @@ def max_pool_same(maps: torch.Tensor, size: int) -> torch.Tensor:
     if size == 1:
         return maps
     return functional.max_pool2d(pad_same(maps, (size, size), (size, size)), size)
+
+
+class _Reach:
+    """The part `first` to `last` of a window that meets anything but padding, along one axis.
+
+    `before` and `after` are the padding that this part still needs.
+    """
+
+    def __init__(self, length: int, window: int, stride: int) -> None:
+        before, _ = _padding(length, window, stride)
+        count = -(-length // stride)
+        reach = (count - 1) * stride
+        self.first = max(0, before - reach)
+        self.last = min(window, length + before)
+        size = self.last - self.first
+        self.before = before - self.first
+        self.after = max(0, reach + size - length - self.before)
+        # As much padding behind as in front must not make room for another window.
+        evenly = length + 2 * self.before - size
+        self.pads_evenly = self.after <= self.before and evenly // stride == count - 1
 
 
 def _padding(length: int, window: int, stride: int) -> Pair:
