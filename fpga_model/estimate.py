@@ -120,8 +120,11 @@ def throughput_verdict(estimate: Estimate, profile: Profile) -> Verdict:
     # Images per second are compared as clock_hz >= min_images_per_s * cycles: no division.
     missing_hz = profile.min_images_per_s * estimate.cycles - profile.clock_hz
     if missing_hz > 0:
+        switching = estimate.reconfiguration_cycles
+        of_them = f" ({switching} of them to configure {len(estimate.groups)} groups)"
         detail = (
-            f"{estimate.cycles} cycles an image on {profile.max_luts} LUTs:"
+            f"{estimate.cycles} cycles an image{of_them if switching else ''}"
+            f" on {profile.max_luts} LUTs:"
             f" {profile.min_images_per_s} images/s would take {missing_hz} Hz"
             f" above the clock of {profile.clock_hz} Hz"
         )
