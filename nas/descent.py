@@ -1,11 +1,13 @@
 """Stochastic gradient descent on cross-entropy, with the data on the device.
 
-Images stay there as 8-bit codes, a quarter of their float32 size; batches are gathered by index.
+What happens in a step stands here; `nas.steps` carries it out, on CUDA as one graph. Images stay
+on the device as 8-bit codes, a quarter of their float32 size; batches are gathered by index.
 Nothing is done per image in Python, and nothing is waited for within an epoch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,10 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nas import evaluate
+from nas import resident
 from nas.cancel import ShouldStop, check
 from nas.dataset import Dataset
 from nas.quantise import INPUT
+from nas.steps import step_runner
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """Images [n, channels, height, width] to logits [n, classes], while training."""
@@ -42,7 +45,10 @@ class Recipe:
 
 
 class Descent:
-    """The training of `network`: `forward` are its logits in training, `generator` draws orders."""
+    """The training of `network`: `forward` are its logits in training, `generator` draws orders.
+
+    `noise` is the generator that `forward` draws from, if it does.
+    """
 
     def __init__(
         self,
@@ -53,27 +59,20 @@ class Descent:
         epochs: int,
         device: str,
         generator: torch.Generator,
+        noise: torch.Generator | None = None,
     ) -> None:
         self._recipe = recipe
         self._network = network
         self._forward = forward
-        self._images = evaluate.input_codes(dataset, "train", device)
+        self._images = resident.images_of(dataset, "train", device)
         self._labels = torch.tensor(dataset.train.labels, dtype=torch.int64, device=device)
         self._generator = generator
         self._batch = min(recipe.batch, len(self._labels))
-        self._optimiser = torch.optim.SGD(
-            network.parameters(),
-            recipe.rate,
-            recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-        )
-        steps = epochs * (len(self._labels) // self._batch)
-        self._schedule = (
-            torch.optim.lr_scheduler.CosineAnnealingLR(self._optimiser, steps)
-            if recipe.cosine
-            else None
-        )
+        self._optimiser = _optimiser(recipe, network, device)
+        self._right = torch.zeros((), dtype=torch.int64, device=device)
+        self._steps = epochs * (len(self._labels) // self._batch)
+        self._done = 0
+        self._runner = step_runner(self._step, self._batch, device, noise)
 
     def run_epoch(self, should_stop: ShouldStop) -> float:
         """One pass over the training split, in an order of its own.
@@ -83,15 +82,27 @@ class Descent:
         self._network.train()
         # Drawn on the CPU, so that a seed means the same order on every device.
         order = torch.randperm(len(self._labels), generator=self._generator)
-        correct = torch.zeros((), dtype=torch.int64, device=self._labels.device)
+        self._right.zero_()
         for batch in torch.split(order.to(self._labels.device), self._batch):
             if len(batch) == self._batch or self._recipe.keep_rest:
                 check(should_stop)
-                correct += self._step(batch)
-        return correct.item() / len(order)
+                self._set_rate()
+                self._runner.run(batch)
+        return self._right.item() / len(order)
 
-    def _step(self, batch: torch.Tensor) -> torch.Tensor:
-        """One step; the number of images of the batch that were right before it."""
+    def _set_rate(self) -> None:
+        """The rate of the next step, along a cosine from the recipe's to zero."""
+        if self._recipe.cosine:
+            rate = self._recipe.rate * (1 + math.cos(math.pi * self._done / self._steps)) / 2
+            group = self._optimiser.param_groups[0]
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+            self._done += 1
+
+    def _step(self, batch: torch.Tensor) -> None:
+        """One step, which also counts the images of the batch that were right before it."""
         labels = self._labels[batch]
         logits = self._forward(self._images[batch] * INPUT.step)
         loss = functional.cross_entropy(logits, labels)
@@ -100,6 +111,17 @@ class Descent:
         if self._recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip_norm)
         self._optimiser.step()
-        if self._schedule is not None:
-            self._schedule.step()
-        return (logits.detach().argmax(1) == labels).sum()
+        self._right += (logits.detach().argmax(1) == labels).sum()
+
+
+def _optimiser(recipe: Recipe, network: nn.Module, device: str) -> torch.optim.SGD:
+    """On CUDA one kernel updates everything, by a rate that a graph reads from the device."""
+    on_cuda = torch.device(device).type == "cuda"
+    return torch.optim.SGD(
+        network.parameters(),
+        torch.tensor(recipe.rate, device=device) if on_cuda else recipe.rate,
+        recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=on_cuda,
+    )

@@ -12,7 +12,7 @@ from collections import deque
 
 import torch
 
-from nas import evaluate, weights
+from nas import evaluate, resident, weights
 from nas.cancel import ShouldStop
 from nas.dataset import Dataset
 from nas.descent import Descent, Recipe
@@ -21,6 +21,7 @@ from nas.jobs import Train
 from nas.model_format import pack
 from nas.protocol import Protocol
 from nas.snapshots import WINDOW, Ledger, Snapshot
+from nas.weights import State
 from nas.weights_cache import WeightsCache, weights_key
 
 RECIPE = Recipe(
@@ -51,18 +52,20 @@ def train(
     key = weights_key(job, dataset.content_hash, device)
     # Who brings weights along gets something else than what architecture and seed say.
     usable = cache if job.initial_weights is None else None
-    floats = usable.find(key) if usable else None
-    if floats is None:
+    known = usable.find(key) if usable else None
+    if known is None:
         floats = train_floats(job, dataset, device, should_stop)
         if usable:
-            usable.keep(key, floats)
+            usable.keep(key, tuple(map(weights.pack_state, floats)))
+    else:
+        floats = tuple(map(weights.unpack, known))
     _judge(job, dataset, device, should_stop, floats, ledger)
 
 
 def train_floats(
     job: Train, dataset: Dataset, device: str, should_stop: ShouldStop
-) -> tuple[bytes, ...]:
-    """The float weights after each of the last five epochs, as safetensors."""
+) -> tuple[State, ...]:
+    """The float weights after each of the last five epochs."""
     generator = torch.Generator().manual_seed(job.seed)
     network = FloatNetwork(job.genotype, dataset.shape, dataset.classes, generator)
     if job.initial_weights is not None:
@@ -77,14 +80,15 @@ def train_floats(
         job.epochs,
         device,
         generator,
+        noise,
     )
-    last: deque[bytes] = deque(maxlen=WINDOW)
+    last: deque[State] = deque(maxlen=WINDOW)
     for _ in range(job.epochs):
         right = descent.run_epoch(should_stop)
         # The authors leave this epoch out; where it is the first, they have no reward at all.
         if right > LEARNT and last:
             break
-        last.append(weights.pack(network))
+        last.append(weights.state_of(network))
         if right > LEARNT:
             break
     return tuple(last)
@@ -95,20 +99,20 @@ def _judge(
     dataset: Dataset,
     device: str,
     should_stop: ShouldStop,
-    floats: tuple[bytes, ...],
+    floats: tuple[State, ...],
     ledger: Ledger,
 ) -> None:
     """Round each set of float weights to the job's formats and count."""
     network = FloatNetwork(job.genotype, dataset.shape, dataset.classes, torch.Generator())
-    images = evaluate.input_codes(dataset, job.task.reward_split, device)
+    images = resident.images_of(dataset, job.task.reward_split, device)
     labels = dataset.split(job.task.reward_split).labels
     dropout = None
     if job.task.protocol == Protocol.COMPAT:
         noise = torch.Generator(device).manual_seed(job.seed)
         dropout = evaluate.HiddenDropout(CLASSIFIER_DROPOUT, noise)
-    for data in floats:
-        weights.restore(network, data)
+    for state in floats:
+        network.load_state_dict(state)
         model = network.export(job.genotype)
         found = evaluate.logits(model, job.genotype, images, should_stop, dropout)
         packed = pack(model, job.genotype, dataset.shape, dataset.classes)
-        ledger.add(Snapshot(packed, data, evaluate.correct_count(found, labels)))
+        ledger.add(Snapshot(packed, state, evaluate.correct_count(found, labels)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.protocol import RewardRule
+from nas.weights import State
 
 WINDOW = 5
 """Epochs whose mean the authors take (nas.md 1.3)."""
@@ -12,10 +13,10 @@ WINDOW = 5
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A network after an epoch: canonical model bytes, safetensors, and its exact count."""
+    """A network after an epoch: canonical model bytes, float weights, and its exact count."""
 
     model: bytes
-    weights: bytes
+    weights: State
     correct: int
 
 

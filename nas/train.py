@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from nas import evaluate, ptq, weights
+from nas import evaluate, ptq, resident, weights
 from nas.cancel import ShouldStop
 from nas.dataset import Dataset
 from nas.descent import Descent, Recipe
@@ -19,6 +19,7 @@ from nas.model_format import pack
 from nas.network import Network
 from nas.protocol import Protocol
 from nas.snapshots import Ledger, Snapshot
+from nas.steps import enter_own_stream
 from nas.weights_cache import WeightsCache
 
 QAT = Recipe(
@@ -49,15 +50,31 @@ def train(
     be built or a training that diverges, and Cancelled.
     """
     started = clock()
+    chosen, counts = fit(job, dataset, device, should_stop, cache)
+    size = len(counts) * len(dataset.split(job.task.reward_split).labels)
+    floats = weights.pack_state(chosen.weights)
+    return Trained(chosen.model, floats, sum(counts), size, job.epochs, clock() - started)
+
+
+def fit(
+    job: Train,
+    dataset: Dataset,
+    device: str,
+    should_stop: ShouldStop,
+    cache: WeightsCache | None = None,
+) -> tuple[Snapshot, tuple[int, ...]]:
+    """The network that the reward rule chose, and the exact counts whose mean is the reward.
+
+    On CUDA the calling thread is given a stream of its own. Raises as `train` does, and
+    torch.OutOfMemoryError.
+    """
+    enter_own_stream(device)
     ledger = Ledger(job.task.rule)
     if job.task.protocol == Protocol.QAT:
         _train_qat(job, dataset, device, should_stop, ledger)
     else:
         ptq.train(job, dataset, device, should_stop, ledger, cache)
-    chosen, counts = ledger.result()
-    size = len(counts) * len(dataset.split(job.task.reward_split).labels)
-    seconds = clock() - started
-    return Trained(chosen.model, chosen.weights, sum(counts), size, job.epochs, seconds)
+    return ledger.result()
 
 
 def _train_qat(
@@ -70,7 +87,7 @@ def _train_qat(
         weights.restore(network, job.initial_weights)
     network.to(device)
     descent = Descent(QAT, network, network, dataset, job.epochs, device, generator)
-    images = evaluate.input_codes(dataset, job.task.reward_split, device)
+    images = resident.images_of(dataset, job.task.reward_split, device)
     labels = dataset.split(job.task.reward_split).labels
     for _ in range(job.epochs):
         descent.run_epoch(should_stop)
@@ -78,4 +95,4 @@ def _train_qat(
         found = evaluate.logits(model, job.genotype, images, should_stop)
         data = pack(model, job.genotype, dataset.shape, dataset.classes)
         correct = evaluate.correct_count(found, labels)
-        ledger.add(Snapshot(data, weights.pack(network), correct))
+        ledger.add(Snapshot(data, weights.state_of(network), correct))

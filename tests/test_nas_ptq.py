@@ -118,24 +118,24 @@ def test_the_mean_of_the_last_five_epochs(monkeypatch: pytest.MonkeyPatch) -> No
     result = run(replace(JOB, task=replace(PTQ, reward_rule="last-five")))
     assert (result.correct, result.size) == (23, 5 * 360)
     # A mean belongs to no model; the last epoch's comes with it.
-    assert result.weights == ptq.train_floats(JOB, DIGITS, "cpu", never)[-1]
+    assert result.weights == weights.pack_state(ptq.train_floats(JOB, DIGITS, "cpu", never)[-1])
 
 
 def test_the_best_of_the_last_five_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     counts_from(monkeypatch, 2, 9, 9, 4, 5)
     result = run(JOB)
     assert (result.correct, result.size) == (9, 360)
-    assert result.weights == ptq.train_floats(JOB, DIGITS, "cpu", never)[1]
+    assert result.weights == weights.pack_state(ptq.train_floats(JOB, DIGITS, "cpu", never)[1])
 
 
 def test_fewer_than_five_epochs_count_by_the_last_alone() -> None:
     ledger = Ledger(RewardRule.LAST_FIVE)
     for count in (5, 3, 4, 2):
-        ledger.add(Snapshot(b"", b"", count))
+        ledger.add(Snapshot(b"", {}, count))
     assert ledger.result()[1] == (2,)
-    ledger.add(Snapshot(b"", b"", 8))
+    ledger.add(Snapshot(b"", {}, 8))
     assert ledger.result()[1] == (5, 3, 4, 2, 8)
-    ledger.add(Snapshot(b"", b"", 1))
+    ledger.add(Snapshot(b"", {}, 1))
     assert ledger.result()[1] == (3, 4, 2, 8, 1)
     with pytest.raises(ValueError, match="at least 1 epoch"):
         Ledger(RewardRule.BEST).result()
@@ -185,9 +185,9 @@ def test_tasks_that_are_none_are_refused(changes: dict[str, str], reason: str) -
 @pytest.fixture
 def count_trainings(monkeypatch: pytest.MonkeyPatch) -> list[Train]:
     seen: list[Train] = []
-    original: Callable[..., tuple[bytes, ...]] = ptq.train_floats
+    original: Callable[..., tuple[weights.State, ...]] = ptq.train_floats
 
-    def counted(job: Train, *arguments: object) -> tuple[bytes, ...]:
+    def counted(job: Train, *arguments: object) -> tuple[weights.State, ...]:
         seen.append(job)
         return original(job, *arguments)
 
