@@ -5,6 +5,7 @@ the parent closed it or died. The process then has nothing left to do and ends.
 """
 
 import os
+import re
 import signal
 import time
 from multiprocessing.connection import Connection
@@ -57,4 +58,25 @@ def reply(job: Job, device: str, should_stop: ShouldStop) -> Result | Failure:
             case Count():
                 return count(job, datasets.load(job.dataset), device, should_stop)
     except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}")
+        return Failure(_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Why a job has no result, in a sentence."""
+    shortage = _shortage(error)
+    if shortage is None:
+        return f"{type(error).__name__}: {error}"
+    # What the failed job held goes back to the device, for those beside it and after it.
+    torch.cuda.empty_cache()
+    wanted = re.search(r"allocate (\S+ \w+)", str(shortage))
+    return f"the GPU has too little memory{f' (another {wanted[1]})' if wanted else ''}"
+
+
+def _shortage(error: BaseException | None) -> BaseException | None:
+    """The error itself or one behind it that is a lack of memory on a GPU.
+
+    Within a recording it is behind: PyTorch then reports that the recording could not end.
+    """
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__context__
+    return error

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from nas.executor import LocalExecutor
+from nas.lanes import executor_for
 from nas.searching.journal import Journal
 from nas.searching.plan import Plan as Plan
 from nas.searching.run import OnTrial, run_search, worth_training
@@ -72,7 +72,7 @@ def _search(plan: Plan, journal: Journal, winner: Winner, episodes: int, workers
     strategy = make_strategy(plan.strategy, plan.space, plan.seed, worth_training(plan))
 
     async def search(on_trial: OnTrial) -> None:
-        executor = LocalExecutor(workers, plan.device)
+        executor = executor_for(workers, plan.device)
         clock = time.perf_counter
         try:
             await run_search(plan, strategy, executor, journal, winner, episodes, clock, on_trial)
