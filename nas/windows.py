@@ -30,6 +30,9 @@ def conv_same(
     rows = _Reach(maps.shape[2], weight.shape[2], stride[0])
     columns = _Reach(maps.shape[3], weight.shape[3], stride[1])
     kernel = weight[:, :, rows.first : rows.last, columns.first : columns.last]
+    if maps.shape[2:] == (1, 1):
+        sums = functional.linear(maps.flatten(1), kernel.flatten(1), bias)
+        return sums[:, :, None, None]
     if rows.pads_evenly and columns.pads_evenly:
         # The convolution pads by itself, without a copy.
         return functional.conv2d(maps, kernel, bias, stride, (rows.before, columns.before))
