@@ -25,7 +25,9 @@ from tools.benchmarks.machine import Machine, cpu_model, this_machine
 from tools.benchmarks.processes import measure_idle, measure_memory
 from tools.benchmarks.report import to_markdown
 from tools.benchmarks.search import measure_controller
+from tools.benchmarks.synthesis import measure_synthesis
 from tools.benchmarks.training import measure_train
+from tools.synthesise_luts import ENGINES
 
 CLOCK = time.perf_counter
 MACHINE = Machine({"cpu": "a processor", "load_1min": 0.1}, {"python": "3.11.0"})
@@ -34,6 +36,10 @@ FIELDS = {"name", "value", "unit", "n", "seed", "spread", "floor", "hardware", "
 
 TINY: dict[str, tuple[Callable[[], tuple[Figure, ...]], tuple[str, ...]]] = {
     "fpga": (lambda: measure_fpga(2, 3, 1, CLOCK), ("fpga",)),
+    "synthesis": (
+        lambda: measure_synthesis([(4, 4)], ENGINES[:1], lambda _: {"m4_4": 24, "e0": 76}),
+        ("fpga_multipliers", "fpga_error"),
+    ),
     "controller": (lambda: measure_controller(2, 1, 1, CLOCK), ("controller_batch_2",)),
     "train": (lambda: measure_train(2, 1, 1, CLOCK), ("train", "train_accuracy")),
     "exact": (lambda: measure_exact(2, 1, CLOCK), ("exact", "exact_float32")),
@@ -137,7 +143,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
 ) -> None:
     with pytest.raises(SystemExit):
         command.main(["speed"])
-    assert "'speed' is none of fpga, controller" in capsys.readouterr().err
+    assert "'speed' is none of fpga, synthesis, controller" in capsys.readouterr().err
 
 
 def test_the_float_pass_computes_the_network() -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
-from tools.benchmarks import blocks, counting, fpga, processes, search, training
+from tools.benchmarks import blocks, counting, fpga, processes, search, synthesis, training
 from tools.benchmarks.figures import Figure
 from tools.benchmarks.machine import this_machine
 from tools.benchmarks.report import to_markdown, to_table
@@ -40,6 +40,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "fpga": partial(
             fpga.measure_fpga, parts=10, designs=400, seed=SEED, clock=time.perf_counter
         ),
+        "synthesis": synthesis.resynthesise,
         "controller": _controller,
         "train": partial(
             training.measure_train, designs=15, epochs=10, seed=SEED, clock=time.perf_counter
