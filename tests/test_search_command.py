@@ -19,7 +19,7 @@ from node.chain.params import DEVNET
 from node.cli.search import search
 
 ROOT = Path(__file__).resolve().parents[1]
-EPISODES = 8
+EPISODES = 6
 COMMAND = (sys.executable, "-c", "from node.cli.client import main; main()", "search")
 SEARCH = ("--strategy", "evolution", "--epochs", "1", "--seed", "7", "--device", "cpu")
 

@@ -26,8 +26,8 @@ from nas.space import Space
 from nas.strategies.base import Accept, in_batches
 
 BATCH = 8
-DRAWS = 32
-MAX_ROUNDS = 32
+DRAWS = 16
+MAX_ROUNDS = 64
 """How often DRAWS designs are drawn for a batch of accepted ones."""
 
 LEARNING_RATE = 0.02
