@@ -113,13 +113,14 @@ def logits_hash(found: Codes) -> bytes:
 def batch_size(genotype: Genotype, shape: InputShape, on_cuda: bool = False) -> int:
     """Images at a time such that the widest layer's operands stay within BATCH_BYTES.
 
-    On CUDA the bounds are CUDA_FACTOR times larger.
+    On CUDA the bounds are CUDA_FACTOR times larger, and a convolution holds every window of its
+    input at once (`nas.exact`).
     """
     factor = CUDA_FACTOR if on_cuda else 1
     widest = features(genotype, shape) + HIDDEN_WIDTH
     for layer, sizes in zip(genotype.layers, layer_shapes(genotype, shape), strict=True):
         window = sizes.in_channels * layer.kernel_height * layer.kernel_width
-        values = 2 * layer.num_kernels + (window if unfolds else 0)
+        values = 2 * layer.num_kernels + (window if on_cuda else 0)
         widest = max(widest, sizes.conv_height * sizes.conv_width * values)
     return min(factor * MAX_BATCH, max(1, factor * BATCH_BYTES // (8 * widest)))
 

@@ -116,7 +116,7 @@ def forbid_reduced_precision() -> None:
     """
     torch.set_float32_matmul_precision("highest")
     torch.backends.mkldnn.conv.fp32_precision = "ieee"
-    torch.backends.nnpack.set_flags(False)
+    torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
 
 
 def _agrees(dtype: torch.dtype, device: str, kernel: int) -> bool:
