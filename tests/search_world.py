@@ -7,10 +7,9 @@ import hashlib
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from nas.genotype import Genotype
-from nas.jobs import Job, JobFailed, Train, Trained
+from nas.jobs import JobFailed, Train, Trained
 from nas.searching.journal import Journal
 from nas.searching.plan import Plan
 from nas.searching.run import run_search, worth_training
@@ -41,9 +40,8 @@ class FakeTrainer:
         self._reasons = reasons or {}
         self.jobs: list[Train] = []
 
-    async def run(self, job: Job) -> Any:
+    async def run(self, job: Train) -> Trained:
         """A result that depends on the job alone."""
-        assert isinstance(job, Train)
         async with self._slots:
             self.jobs.append(job)
             for _ in range(self._rng.randrange(20)):
@@ -52,9 +50,6 @@ class FakeTrainer:
             raise JobFailed(self._reasons[job.genotype])
         digest = hashlib.blake2b(job.genotype.to_bytes(), digest_size=8).digest()
         return Trained(digest, b"weights" + digest, correct(job.genotype), SIZE, job.epochs, 0.5)
-
-    async def close(self) -> None:
-        """Nothing to end."""
 
 
 def correct(genotype: Genotype) -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol
 
 from nas.datasets import describe
 from nas.design import is_dead, judge, reward_without_training
 from nas.genotype import Genotype
-from nas.jobs import Executor, JobFailed, Train, training_seed
+from nas.jobs import JobFailed, Train, Trained, training_seed
 from nas.searching import trial as trials
 from nas.searching.journal import Journal, JournalError
 from nas.searching.plan import Plan
@@ -23,6 +24,14 @@ from nas.searching.winner import Winner
 from nas.strategies.base import Accept, Strategy
 
 OnTrial = Callable[[Trial], None]
+
+
+class Trainer(Protocol):
+    """The part of `nas.jobs.Executor` that a search needs."""
+
+    async def run(self, job: Train) -> Trained:
+        """What came of the training. Raises JobFailed with the reason."""
+        ...
 
 
 def worth_training(plan: Plan) -> Accept:
@@ -35,7 +44,7 @@ def worth_training(plan: Plan) -> Accept:
 async def run_search(
     plan: Plan,
     strategy: Strategy,
-    executor: Executor,
+    trainer: Trainer,
     journal: Journal,
     winner: Winner,
     episodes: int,
@@ -48,7 +57,7 @@ async def run_search(
     stops at once, with nothing lost but the trainings under way. Raises JournalError (in an
     ExceptionGroup) when the journal does not follow from its plan, OSError when the disk fails.
     """
-    attempts = _Attempts(plan, executor, journal, winner, clock)
+    attempts = _Attempts(plan, trainer, journal, winner, clock)
     async with asyncio.TaskGroup() as group:
         under_way: dict[int, asyncio.Task[Trial]] = {}
         by_design: dict[Genotype, asyncio.Task[Trial]] = {}
@@ -80,14 +89,14 @@ class _Attempts:
     def __init__(
         self,
         plan: Plan,
-        executor: Executor,
+        trainer: Trainer,
         journal: Journal,
         winner: Winner,
         clock: Callable[[], float],
     ) -> None:
         self._plan, self._task = plan, plan.task
         self._info = describe(plan.dataset)
-        self._executor = executor
+        self._trainer = trainer
         self._journal, self._known = journal, journal.trials
         self._winner = winner
         self._clock = clock
@@ -106,7 +115,7 @@ class _Attempts:
             return trials.untrained(episode, design, seed, untrained, size)
         started = self._clock()
         try:
-            found = await self._executor.run(
+            found = await self._trainer.run(
                 Train(self._task, genotype, seed, self._plan.epochs, None)
             )
         except JobFailed as error:
