@@ -1,8 +1,9 @@
 """Whether a whole network fits a profile; on a device, with all that surrounds the arithmetic."""
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
-from fpga_model.engines import Options, PlacedTile, classifier_options, stage_options
+from fpga_model.engines import STREAM_BITS, Options, PlacedTile, classifier_options, stage_options
 from fpga_model.estimate import (
     Estimate,
     RefusalReason,
@@ -15,7 +16,7 @@ from fpga_model.estimate import (
 from fpga_model.luts import WidthError
 from fpga_model.network import Network
 from fpga_model.placement import Budget, fastest_placement
-from fpga_model.profile import Device, Profile
+from fpga_model.profile import Profile
 from fpga_model.schedule import Group
 
 
@@ -36,22 +37,31 @@ def judge_network(network: Network, profile: Profile) -> Verdict:
             engines.append(classifier_options(network.dense))
         except WidthError as error:
             return refused(RefusalReason.WIDTH, f"the classifier: {error}")
-    budget = Budget(profile.max_luts, device.usable_block_rams, device.reconfiguration_cycles)
+    budget = Budget(
+        profile.max_luts,
+        device.usable_block_rams,
+        device.reconfiguration_cycles,
+        # Written by one group, read by the next.
+        (0, *(2 * -(-stage.out_map_bits // STREAM_BITS) for stage in network.stages))[
+            : len(engines)
+        ],
+    )
     groups = fastest_placement(engines, budget)
     if groups is None:
         return _size_refusal(engines, len(network.stages), budget)
-    return throughput_verdict(_estimate(groups, profile.clock_hz, device), profile)
+    return throughput_verdict(_estimate(groups, profile.clock_hz, budget), profile)
 
 
-def _estimate(groups: tuple[Group, ...], clock_hz: int, device: Device) -> Estimate:
-    switching = device.reconfiguration_cycles * len(groups) if len(groups) > 1 else 0
+def _estimate(groups: tuple[Group, ...], clock_hz: int, budget: Budget) -> Estimate:
+    ends = list(accumulate(len(group.tiles) for group in groups))
+    switching = tuple(budget.switching_cycles(*span) for span in pairwise([0, *ends]))
     return Estimate(
         luts=max(group.luts for group in groups),
-        cycles=sum(group.cycles for group in groups) + switching,
+        cycles=sum(group.cycles for group in groups) + sum(switching),
         clock_hz=clock_hz,
         groups=groups,
         block_rams=max(map(_block_rams, groups)),
-        reconfiguration_cycles=switching,
+        switching_cycles=switching,
     )
 
 

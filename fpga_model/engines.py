@@ -32,8 +32,8 @@ from fpga_model.tiles import Ints, Tile, lane_choices
 
 Terms = Mapping[Term, Ints]
 _CONTROL_LUTS: Final = 300
-# Bits a cycle of the port through which the classifier's weights arrive (UG585: AXI HP).
-_STREAM_BITS: Final = 64
+STREAM_BITS: Final = 64
+"""Bits a cycle of a port to external memory (UG585: AXI HP)."""
 # Operands of a DSP slice, 25 by 18 bits (UG479); an activation has no sign.
 _DSP_WEIGHT_BITS, _DSP_ACT_BITS = 25, 17
 
@@ -192,7 +192,7 @@ def _control_luts(units: int, arithmetic: Terms) -> Ints:
 
 
 def _classifier_engine(dense: tuple[ConvLayer, ...]) -> _Engines:
-    lanes = _STREAM_BITS // max(layer.weight_bits for layer in dense)
+    lanes = STREAM_BITS // max(layer.weight_bits for layer in dense)
     one = np.array([1], dtype=np.int64)
     sums = one * -(-max(layer.out_channels for layer in dense) // lanes)
     sum_bits = one * lanes * max(layer.accumulator_bits for layer in dense)

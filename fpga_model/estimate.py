@@ -38,8 +38,9 @@ class Estimate:
     comes last, and all are `engines.PlacedTile`s."""
     block_rams: int = 0
     """Block RAMs of 18 Kbit of the group that needs most; on a device only."""
-    reconfiguration_cycles: int = 0
-    """Those of `cycles` that configure the groups; on a device only."""
+    switching_cycles: tuple[int, ...] = ()
+    """Those of `cycles` before each group runs, to configure it and to hand over the map between
+    groups; on a device only."""
 
     @property
     def images_per_s(self) -> int:
@@ -120,8 +121,8 @@ def throughput_verdict(estimate: Estimate, profile: Profile) -> Verdict:
     # Images per second are compared as clock_hz >= min_images_per_s * cycles: no division.
     missing_hz = profile.min_images_per_s * estimate.cycles - profile.clock_hz
     if missing_hz > 0:
-        switching = estimate.reconfiguration_cycles
-        of_them = f" ({switching} of them to configure {len(estimate.groups)} groups)"
+        switching = sum(estimate.switching_cycles)
+        of_them = f" ({switching} of them between {len(estimate.groups)} groups)"
         detail = (
             f"{estimate.cycles} cycles an image{of_them if switching else ''}"
             f" on {profile.max_luts} LUTs:"

@@ -28,6 +28,12 @@ class Stage:
         """Columns of the map that leaves the stage."""
         return -(-self.conv.out_width // self.pool_size)
 
+    @property
+    def out_map_bits(self) -> int:
+        """Size of the map that leaves the stage."""
+        rows = -(-self.conv.out_height // self.pool_size)
+        return rows * self.pooled_width * self.conv.out_channels * self.conv.out_bits
+
 
 @dataclass(frozen=True)
 class Network:

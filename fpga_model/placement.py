@@ -25,6 +25,15 @@ class Budget:
     luts: int
     block_rams: int
     reconfiguration_cycles: int
+    """To configure a group."""
+    transfer_cycles: tuple[int, ...]
+    """To hand over the map before each layer from one group to the next; the first is 0."""
+
+    def switching_cycles(self, first: int, end: int) -> int:
+        """Cycles until layers first..end-1 can run as one group; 0 if that is all layers."""
+        if end - first == len(self.transfer_cycles):
+            return 0
+        return self.reconfiguration_cycles + self.transfer_cycles[first]
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ def _feasible_spans(curves: _Curves, layers: int, budget: Budget) -> dict[tuple[
     return spans
 
 
-def _best_path(spans: dict[tuple[int, int], _Span], layers: int, switch: int) -> list[_Span]:
+def _best_path(spans: dict[tuple[int, int], _Span], layers: int, budget: Budget) -> list[_Span]:
     """The spans of the fastest schedule, least in (cycles, LUTs); every layer alone must fit."""
     best: dict[int, tuple[int, int, list[_Span]]] = {0: (0, 0, [])}
     for end in range(1, layers + 1):
@@ -111,8 +120,7 @@ def _best_path(spans: dict[tuple[int, int], _Span], layers: int, switch: int) ->
         for first in range(end):
             if span := spans.get((first, end)):
                 cycles, luts, path = best[first]
-                # One group for all is configured once and for ever.
-                cost = span.cycles + (0 if (first, end) == (0, layers) else switch)
+                cost = span.cycles + budget.switching_cycles(first, end)
                 paths.append((cycles + cost, max(luts, span.luts), [*path, span]))
         best[end] = min(paths, key=lambda path: path[:2])
     return best[layers][2]
@@ -139,12 +147,12 @@ def _tiles(curves: _Curves, span: _Span, layers: Sequence[Options]) -> tuple[Pla
 def fastest_placement(layers: Sequence[Options], budget: Budget) -> tuple[Group, ...] | None:
     """The schedule least in (cycles, LUTs) of engines that each come with options.
 
-    Cycles include the configuration of each group, if there are several. Where schedules tie, the
+    Cycles include switching between groups. Where schedules tie, the
     last group starts earliest, then the group before it, and so on.
 
     Args:
         layers: the options of each layer, in order, at least one layer.
-        budget: what each group may use.
+        budget: what each group may use, with as many transfers as layers.
 
     Returns:
         The groups in order, whose tiles are all `PlacedTile`s, or None where some layer does not
@@ -154,5 +162,5 @@ def fastest_placement(layers: Sequence[Options], budget: Budget) -> tuple[Group,
     spans = _feasible_spans(curves, len(layers), budget)
     if any((layer, layer + 1) not in spans for layer in range(len(layers))):
         return None
-    path = _best_path(spans, len(layers), budget.reconfiguration_cycles)
+    path = _best_path(spans, len(layers), budget)
     return tuple(Group(_tiles(curves, span, layers)) for span in path)

@@ -107,7 +107,7 @@ def test_the_schedule_is_drawn(design: Path, tmp_path: Path, ending: str, begins
     assert path.read_bytes().startswith(begins)
 
 
-def test_groups_in_turn_are_numbered_and_drawn_with_their_configuration(tmp_path: Path) -> None:
+def test_groups_in_turn_are_numbered_and_drawn_with_what_lies_between(tmp_path: Path) -> None:
     turns = Genotype(
         (
             Layer(3, 7, 36, 4, 1, 2, 3, 1, 4, 5),
@@ -118,7 +118,7 @@ def test_groups_in_turn_are_numbered_and_drawn_with_their_configuration(tmp_path
     path = tmp_path / "schedule.svg"
     result = estimate(write(tmp_path, turns), "--profile", "xc7z010", "--plot", path)
     assert "group" in result.output.splitlines()[1]
-    assert "configuring in grey" in path.read_text()
+    assert "switching in grey" in path.read_text()
 
 
 def test_an_ending_that_nothing_writes(design: Path, tmp_path: Path) -> None:

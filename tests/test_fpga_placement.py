@@ -25,7 +25,21 @@ def options_of(tiles: Sequence[tuple[int, int, int]]) -> Options:
 
 tiles = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 4))
 networks = st.lists(st.lists(tiles, min_size=1, max_size=5).map(options_of), min_size=1, max_size=4)
-budgets = st.builds(Budget, st.integers(1, 40), st.integers(0, 10), st.integers(0, 8))
+transfers = st.tuples(*[st.integers(0, 5)] * 4)
+
+
+def cost(groups: Sequence[Sequence[tuple[int, int, int]]], budget: Budget) -> Cost | None:
+    """Cost of groups of (cycles, LUTs, block RAMs), None if one does not fit."""
+    if any(sum(tile[1] for tile in group) > budget.luts for group in groups):
+        return None
+    if any(sum(tile[2] for tile in group) > budget.block_rams for group in groups):
+        return None
+    cycles = sum(max(tile[0] for tile in group) for group in groups)
+    if len(groups) > 1:
+        starts = [sum(map(len, groups[:at])) for at in range(len(groups))]
+        cycles += len(groups) * budget.reconfiguration_cycles
+        cycles += sum(budget.transfer_cycles[start] for start in starts)
+    return Cost(cycles, max(sum(tile[1] for tile in group) for group in groups))
 
 
 def brute_force(network: Sequence[Options], budget: Budget) -> Cost | None:
@@ -42,19 +56,13 @@ def brute_force(network: Sequence[Options], budget: Budget) -> Cost | None:
                 if starts:
                     groups.append([])
                 groups[-1].append(tile)
-            luts = max(sum(tile[1] for tile in group) for group in groups)
-            rams = max(sum(tile[2] for tile in group) for group in groups)
-            if luts <= budget.luts and rams <= budget.block_rams:
-                cycles = sum(max(tile[0] for tile in group) for group in groups)
-                switching = len(groups) * budget.reconfiguration_cycles if any(cuts) else 0
-                costs.append(Cost(cycles + switching, luts))
-    return min(costs, default=None)
+            costs.append(cost(groups, budget))
+    return min((each for each in costs if each is not None), default=None)
 
 
-def cost_of(groups: Sequence[Group], budget: Budget) -> Cost:
-    switching = len(groups) * budget.reconfiguration_cycles if len(groups) > 1 else 0
-    cycles = sum(group.cycles for group in groups) + switching
-    return Cost(cycles, max(group.luts for group in groups))
+def cost_of(groups: Sequence[Group], budget: Budget) -> Cost | None:
+    placed = [[tile for tile in group.tiles if isinstance(tile, PlacedTile)] for group in groups]
+    return cost([[(t.cycles, t.luts, t.block_rams) for t in tiles] for tiles in placed], budget)
 
 
 def block_rams(group: Group) -> int:
@@ -62,8 +70,11 @@ def block_rams(group: Group) -> int:
 
 
 @settings(max_examples=250, deadline=None)
-@given(networks, budgets)
-def test_agrees_with_brute_force(network: list[Options], budget: Budget) -> None:
+@given(networks, st.integers(1, 40), st.integers(0, 10), st.integers(0, 8), transfers)
+def test_agrees_with_brute_force(
+    network: list[Options], luts: int, rams: int, switch: int, transfers: tuple[int, ...]
+) -> None:
+    budget = Budget(luts, rams, switch, (0, *transfers)[: len(network)])
     groups = fastest_placement(network, budget)
     assert (groups and cost_of(groups, budget)) == brute_force(network, budget)
     if groups is not None:
@@ -81,12 +92,13 @@ def test_without_block_ram_and_switching_it_is_the_plain_schedule(
     network: list[list[tuple[int, int, int]]], max_luts: int
 ) -> None:
     plain = [[(cycles, luts, 0) for cycles, luts, _ in layer] for layer in network]
-    budget = Budget(max_luts, 0, 0)
+    budget = Budget(max_luts, 0, 0, (0,) * len(network))
     groups = fastest_placement([options_of(layer) for layer in plain], budget)
     expected = fastest_schedule([front_of(layer) for layer in plain], max_luts)
     assert (groups is None) == (expected is None)
     if groups is not None and expected is not None:
-        assert cost_of(groups, budget) == cost_of(expected, budget)
+        bare = [[(tile.cycles, tile.luts, 0) for tile in group.tiles] for group in expected]
+        assert cost_of(groups, budget) == cost(bare, budget)
 
 
 def front_of(layer: Sequence[tuple[int, int, int]]) -> Front:
@@ -110,33 +122,36 @@ def test_engines_of_real_stages_fit_and_more_never_hurts(
     network: list[ConvLayer], max_luts: int, rams: int
 ) -> None:
     engines = [stage_options(Stage(layer, in_width=5, pool_size=1)) for layer in network]
-    budget = Budget(max_luts, rams, 500)
+    budget = Budget(max_luts, rams, 500, (0, 7, 8, 9)[: len(network)])
     groups = fastest_placement(engines, budget)
     richer = fastest_placement(engines, replace(budget, block_rams=rams + 5))
     if groups is not None:
         assert all(block_rams(group) <= rams for group in groups)
         assert richer is not None
-        assert cost_of(richer, budget).cycles <= cost_of(groups, budget).cycles
+        more, less = cost_of(richer, replace(budget, block_rams=rams + 5)), cost_of(groups, budget)
+        assert more is not None
+        assert less is not None
+        assert more.cycles <= less.cycles
 
 
 def test_block_ram_frees_luts_for_lanes() -> None:
     engine = stage_options(Stage(layer_of(24, 36), in_width=8, pool_size=1))
-    poor, rich = (fastest_placement([engine], Budget(5_000, rams, 0)) for rams in (0, 20))
+    poor, rich = (fastest_placement([engine], Budget(5_000, rams, 0, (0,))) for rams in (0, 20))
     assert poor is not None
     assert rich is not None
-    assert cost_of(rich, Budget(5_000, 20, 0)).cycles < cost_of(poor, Budget(5_000, 0, 0)).cycles
+    assert rich[0].cycles < poor[0].cycles
 
 
 def test_switching_is_paid_by_each_of_several_groups_only() -> None:
     network = [options_of([(10, 6, 0), (30, 3, 0)])] * 2
     # Two full engines in turn take 20 cycles and twice the switch, two small ones at once 30.
-    for switch, groups_expected in ((4, 2), (6, 1)):
-        groups = fastest_placement(network, Budget(6, 0, switch))
+    for switch, transfer, groups_expected in ((4, 1, 2), (6, 0, 1), (4, 3, 1)):
+        groups = fastest_placement(network, Budget(6, 0, switch, (0, transfer)))
         assert groups is not None
         assert len(groups) == groups_expected
 
 
 def test_of_equal_engines_the_fewest_block_rams_are_taken() -> None:
-    groups = fastest_placement([options_of([(5, 7, 3), (5, 7, 1)])], Budget(7, 9, 0))
+    groups = fastest_placement([options_of([(5, 7, 3), (5, 7, 1)])], Budget(7, 9, 0, (0,)))
     assert groups is not None
     assert block_rams(groups[0]) == 1

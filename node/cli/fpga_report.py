@@ -44,7 +44,7 @@ def to_object(network: Network, profile: Profile, verdict: Verdict) -> dict[str,
         "luts": estimate.luts,
         "block_rams": estimate.block_rams,
         "cycles": estimate.cycles,
-        "reconfiguration_cycles": estimate.reconfiguration_cycles,
+        "switching_cycles": sum(estimate.switching_cycles),
         "images_per_s": estimate.images_per_s,
         "layers": [
             {

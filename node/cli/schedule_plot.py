@@ -26,12 +26,12 @@ def draw(network: Network, profile: Profile, estimate: Estimate, path: Path) -> 
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.add_subplot()
     costs = breakdown(network, estimate)
-    switching = estimate.reconfiguration_cycles // len(estimate.groups)
     start = 0
+    several = any(estimate.switching_cycles)
     for number, group in enumerate(estimate.groups, start=1):
-        if switching:
-            axes.axvspan(start, start + switching, color="0.9")
-            start += switching
+        if several:
+            axes.axvspan(start, start + estimate.switching_cycles[number - 1], color="0.9")
+            start += estimate.switching_cycles[number - 1]
         members = [(at, cost) for at, cost in enumerate(costs) if cost.group == number]
         _draw_group(axes, members, start, group.cycles)
         start += group.cycles
@@ -41,7 +41,7 @@ def draw(network: Network, profile: Profile, estimate: Estimate, path: Path) -> 
     figure.legend(reverse=True, loc="outside right center", title="Tn x Tm", frameon=False)
     axes.set_xlim(0, start)
     axes.set_ylim(0, profile.max_luts * 1.08)
-    axes.set_xlabel("clock cycles of one image" + (", configuring in grey" if switching else ""))
+    axes.set_xlabel("clock cycles of one image" + (", switching in grey" if several else ""))
     axes.set_ylabel("LUTs")
     axes.set_title(f"{profile.name}: {estimate.luts:,} LUTs, {estimate.images_per_s:,} images/s")
     for axis in (axes.xaxis, axes.yaxis):
