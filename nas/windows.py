@@ -12,8 +12,8 @@ Pair = tuple[int, int]
 
 def pad_same(maps: torch.Tensor, window: Pair, stride: Pair) -> torch.Tensor:
     """`maps` [n, channels, height, width] with the zeros that SAME padding adds."""
-    top, bottom = _padding(maps.shape[2], window[0], stride[0])
-    left, right = _padding(maps.shape[3], window[1], stride[1])
+    top, bottom = padding(maps.shape[2], window[0], stride[0])
+    left, right = padding(maps.shape[3], window[1], stride[1])
     if top == bottom == left == right == 0:
         return maps
     return functional.pad(maps, (left, right, top, bottom))
@@ -58,7 +58,7 @@ class _Reach:
     """
 
     def __init__(self, length: int, window: int, stride: int) -> None:
-        before, _ = _padding(length, window, stride)
+        before, _ = padding(length, window, stride)
         count = -(-length // stride)
         reach = (count - 1) * stride
         self.first = max(0, before - reach)
@@ -71,6 +71,7 @@ class _Reach:
         self.pads_evenly = self.after <= self.before and evenly // stride == count - 1
 
 
-def _padding(length: int, window: int, stride: int) -> Pair:
+def padding(length: int, window: int, stride: int) -> Pair:
+    """Zeros before and behind `length` positions along one axis."""
     missing = max(0, (-(-length // stride) - 1) * stride + window - length)
     return missing // 2, missing - missing // 2

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from node.chain.params import DEVNET
 from node.cli.fpga import fpga
+from node.cli.models import export, retrain
 from node.cli.search import search
 from node.cli.tables import render
 from node.clock import SystemClock
@@ -209,6 +210,8 @@ for _name, _definition in _QUERIES.items():
 
 main.add_command(fpga)
 main.add_command(search)
+main.add_command(retrain)
+main.add_command(export)
 
 
 @main.command()
