@@ -115,7 +115,7 @@ def forbid_reduced_precision() -> None:
     NNPACK, whose sums are not exact either, is switched off with them.
     """
     torch.set_float32_matmul_precision("highest")
-    torch.backends.mkldnn.conv.fp32_precision = "ieee"
+    torch.backends.mkldnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
 
 
