@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ from nas import resident
 from nas.cancel import ShouldStop, check
 from nas.dataset import Dataset
 from nas.quantise import INPUT
-from nas.steps import step_runner
+from nas.steps import MakeRunner, step_runner
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """Images [n, channels, height, width] to logits [n, classes], while training."""
@@ -47,7 +48,9 @@ class Recipe:
 class Descent:
     """The training of `network`: `forward` are its logits in training, `generator` draws orders.
 
-    `noise` is the generator that `forward` draws from, if it does.
+    A context: what its steps hold on the device is given back at the end.
+    `noise` is the generator that `forward` draws from, if it does; `make_runner` says how steps
+    are carried out.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Descent:
         device: str,
         generator: torch.Generator,
         noise: torch.Generator | None = None,
+        make_runner: MakeRunner = step_runner,
     ) -> None:
         self._recipe = recipe
         self._network = network
@@ -72,7 +76,13 @@ class Descent:
         self._right = torch.zeros((), dtype=torch.int64, device=device)
         self._steps = epochs * (len(self._labels) // self._batch)
         self._done = 0
-        self._runner = step_runner(self._step, self._batch, device, noise)
+        self._runner = make_runner(self._step, self._batch, device, noise)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.close()
 
     def run_epoch(self, should_stop: ShouldStop) -> float:
         """One pass over the training split, in an order of its own.

@@ -122,10 +122,12 @@ def executor_for(workers: int, device: str) -> LocalExecutor | LaneExecutor:
         # Imported for this question only: with processes, PyTorch never comes here.
         import torch
 
+        from nas.steps import compute_repeatably
         from nas.worker import reply
 
         device = "cuda" if device == "auto" and torch.cuda.is_available() else device
         if device.startswith("cuda"):
+            compute_repeatably()
             return LaneExecutor(workers, lambda job, should_stop: reply(job, device, should_stop))
     return LocalExecutor(workers, device)
 

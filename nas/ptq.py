@@ -72,7 +72,8 @@ def train_floats(
         weights.restore(network, job.initial_weights)
     network.to(device)
     noise = torch.Generator(device).manual_seed(job.seed)
-    descent = Descent(
+    last: deque[State] = deque(maxlen=WINDOW)
+    with Descent(
         RECIPE,
         network,
         lambda images: network(images, noise),
@@ -81,16 +82,15 @@ def train_floats(
         device,
         generator,
         noise,
-    )
-    last: deque[State] = deque(maxlen=WINDOW)
-    for _ in range(job.epochs):
-        right = descent.run_epoch(should_stop)
-        # The authors leave this epoch out; where it is the first, they have no reward at all.
-        if right > LEARNT and last:
-            break
-        last.append(weights.state_of(network))
-        if right > LEARNT:
-            break
+    ) as descent:
+        for _ in range(job.epochs):
+            right = descent.run_epoch(should_stop)
+            # The authors leave this epoch out; where it is the first, they have no reward at all.
+            if right > LEARNT and last:
+                break
+            last.append(weights.state_of(network))
+            if right > LEARNT:
+                break
     return tuple(last)
 
 

@@ -15,6 +15,7 @@ Rules of capture that this module keeps:
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -24,10 +25,21 @@ import torch
 Step = Callable[[torch.Tensor], None]
 """Trains on the images of a batch, given as int64 indices [n]; waits for nothing."""
 
-Replay = Callable[[], object]
 
-Capture = Callable[[Callable[[], None], torch.Generator | None], Replay]
-"""Records what a call does on the device, without doing it; the result does it."""
+class Recording(Protocol):
+    """What a call does on a device."""
+
+    def replay(self) -> None:
+        """Do it."""
+        ...
+
+    def close(self) -> None:
+        """Give its memory back."""
+        ...
+
+
+Capture = Callable[[Callable[[], None], torch.Generator | None], Recording]
+"""Records what a call does on the device, without doing it."""
 
 WARM_UP_STEPS = 12
 """Steps before a capture. PyTorch asks for a few, in which its libraries choose and allocate;
@@ -44,6 +56,14 @@ class StepRunner(Protocol):
         """Train on a batch of indices."""
         ...
 
+    def close(self) -> None:
+        """No more steps will follow."""
+        ...
+
+
+MakeRunner = Callable[[Step, int, str, torch.Generator | None], StepRunner]
+"""From a step, the size of a full batch, a device and what the step draws noise from."""
+
 
 class EagerStep:
     """Carries out each step operation by operation."""
@@ -54,6 +74,9 @@ class EagerStep:
     def run(self, batch: torch.Tensor) -> None:
         """Train on a batch of indices."""
         self._step(batch)
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
 
 class GraphStep:
@@ -77,7 +100,7 @@ class GraphStep:
         # A graph reads the addresses that it was recorded with, so batches come to this one.
         self._batch = torch.empty(size, dtype=torch.int64, device=device)
         self._warm_up = WARM_UP_STEPS
-        self._replay: Replay | None = None
+        self._recording: Recording | None = None
 
     def run(self, batch: torch.Tensor) -> None:
         """Train on a batch of indices."""
@@ -86,9 +109,15 @@ class GraphStep:
             self._step(batch)
             return
         self._batch.copy_(batch)
-        if self._replay is None:
-            self._replay = self._capture(lambda: self._step(self._batch), self._noise)
-        self._replay()
+        if self._recording is None:
+            self._recording = self._capture(lambda: self._step(self._batch), self._noise)
+        self._recording.replay()
+
+    def close(self) -> None:
+        """Give the recording's memory back."""
+        if self._recording is not None:
+            self._recording.close()
+            self._recording = None
 
 
 def step_runner(
@@ -111,8 +140,40 @@ def enter_own_stream(device: str) -> None:
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
 
-def capture_graph(work: Callable[[], None], noise: torch.Generator | None) -> Replay:
-    """Record `work` on the thread's own CUDA stream; the replay keeps graph and memory alive."""
+def compute_repeatably(on: bool = True) -> None:
+    """Have CUDA repeat itself bit for bit, on the same device with the same versions; or not.
+
+    For the whole process; what it costs is in docs/benchmarks.
+    """
+    # Read when cuBLAS starts, by PyTorch before 2.13 only.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Warnings are enough: PyTorch suspects max-pooling, whose windows here never overlap.
+    torch.use_deterministic_algorithms(on, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+class CudaRecording:
+    """A CUDA graph with its memory. Closed by hand, not left to the garbage collector.
+
+    The collector could come upon it during the capture of another, which that would not survive.
+    """
+
+    def __init__(self, graph: torch.cuda.CUDAGraph) -> None:
+        self._graph = graph
+
+    def replay(self) -> None:
+        """Launch it on the thread's own stream."""
+        self._graph.replay()
+
+    def close(self) -> None:
+        """Wait for the last replay, then free the graph."""
+        torch.cuda.current_stream().synchronize()
+        with _ONE_CAPTURE:
+            self._graph.reset()
+
+
+def capture_graph(work: Callable[[], None], noise: torch.Generator | None) -> CudaRecording:
+    """Record `work` on the thread's own CUDA stream."""
     # Any: without CUDA, PyTorch has neither this method nor its type.
     graph: Any = torch.cuda.CUDAGraph()
     if noise is not None:
@@ -123,5 +184,4 @@ def capture_graph(work: Callable[[], None], noise: torch.Generator | None) -> Re
         torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
     ):
         work()
-    replay: Replay = graph.replay
-    return replay
+    return CudaRecording(graph)

@@ -86,13 +86,13 @@ def _train_qat(
     if job.initial_weights is not None:
         weights.restore(network, job.initial_weights)
     network.to(device)
-    descent = Descent(QAT, network, network, dataset, job.epochs, device, generator)
     images = resident.images_of(dataset, job.task.reward_split, device)
     labels = dataset.split(job.task.reward_split).labels
-    for _ in range(job.epochs):
-        descent.run_epoch(should_stop)
-        model = network.export()
-        found = evaluate.logits(model, job.genotype, images, should_stop)
-        data = pack(model, job.genotype, dataset.shape, dataset.classes)
-        correct = evaluate.correct_count(found, labels)
-        ledger.add(Snapshot(data, weights.state_of(network), correct))
+    with Descent(QAT, network, network, dataset, job.epochs, device, generator) as descent:
+        for _ in range(job.epochs):
+            descent.run_epoch(should_stop)
+            model = network.export()
+            found = evaluate.logits(model, job.genotype, images, should_stop)
+            data = pack(model, job.genotype, dataset.shape, dataset.classes)
+            correct = evaluate.correct_count(found, labels)
+            ledger.add(Snapshot(data, weights.state_of(network), correct))

@@ -58,10 +58,10 @@ def reply(job: Job, device: str, should_stop: ShouldStop) -> Result | Failure:
             case Count():
                 return count(job, datasets.load(job.dataset), device, should_stop)
     except Exception as error:
-        return Failure(_reason(error))
+        return Failure(reason_of(error))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why a job has no result, in a sentence."""
     shortage = _shortage(error)
     if shortage is None:

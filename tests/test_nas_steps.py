@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from nas import datasets, steps
 from nas.descent import Descent, Recipe
 from nas.network import STATISTICS_RATE, Network
-from nas.steps import WARM_UP_STEPS, EagerStep, GraphStep, Replay, step_runner
+from nas.steps import WARM_UP_STEPS, EagerStep, GraphStep, MakeRunner, Recording, step_runner
 from nas.train import QAT
 from tests.nas_models import devnet_design
 
@@ -25,13 +26,27 @@ class Recorder:
     """Stands in for CUDA: a recording repeats the work on what then stands at its addresses."""
 
     def __init__(self) -> None:
-        self.captures = 0
+        self.captures = self.closed = 0
         self.noises: list[torch.Generator | None] = []
 
-    def __call__(self, work: Callable[[], None], noise: torch.Generator | None) -> Replay:
+    def __call__(self, work: Callable[[], None], noise: torch.Generator | None) -> Recording:
         self.captures += 1
         self.noises.append(noise)
-        return work
+        return Repeated(work, self)
+
+
+class Repeated:
+    """What the recorder hands out."""
+
+    def __init__(self, work: Callable[[], None], recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._work = work
+
+    def replay(self) -> None:
+        self._work()
+
+    def close(self) -> None:
+        self._recorder.closed += 1
 
 
 def indices(start: int, count: int = 4) -> torch.Tensor:
@@ -87,7 +102,7 @@ def test_the_cpu_computes_step_by_step_on_the_stream_it_has() -> None:
 
 
 @pytest.mark.parametrize("keep_rest", [False, True])
-def test_training_by_replay_is_training(keep_rest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_by_replay_is_training(keep_rest: bool) -> None:
     recipe = Recipe(
         batch=256,
         rate=QAT.rate,
@@ -98,23 +113,21 @@ def test_training_by_replay_is_training(keep_rest: bool, monkeypatch: pytest.Mon
         cosine=not keep_rest,
         keep_rest=keep_rest,
     )
-    eager = trained(recipe)
     recorder = Recorder()
-    monkeypatch.setattr(
-        "nas.descent.step_runner",
-        lambda step, size, device, noise: GraphStep(step, size, device, noise, recorder),
-    )
-    replayed = trained(recipe)
-    assert recorder.captures == 1
+    eager = trained(recipe, step_runner)
+    replayed = trained(recipe, partial(GraphStep, capture=recorder))
+    assert (recorder.captures, recorder.closed) == (1, 1)
     assert eager.keys() == replayed.keys()
     assert all(torch.equal(eager[name], replayed[name]) for name in eager)
 
 
-def trained(recipe: Recipe) -> dict[str, torch.Tensor]:
+def trained(recipe: Recipe, make_runner: MakeRunner) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(3)
     network = Network(devnet_design(1), DIGITS.shape, DIGITS.classes, generator)
-    descent = Descent(recipe, network, network, DIGITS, 5, "cpu", generator)
-    for _ in range(5):
-        descent.run_epoch(never)
+    with Descent(
+        recipe, network, network, DIGITS, 5, "cpu", generator, None, make_runner
+    ) as descent:
+        for _ in range(5):
+            descent.run_epoch(never)
     return dict(network.state_dict())
