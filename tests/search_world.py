@@ -83,8 +83,5 @@ async def run(
         strategy = make_strategy(search.strategy, search.space, search.seed, worth_training(search))
     with Journal(folder, search.to_object(), resume=True) as journal:
         winner = Winner(folder, best_of((*journal.trials, *journal.early.values())))
-        ticks = iter(range(10**9))
-        await run_search(
-            search, strategy, trainer, journal, winner, episodes, lambda: next(ticks), on_trial
-        )
+        await run_search(search, strategy, trainer, journal, winner, episodes, on_trial)
     return heard

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -52,8 +51,7 @@ async def _run(folder: Path, name: str, seed: int, executor: LocalExecutor) -> l
     strategy = make_strategy(name, plan.space, seed, worth_training(plan))
     with Journal(folder, plan.to_object(), resume=True) as journal:
         winner = Winner(folder, None)
-        clock = time.perf_counter
-        await run_search(plan, strategy, executor, journal, winner, EPISODES, clock, lambda _: None)
+        await run_search(plan, strategy, executor, journal, winner, EPISODES, lambda _: None)
         return best_so_far(journal.trials)
 
 

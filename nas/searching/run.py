@@ -48,16 +48,15 @@ async def run_search(
     journal: Journal,
     winner: Winner,
     episodes: int,
-    clock: Callable[[], float],
     on_trial: OnTrial,
 ) -> None:
-    """Go on until the journal holds `episodes` trials; `clock` counts seconds.
+    """Go on until the journal holds `episodes` trials.
 
     `on_trial` hears of each trial in episode order, those of earlier runs included. Cancelling
     stops at once, with nothing lost but the trainings under way. Raises JournalError (in an
     ExceptionGroup) when the journal does not follow from its plan, OSError when the disk fails.
     """
-    attempts = _Attempts(plan, trainer, journal, winner, clock)
+    attempts = _Attempts(plan, trainer, journal, winner)
     async with asyncio.TaskGroup() as group:
         under_way: dict[int, asyncio.Task[Trial]] = {}
         by_design: dict[Genotype, asyncio.Task[Trial]] = {}
@@ -86,20 +85,12 @@ async def _again(episode: int, earlier: asyncio.Task[Trial]) -> Trial:
 class _Attempts:
     """Makes trials, or finds them in the journal."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        trainer: Trainer,
-        journal: Journal,
-        winner: Winner,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, plan: Plan, trainer: Trainer, journal: Journal, winner: Winner) -> None:
         self._plan, self._task = plan, plan.task
         self._info = describe(plan.dataset)
         self._trainer = trainer
         self._journal, self._known = journal, journal.trials
         self._winner = winner
-        self._clock = clock
 
     async def make(self, episode: int, genotype: Genotype) -> Trial:
         """The trial of a design that is new to the search."""
@@ -113,7 +104,6 @@ class _Attempts:
         untrained = reward_without_training(design, size, self._info.classes)
         if untrained is not None:
             return trials.untrained(episode, design, seed, untrained, size)
-        started = self._clock()
         try:
             found = await self._trainer.run(
                 Train(self._task, genotype, seed, self._plan.epochs, None)
@@ -123,7 +113,6 @@ class _Attempts:
         else:
             trial = trials.trained(episode, design, seed, found)
             self._winner.offer(trial, found)
-        trial = dataclasses.replace(trial, seconds=round(self._clock() - started, 3))
         if episode > len(self._journal.trials):
             self._journal.keep_early(trial)
         return trial

@@ -102,10 +102,12 @@ def failed(episode: int, design: Design, seed: int, reason: str, size: int) -> T
 
 
 def trained(episode: int, design: Design, seed: int, found: Trained) -> Trial:
-    """A trained trial; its time is still to be named."""
+    """A trial with the result of its training."""
     blank = _trial(episode, design, seed, Outcome.TRAINED, "", found.correct, found.size)
     model_hash = hashlib.blake2b(found.model, digest_size=32).hexdigest()
-    return dataclasses.replace(blank, epochs=found.epochs, model_hash=model_hash)
+    return dataclasses.replace(
+        blank, epochs=found.epochs, model_hash=model_hash, seconds=round(found.seconds, 3)
+    )
 
 
 def _trial(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +72,8 @@ def _search(plan: Plan, journal: Journal, winner: Winner, episodes: int, workers
 
     async def search(on_trial: OnTrial) -> None:
         executor = executor_for(workers, plan.device)
-        clock = time.perf_counter
         try:
-            await run_search(plan, strategy, executor, journal, winner, episodes, clock, on_trial)
+            await run_search(plan, strategy, executor, journal, winner, episodes, on_trial)
         finally:
             await executor.close()
 

@@ -49,9 +49,7 @@ def _measure(strategy: str, episodes: int, seed: int, clock: Clock) -> Figure:
             search = make_strategy(strategy, plan.space, seed, worth_training(plan))
             winner = Winner(folder, None)
             times.append(clock())
-            asyncio.run(
-                run_search(plan, search, _Untrained(), journal, winner, episodes, clock, on_trial)
-            )
+            asyncio.run(run_search(plan, search, _Untrained(), journal, winner, episodes, on_trial))
     each = [1_000 * (after - before) for before, after in pairwise(times)]
     mean = sum(each) / len(each)
     floor = "a synced write a trial, and the strategy's own sums"
