@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, overload
 
 from nas.genotype import Genotype
-from nas.protocol import FLOAT32, ResultKey
 from nas.protocol import Protocol as TrainingProtocol
+from nas.protocol import ResultKey, precision_on
 from nas.space import Space
 from nas.task import Task
 
@@ -149,14 +149,14 @@ def rewards_needed(episode: int) -> int:
     return episode // BATCH_EPISODES * BATCH_EPISODES
 
 
-def result_key(job: Train, content_hash: bytes) -> ResultKey:
-    """What the reward of a training job depends on beside its genotype, on the CPU."""
+def result_key(job: Train, content_hash: bytes, device: str = "cpu") -> ResultKey:
+    """What the reward of a training job depends on beside its genotype."""
     task = job.task
     return ResultKey(
         protocol=TrainingProtocol(task.protocol),
         reward_rule=task.rule,
         reward_split=task.reward_split,
-        precision=FLOAT32,
+        precision=precision_on(device),
         data=content_hash.hex(),
         epochs=job.epochs,
         seed=job.seed,

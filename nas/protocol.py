@@ -36,8 +36,16 @@ class RewardRule(StrEnum):
 REWARD_SPLITS = ("validation", "test")
 """Rewards come from validation images; from test images only to reproduce the authors' figures."""
 
-FLOAT32 = "float32"
-"""Training arithmetic of this version on the CPU, and its name in a result key."""
+_PRECISIONS = {
+    "cpu": "float32",
+    # Dropout drawn inside a graph, and TF32, give other weights than the CPU's from the same seed.
+    "cuda": "float32, convolutions in TF32, a CUDA graph a step",
+}
+
+
+def precision_on(device: str) -> str:
+    """How this version computes trainings on a device (`cpu` or `cuda[:n]`), for result keys."""
+    return _PRECISIONS[device.partition(":")[0]]
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def retrain(
     trained = train(job, dataset, device, should_stop, clock)
     count = Count(task.dataset, "test", genotype, trained.model)
     counted = evaluate.count(count, dataset, device, should_stop)
-    key = result_key(job, dataset.content_hash)
+    key = result_key(job, dataset.content_hash, device)
     report = genotype_to_object(genotype) | {
         "dataset": task.dataset,
         "key": asdict(key),

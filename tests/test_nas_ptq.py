@@ -266,5 +266,7 @@ def test_result_keys_say_what_rewards_depend_on() -> None:
         '"reward_split":"validation","seed":5}'
     )
     assert key.digest == "4ce00291de6a11894017e38bf2d08df3"
+    on_gpu = result_key(JOB, DIGITS.content_hash, "cuda:0")
+    assert on_gpu.precision == "float32, convolutions in TF32, a CUDA graph a step"
     changed = replace(JOB, task=replace(PTQ, reward_split="test"))
     assert result_key(changed, DIGITS.content_hash).digest != key.digest
