@@ -110,6 +110,8 @@ def invoke(*arguments: str) -> Result:
         (("--workers", "0"), "0 is not in the range"),
         (("--seed", "-1"), "-1 is not in the range"),
         (("--space", "missing.json"), "missing.json: "),
+        (("--device", "tpu"), "no device is called 'tpu'"),
+        (("--device", "cuda:999"), "PyTorch sees no cuda:999"),
         (("--space", "x.json", "--layers", "2"), "--layers is for presets"),
     ],
 )

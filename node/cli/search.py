@@ -88,6 +88,7 @@ def search(
     from node.cli import search_run
 
     try:
+        search_run.check_device(device)
         space = search_run.read_space(space_name, layers)
         plan = search_run.Plan(dataset, space, strategy, epochs, profile, protocol, seed, device)
         found = search_run.run(plan, out, resume, episodes, workers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,19 @@ def read_space(name: str, layers: int | None) -> Space:
         return space_from_object(json.loads(Path(name).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise SpaceError(f"{name}: {error}") from None
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError for a device that is not there: every trial of a search would fail on it."""
+    if name in ("auto", "cpu"):
+        return
+    if not re.fullmatch(r"cuda(:\d{1,3})?", name):
+        raise ValueError(f"no device is called {name!r}; there are auto, cpu, cuda and cuda:N")
+    # Here, because nothing else in this process may need PyTorch.
+    import torch
+
+    if int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise ValueError(f"PyTorch sees no {name} on this machine")
 
 
 def run(plan: Plan, out: Path, resume: bool, episodes: int, workers: int) -> Found:
