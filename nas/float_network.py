@@ -74,7 +74,9 @@ class FloatNetwork(nn.Module):
 
         With `noise`, on the device of the images, dropout is on.
         """
-        maps = images
+        # oneDNN's kernels for this order of memory are the faster ones: see docs/benchmarks.
+        on_cpu = images.device.type == "cpu"
+        maps = images.contiguous(memory_format=torch.channels_last) if on_cpu else images
         for convolution in self.convolutions:
             maps = convolution(maps, noise)
         sums = functional.linear(maps.flatten(1), self.fc1_weight, self.fc1_bias)

@@ -68,13 +68,25 @@ def fit(
     On CUDA the calling thread is given a stream of its own. Raises as `train` does, and
     torch.OutOfMemoryError.
     """
-    enter_own_stream(device)
     ledger = Ledger(job.task.rule)
+    fit_into(ledger, job, dataset, device, should_stop, cache)
+    return ledger.result()
+
+
+def fit_into(
+    ledger: Ledger,
+    job: Train,
+    dataset: Dataset,
+    device: str,
+    should_stop: ShouldStop,
+    cache: WeightsCache | None = None,
+) -> None:
+    """As `fit`, but every judged snapshot goes to `ledger`, in the order of the epochs."""
+    enter_own_stream(device)
     if job.task.protocol == Protocol.QAT:
         _train_qat(job, dataset, device, should_stop, ledger)
     else:
         ptq.train(job, dataset, device, should_stop, ledger, cache)
-    return ledger.result()
 
 
 def _train_qat(
