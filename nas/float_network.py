@@ -17,7 +17,7 @@ from nas.genotype import Genotype, Layer
 from nas.model_format import IntegerModel
 from nas.quantise import CLASSIFIER, signed, to_integers
 from nas.shapes import HIDDEN, InputShape, features, layer_shapes
-from nas.windows import conv_same, max_pool_same
+from nas.windows import conv_same, in_fast_order, max_pool_same
 
 DROPOUT_RATES = (0.0, 0.2, 0.0, 0.3, 0.0, 0.4)
 """After the layers, input side first; deeper networks start over."""
@@ -74,9 +74,7 @@ class FloatNetwork(nn.Module):
 
         With `noise`, on the device of the images, dropout is on.
         """
-        # oneDNN's kernels for this order of memory are the faster ones: see docs/benchmarks.
-        on_cpu = images.device.type == "cpu"
-        maps = images.contiguous(memory_format=torch.channels_last) if on_cpu else images
+        maps = in_fast_order(images)
         for convolution in self.convolutions:
             maps = convolution(maps, noise)
         sums = functional.linear(maps.flatten(1), self.fc1_weight, self.fc1_bias)

@@ -18,7 +18,7 @@ from nas.oracle import Codes
 from nas.quantise import CLASSIFIER, HIDDEN, fake_quantise, signed, to_integers, unsigned
 from nas.shapes import HIDDEN as HIDDEN_WIDTH
 from nas.shapes import InputShape, features, layer_shapes
-from nas.windows import max_pool_same, pad_same
+from nas.windows import conv_same, in_fast_order, max_pool_same
 
 LEAK = 0.1
 """Gradient outside an activation's range; with 0, filters that fall silent never come back.
@@ -57,14 +57,13 @@ class ConvLayer(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Maps [n, in, height, width] on the input's grid to maps on this layer's."""
-        padded = pad_same(maps, (self.weight.shape[2], self.weight.shape[3]), self.stride)
         if self.training:
-            mean, variance = self._batch_statistics(padded)
+            mean, variance = self._batch_statistics(maps)
         else:
             mean, variance = self.mean, self.variance
         weight, bias = self._fold(mean, variance)
-        sums = functional.conv2d(
-            padded,
+        sums = conv_same(
+            maps,
             fake_quantise(weight, self.weight_grid),
             fake_quantise(bias, self.weight_grid),
             self.stride,
@@ -82,9 +81,9 @@ class ConvLayer(nn.Module):
         scale = self.gain / torch.sqrt(variance + VARIANCE_FLOOR)
         return self.weight * scale[:, None, None, None], self.shift - mean * scale
 
-    def _batch_statistics(self, padded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch_statistics(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance of this batch's sums; they also move the running ones."""
-        sums = functional.conv2d(padded, self.weight, stride=self.stride)
+        sums = conv_same(maps, self.weight, None, self.stride)
         variance, mean = torch.var_mean(sums, dim=(0, 2, 3), correction=0)
         # A plain average at first, so that the first epoch is not judged by the start values.
         self._batches += 1
@@ -117,7 +116,7 @@ class Network(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [n, classes] of images [n, channels, height, width] on the input grid."""
-        maps = images
+        maps = in_fast_order(images)
         for convolution in self.convolutions:
             maps = convolution(maps)
         sums = functional.linear(maps.flatten(1), self.fc1_weight, self.fc1_bias)

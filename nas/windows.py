@@ -10,6 +10,16 @@ from torch.nn import functional
 Pair = tuple[int, int]
 
 
+def in_fast_order(maps: torch.Tensor) -> torch.Tensor:
+    """The same `maps` [n, channels, height, width], on the CPU with the channels last in memory.
+
+    oneDNN's kernels for that order are the faster ones, and every operation after keeps it.
+    """
+    if maps.device.type != "cpu":
+        return maps
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
 def pad_same(maps: torch.Tensor, window: Pair, stride: Pair) -> torch.Tensor:
     """`maps` [n, channels, height, width] with the zeros that SAME padding adds."""
     top, bottom = padding(maps.shape[2], window[0], stride[0])
@@ -20,7 +30,7 @@ def pad_same(maps: torch.Tensor, window: Pair, stride: Pair) -> torch.Tensor:
 
 
 def conv_same(
-    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, stride: Pair
+    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Pair
 ) -> torch.Tensor:
     """Convolution of `maps` [n, in, height, width] with `weight` [out, in, height, width].
 
