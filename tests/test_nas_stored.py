@@ -224,7 +224,7 @@ def test_downloads_fail_with_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
 def test_torchvision_images_get_their_channels_first(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
         def __init__(self, folder: str, train: bool, download: bool) -> None:
-            count = 200 if train else 20
+            count = 990 if train else 20
             self.data = np.random.default_rng(3).integers(0, 256, (count, 4, 5, 3), np.uint8)
             self.targets = [number % 10 for number in range(count)]
 
@@ -234,7 +234,7 @@ def test_torchvision_images_get_their_channels_first(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sources, "_torchvision_datasets", lambda: Catalogue)
     data = datasets.load("cifar10")
     assert data.shape == InputShape(3, 4, 5)
-    assert (data.info.train, data.info.validation, data.info.test) == (180, 20, 20)
+    assert (data.info.train, data.info.validation, data.info.test) == (900, 90, 20)
     expected = Fake("", False, True).data[7].transpose(2, 0, 1)
     assert data.test.images[7].tolist() == expected.tolist()
 
