@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from rich.console import Console
 
 from node.chain.params import DEVNET
+from node.cli.bench import bench
 from node.cli.fpga import fpga
 from node.cli.models import export, retrain
 from node.cli.search import search
@@ -212,6 +213,7 @@ main.add_command(fpga)
 main.add_command(search)
 main.add_command(retrain)
 main.add_command(export)
+main.add_command(bench)
 
 
 @main.command()

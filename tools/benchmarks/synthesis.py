@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 
 from fpga_model.luts import multiplier_luts, output_lane_luts
-from tools.benchmarks.figures import Figure
+from nas.bench.figures import Figure
 from tools.synthesise_luts import ENGINES, Engine, engine, lut_cells, multiplier
 
 MULTIPLIERS = ((1, 1), (3, 4), (4, 3), (8, 8), (9, 10))
