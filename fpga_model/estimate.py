@@ -34,7 +34,13 @@ class Estimate:
     """Clock cycles for one image, summed over the groups."""
     clock_hz: int
     groups: tuple[Group, ...]
-    """In order; their tiles, one for each layer, are in layer order."""
+    """In order; their tiles, one for each layer, are in layer order. On a device the classifier
+    comes last, and all are `engines.PlacedTile`s."""
+    block_rams: int = 0
+    """Block RAMs of 18 Kbit of the group that needs most; on a device only."""
+    switching_cycles: tuple[int, ...] = ()
+    """Those of `cycles` before each group runs, to configure it and to hand over the map between
+    groups; on a device only."""
 
     @property
     def images_per_s(self) -> int:
@@ -55,11 +61,13 @@ class Verdict:
     """None where no schedule exists."""
 
 
-def _refused(reason: RefusalReason, detail: str, estimate: Estimate | None = None) -> Verdict:
+def refused(reason: RefusalReason, detail: str, estimate: Estimate | None = None) -> Verdict:
+    """The verdict on a network that breaks a limit."""
     return Verdict(False, reason, detail, estimate)
 
 
-def _width_refusal(layers: Sequence[ConvLayer]) -> Verdict | None:
+def width_refusal(layers: Sequence[ConvLayer]) -> Verdict | None:
+    """A refusal if some layer has a format that no engine computes with."""
     for number, layer in enumerate(layers, start=1):
         widths = {
             "input activations": layer.act_bits,
@@ -68,11 +76,11 @@ def _width_refusal(layers: Sequence[ConvLayer]) -> Verdict | None:
         }
         for what, bits in widths.items():
             if bits == 0:
-                return _refused(RefusalReason.ZERO_BITS, f"layer {number}: {what} have zero bits")
+                return refused(RefusalReason.ZERO_BITS, f"layer {number}: {what} have zero bits")
         try:
             multiplier_luts(layer.act_bits, layer.weight_bits)
         except WidthError as error:
-            return _refused(RefusalReason.WIDTH, f"layer {number}: {error}")
+            return refused(RefusalReason.WIDTH, f"layer {number}: {error}")
     return None
 
 
@@ -81,19 +89,19 @@ def _lut_refusal(fronts: Sequence[Front], max_luts: int) -> Verdict:
     luts = max(smallest)
     number = smallest.index(luts) + 1
     detail = f"layer {number} needs at least {luts} LUTs, {luts - max_luts} above {max_luts}"
-    return _refused(RefusalReason.LUTS, detail)
+    return refused(RefusalReason.LUTS, detail)
 
 
 def judge(layers: Sequence[ConvLayer], profile: Profile) -> Verdict:
-    """Judge a network by a profile: the schedule of fewest cycles within its LUTs must be fast
-    enough. Both limits are inclusive.
+    """Judge the convolutions' arithmetic by a profile: the schedule of fewest cycles within its
+    LUTs must be fast enough. Both limits are inclusive. `device.judge_network` prices the rest.
 
     Raises:
         ValueError: no layers.
     """
     if not layers:
         raise ValueError("a network without convolutions has no hardware to judge")
-    if refusal := _width_refusal(layers):
+    if refusal := width_refusal(layers):
         return refusal
     fronts = [pareto_front(layer) for layer in layers]
     groups = fastest_schedule(fronts, profile.max_luts)
@@ -105,14 +113,22 @@ def judge(layers: Sequence[ConvLayer], profile: Profile) -> Verdict:
         clock_hz=profile.clock_hz,
         groups=groups,
     )
+    return throughput_verdict(estimate, profile)
+
+
+def throughput_verdict(estimate: Estimate, profile: Profile) -> Verdict:
+    """Whether a schedule within the LUTs is fast enough; the limit is inclusive."""
     # Images per second are compared as clock_hz >= min_images_per_s * cycles: no division.
     missing_hz = profile.min_images_per_s * estimate.cycles - profile.clock_hz
     if missing_hz > 0:
+        switching = sum(estimate.switching_cycles)
+        of_them = f" ({switching} of them between {len(estimate.groups)} groups)"
         detail = (
-            f"{estimate.cycles} cycles an image on {profile.max_luts} LUTs:"
+            f"{estimate.cycles} cycles an image{of_them if switching else ''}"
+            f" on {profile.max_luts} LUTs:"
             f" {profile.min_images_per_s} images/s would take {missing_hz} Hz"
             f" above the clock of {profile.clock_hz} Hz"
         )
-        return _refused(RefusalReason.THROUGHPUT, detail, estimate)
+        return refused(RefusalReason.THROUGHPUT, detail, estimate)
     detail = f"{estimate.luts} LUTs, {estimate.images_per_s} images/s"
     return Verdict(True, None, detail, estimate)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fpga_model import estimate
+from fpga_model.device import judge_network
 from fpga_model.profile import profile_named
 from nas.datasets import describe
 from nas.genotype import HYPERPARAMETERS, Genotype
-from nas.shapes import conv_layers, macs_per_image
+from nas.hardware import hardware
+from nas.shapes import macs_per_image
 from nas.space import Space
 from nas.task import Task
 
@@ -65,7 +66,7 @@ def judge(genotype: Genotype, task: Task, space: Space | None = None) -> Design:
             f"{macs * info.test - task.max_mac_images} above {task.max_mac_images}"
         )
         return Design(genotype, False, dead, Refusal.MAC_BOUND, detail, macs=macs)
-    verdict = estimate.judge(conv_layers(genotype, info.shape), profile)
+    verdict = judge_network(hardware(genotype, info.shape, info.classes), profile)
     return Design(
         genotype,
         verdict.feasible,

@@ -1,14 +1,20 @@
 """Runs jobs in spawned worker processes of this machine, without importing PyTorch here.
 
-A worker has one job at a time; jobs beyond that wait in the order in which they came. Processes
-start with `start` or when they are first needed, and are replaced when they die.
+A worker has one job at a time; jobs beyond that wait in the order in which they came, as do jobs
+whose estimated memory does not fit beside the others. Processes start with `start` or when they
+are first needed, and are replaced when they die.
 """
 
 import asyncio
 import multiprocessing
+import os
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import overload
 
+from nas.footprint import estimate_bytes
 from nas.jobs import Count, Counted, Job, JobFailed, Proposal, Propose, Result, Train, Trained
 from nas.messages import Failure, Ready, Stop
 from nas.space import Space
@@ -17,17 +23,70 @@ GRACE_S = 2.0
 """Time for a worker to drop a cancelled job (it looks once a batch) before it is killed."""
 
 
+def default_memory_bytes() -> int:
+    """Three quarters of this machine's memory; the rest is for everything else on it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+
+
+class MemoryBudget:
+    """Admits work, in order of arrival, while its bytes fit into the budget beside what runs.
+
+    What does not fit at all is admitted alone: it may still go well, and nobody else suffers.
+    """
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self._running = 0
+        self._used_bytes = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def hold(self, size: int) -> AsyncIterator[None]:
+        """Wait until `size` bytes are free, and give them back at the end."""
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, admitted))
+        self._admit()
+        try:
+            # Without a wait where there is room.
+            if not admitted.done():
+                await admitted
+            yield
+        finally:
+            if admitted.done() and not admitted.cancelled():
+                self._running -= 1
+                self._used_bytes -= size
+            else:
+                admitted.cancel()
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let in from the front whoever has not given up and fits."""
+        while self._waiting:
+            size, admitted = self._waiting[0]
+            if not admitted.cancelled():
+                if self._running and self._used_bytes + size > self._total_bytes:
+                    return
+                self._running += 1
+                self._used_bytes += size
+                admitted.set_result(None)
+            self._waiting.popleft()
+
+
 class LocalExecutor:
     """An Executor on up to `workers` processes; `device` is `auto`, `cpu` or `cuda[:n]`.
 
-    Raises ValueError for less than one worker.
+    `memory_bytes` bounds what running jobs are estimated to take together (`nas.footprint`); by
+    default `default_memory_bytes`. Raises ValueError for less than one worker.
     """
 
-    def __init__(self, workers: int, device: str = "auto") -> None:
+    def __init__(self, workers: int, device: str = "auto", memory_bytes: int | None = None) -> None:
         if workers < 1:
             raise ValueError(f"an executor needs at least 1 worker, not {workers}")
         self._workers = workers
         self._slots = asyncio.Semaphore(workers)
+        self._memory = MemoryBudget(
+            default_memory_bytes() if memory_bytes is None else memory_bytes
+        )
         self._device = device
         self._live: set[_Worker] = set()
         self._idle: list[_Worker] = []
@@ -51,7 +110,7 @@ class LocalExecutor:
         Cancelling the awaiting task ends the job first and the task then, so that whoever waits
         for the task finds its processor time given back.
         """
-        async with self._slots:
+        async with self._slots, self._memory.hold(_size_of(job)):
             if self._closed:
                 raise JobFailed("the executor is closed")
             worker = self._take(job)
@@ -104,6 +163,14 @@ class LocalExecutor:
         # From here on only this call waits for the process, and not close().
         self._live.discard(worker)
         return f"the worker process ended with exit code {await worker.ended()}"
+
+
+def _size_of(job: Job) -> int:
+    """The job's estimated bytes; 0 when its worker will say what is wrong with it."""
+    try:
+        return estimate_bytes(job)
+    except ValueError:
+        return 0
 
 
 class _Worker:

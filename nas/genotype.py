@@ -5,9 +5,10 @@ The hyperparameters are those of Tables 1 and 2 of the PoNAS paper (section 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from typing import Self
+from operator import attrgetter
+from typing import Self, cast
 
 
 class GenotypeError(ValueError):
@@ -44,7 +45,7 @@ class Layer:
     @property
     def tokens(self) -> tuple[int, ...]:
         """The ten values in the order of HYPERPARAMETERS."""
-        return tuple(getattr(self, name) for name in HYPERPARAMETERS)
+        return _tokens_of(self)
 
     @property
     def act_bits(self) -> int:
@@ -58,6 +59,8 @@ class Layer:
 
 
 HYPERPARAMETERS: tuple[str, ...] = tuple(field.name for field in fields(Layer))
+# Called for every genotype that anybody looks at; a loop over the names takes five times as long.
+_tokens_of = cast(Callable[[Layer], tuple[int, ...]], attrgetter(*HYPERPARAMETERS))
 # The first six shape the network, the last four only its number formats.
 ARCHITECTURE_TOKENS = HYPERPARAMETERS.index("act_int_bits")
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, overload
 
 from nas.genotype import Genotype
+from nas.protocol import Protocol as TrainingProtocol
+from nas.protocol import ResultKey, precision_on
 from nas.space import Space
 from nas.task import Task
 
@@ -80,10 +82,12 @@ class Train:
 
 @dataclass(frozen=True)
 class Trained:
-    """The best snapshot of a training run: most correct validation images, earliest on ties.
+    """The snapshot of a training run that its task's reward rule chose, and its reward.
 
     `model` are its canonical bytes, `weights` its float weights as safetensors. `correct` of
-    `size` validation images is an exact count. `epochs` were trained in `seconds`.
+    `size` images of the reward split is an exact count under rule `best`, and the sum over the
+    last epochs under `last-five`; the reward is their quotient. `epochs` were asked for and took
+    `seconds`.
     """
 
     model: bytes
@@ -143,6 +147,20 @@ def rewards_needed(episode: int) -> int:
     if episode < 0:
         raise JobError(f"episodes count from 0, not {episode}")
     return episode // BATCH_EPISODES * BATCH_EPISODES
+
+
+def result_key(job: Train, content_hash: bytes, device: str = "cpu") -> ResultKey:
+    """What the reward of a training job depends on beside its genotype."""
+    task = job.task
+    return ResultKey(
+        protocol=TrainingProtocol(task.protocol),
+        reward_rule=task.rule,
+        reward_split=task.reward_split,
+        precision=precision_on(device),
+        data=content_hash.hex(),
+        epochs=job.epochs,
+        seed=job.seed,
+    )
 
 
 def training_seed(search_seed: int, dataset: str, genotype: Genotype, replica: int) -> int:

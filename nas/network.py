@@ -15,10 +15,10 @@ from torch.nn import functional
 from nas.genotype import Genotype, Layer
 from nas.model_format import IntegerModel
 from nas.oracle import Codes
-from nas.quantise import CLASSIFIER, HIDDEN, Grid, fake_quantise, signed, to_codes, unsigned
+from nas.quantise import CLASSIFIER, HIDDEN, fake_quantise, signed, to_integers, unsigned
 from nas.shapes import HIDDEN as HIDDEN_WIDTH
 from nas.shapes import InputShape, features, layer_shapes
-from nas.windows import max_pool_same, pad_same
+from nas.windows import conv_same, in_fast_order, max_pool_same
 
 LEAK = 0.1
 """Gradient outside an activation's range; with 0, filters that fall silent never come back.
@@ -57,14 +57,13 @@ class ConvLayer(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Maps [n, in, height, width] on the input's grid to maps on this layer's."""
-        padded = pad_same(maps, (self.weight.shape[2], self.weight.shape[3]), self.stride)
         if self.training:
-            mean, variance = self._batch_statistics(padded)
+            mean, variance = self._batch_statistics(maps)
         else:
             mean, variance = self.mean, self.variance
         weight, bias = self._fold(mean, variance)
-        sums = functional.conv2d(
-            padded,
+        sums = conv_same(
+            maps,
             fake_quantise(weight, self.weight_grid),
             fake_quantise(bias, self.weight_grid),
             self.stride,
@@ -74,7 +73,7 @@ class ConvLayer(nn.Module):
     def codes(self) -> tuple[Codes, Codes]:
         """Weights and biases as integer codes, folded with the running statistics."""
         weight, bias = self._fold(self.mean, self.variance)
-        return _codes(weight, self.weight_grid), _codes(bias, self.weight_grid)
+        return to_integers(weight, self.weight_grid), to_integers(bias, self.weight_grid)
 
     def _fold(
         self, mean: torch.Tensor, variance: torch.Tensor
@@ -82,9 +81,9 @@ class ConvLayer(nn.Module):
         scale = self.gain / torch.sqrt(variance + VARIANCE_FLOOR)
         return self.weight * scale[:, None, None, None], self.shift - mean * scale
 
-    def _batch_statistics(self, padded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch_statistics(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance of this batch's sums; they also move the running ones."""
-        sums = functional.conv2d(padded, self.weight, stride=self.stride)
+        sums = conv_same(maps, self.weight, None, self.stride)
         variance, mean = torch.var_mean(sums, dim=(0, 2, 3), correction=0)
         # A plain average at first, so that the first epoch is not judged by the start values.
         self._batches += 1
@@ -117,7 +116,7 @@ class Network(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [n, classes] of images [n, channels, height, width] on the input grid."""
-        maps = images
+        maps = in_fast_order(images)
         for convolution in self.convolutions:
             maps = convolution(maps)
         sums = functional.linear(maps.flatten(1), self.fc1_weight, self.fc1_bias)
@@ -129,20 +128,13 @@ class Network(nn.Module):
         return IntegerModel(
             tuple(weight for weight, _ in pairs),
             tuple(bias for _, bias in pairs),
-            _codes(self.fc1_weight, CLASSIFIER),
-            _codes(self.fc1_bias, CLASSIFIER),
-            _codes(self.fc2_weight, CLASSIFIER),
-            _codes(self.fc2_bias, CLASSIFIER),
+            to_integers(self.fc1_weight, CLASSIFIER),
+            to_integers(self.fc1_bias, CLASSIFIER),
+            to_integers(self.fc2_weight, CLASSIFIER),
+            to_integers(self.fc2_bias, CLASSIFIER),
         )
 
 
 def _he_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     """Normal start weights of variance 2 / fan-in (He et al., arXiv 1502.01852)."""
     return torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
-
-
-def _codes(values: torch.Tensor, grid: Grid) -> Codes:
-    if not torch.isfinite(values).all():
-        raise ValueError("training diverged: a weight is not finite")
-    codes: Codes = to_codes(values.detach(), grid).long().cpu().numpy()
-    return codes

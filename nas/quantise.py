@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from nas.model_format import CLASSIFIER_BITS, CLASSIFIER_FRAC_BITS
-from nas.oracle import HIDDEN_BITS, HIDDEN_FRAC_BITS
+from nas.oracle import HIDDEN_BITS, HIDDEN_FRAC_BITS, Codes
 from nas.shapes import INPUT_FRAC_BITS, INPUT_INT_BITS
 
 
@@ -64,6 +64,14 @@ def to_codes(values: torch.Tensor, grid: Grid) -> torch.Tensor:
     Exact when `values` are exact: the scale is a power of two.
     """
     return torch.round(values * 2.0**grid.frac_bits).clamp(grid.low, grid.high)
+
+
+def to_integers(values: torch.Tensor, grid: Grid) -> Codes:
+    """The codes of trained weights as int64. Raises ValueError if one is not finite."""
+    if not torch.isfinite(values).all():
+        raise ValueError("training diverged: a weight is not finite")
+    codes: Codes = to_codes(values.detach(), grid).long().cpu().numpy()
+    return codes
 
 
 def fake_quantise(values: torch.Tensor, grid: Grid, leak: float = 0.0) -> torch.Tensor:

@@ -7,6 +7,7 @@ for convolutions and for pooling (whose stride is its window).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fpga_model.layer import ConvLayer
 from nas.genotype import ARCHITECTURE_TOKENS, Genotype, GenotypeError
@@ -37,6 +38,8 @@ class LayerShape:
     output: InputShape
 
 
+# A verdict asks for the shapes of one genotype several times in a row.
+@lru_cache(maxsize=64)
 def layer_shapes(genotype: Genotype, shape: InputShape) -> tuple[LayerShape, ...]:
     """The map sizes of every layer. Raises GenotypeError for a kernel, stride or pool of 0."""
     shapes = []

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Self
+from typing import Any, Self
 
 from nas.genotype import HYPERPARAMETERS as HYPERPARAMETERS
 from nas.genotype import Genotype
@@ -84,29 +84,71 @@ def _check_range(name: str, values: tuple[int, ...], least: int) -> None:
         raise SpaceError(f"{name} must lie in {least} to 255, but is {values}")
 
 
-def preset(name: str, layers: int = 6) -> Space:
-    """A space of the paper: `full`, `S1` to `S9` (Tables 1 and 2), or `paper-union`.
+PAPER_LAYERS = 6
+"""Layers of the authors' code (arXiv 1911.00105) by default; the paper prints no number."""
+
+
+def preset(name: str, layers: int | None = None) -> Space:
+    """A space of the paper, `full`, `S1` to `S9` (Tables 1 and 2) or `paper-union`; or `devnet`.
 
     S1 to S9 are no subsets of `full` as printed, so the paper's own experiment needs
-    `paper-union`, the union of all rows. Six layers are the default of the authors' code
-    (arXiv 1911.00105); the paper prints no number. Raises SpaceError for an unknown name.
+    `paper-union`, the union of all rows. `devnet` is the small space of the local network. They
+    have PAPER_LAYERS, `devnet` 3 layers, unless `layers` says otherwise. Raises SpaceError for an
+    unknown name.
     """
     spaces = _presets()
     if name not in spaces:
         raise SpaceError(f"no preset is called {name!r}; there are {', '.join(spaces)}")
-    return Space.uniform(layers, spaces[name])
+    default, ranges = spaces[name]
+    return Space.uniform(default if layers is None else layers, ranges)
+
+
+def space_to_object(space: Space) -> dict[str, Any]:
+    """For JSON: `layers`, each with the values of the ten hyperparameters by name."""
+    return {
+        "layers": [
+            {name: list(values) for name, values in zip(HYPERPARAMETERS, layer, strict=True)}
+            for layer in space.ranges
+        ]
+    }
+
+
+def space_from_object(fields: Any) -> Space:
+    """Inverse of `space_to_object`. Raises SpaceError for anything else."""
+    layers = fields.get("layers") if isinstance(fields, dict) else None
+    if not isinstance(layers, list):
+        raise SpaceError('a space is an object with a list of "layers"')
+    return Space(tuple(_layer(number, layer) for number, layer in enumerate(layers, start=1)))
+
+
+def _layer(number: int, fields: Any) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(fields, dict):
+        raise SpaceError(f"layer {number} is no object")
+    if different := set(HYPERPARAMETERS) ^ set(fields):
+        name = min(different)
+        raise SpaceError(f"layer {number} {'lacks' if name in HYPERPARAMETERS else 'has'} {name!r}")
+    for name, values in fields.items():
+        if not isinstance(values, list) or not all(type(value) is int for value in values):
+            raise SpaceError(f"layer {number} {name} is no list of integers")
+    return tuple(tuple(fields[name]) for name in HYPERPARAMETERS)
 
 
 @lru_cache(maxsize=1)
-def _presets() -> dict[str, list[list[int]]]:
+def _presets() -> dict[str, tuple[int, list[list[int]]]]:
+    """Layers by default and the ten ranges of each preset."""
     text = (resources.files("nas") / "data" / "presets.json").read_text(encoding="utf-8")
-    rows: dict[str, dict[str, list[int]]] = json.loads(text)["spaces"]
+    contents = json.loads(text)
+    rows: dict[str, dict[str, list[int]]] = contents["spaces"]
     spaces = {
-        name: [row[hyperparameter] for hyperparameter in HYPERPARAMETERS]
+        name: (PAPER_LAYERS, [row[hyperparameter] for hyperparameter in HYPERPARAMETERS])
         for name, row in rows.items()
     }
     union = [
         sorted({value for row in rows.values() for value in row[hyperparameter]})
         for hyperparameter in HYPERPARAMETERS
     ]
-    return spaces | {"paper-union": union}
+    small = contents["devnet"]
+    return spaces | {
+        "paper-union": (PAPER_LAYERS, union),
+        "devnet": (small["layers"], [small[name] for name in HYPERPARAMETERS]),
+    }

@@ -4,11 +4,15 @@ They come from the network, so nothing in them is trusted: size, names, shapes a
 must be exactly those of the design's own network, and every number finite. No pickle is involved.
 """
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
+from __future__ import annotations
 
-from nas.network import Network
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+State = Mapping[str, torch.Tensor]
+"""Parameters and buffers of a network by name."""
 
 HEADER_BYTES = 1 << 16
 """More than the names and shapes of the deepest network take."""
@@ -18,14 +22,37 @@ class WeightsError(ValueError):
     """Bytes that are no weights of the design at hand."""
 
 
-def pack(network: Network) -> bytes:
+def pack(network: nn.Module) -> bytes:
     """The state of a network as safetensors bytes."""
+    return pack_state(network.state_dict())
+
+
+def pack_state(state: State) -> bytes:
+    """A state as safetensors bytes."""
+    # Imported where it is needed: a machine that only measures training does without it.
+    import safetensors.torch
+
     return safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+        {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     )
 
 
-def restore(network: Network, data: bytes) -> None:
+def state_of(network: nn.Module) -> State:
+    """A copy of a network's state on its own device, for which nothing is waited."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def unpack(data: bytes) -> State:
+    """The state in safetensors bytes. Raises WeightsError for anything else."""
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"the weights are no safetensors: {error}") from error
+
+
+def restore(network: nn.Module, data: bytes) -> None:
     """Load the state of a network of the same architecture, whose bits may differ.
 
     Raises WeightsError, and leaves the network as it was, for anything else.
@@ -34,10 +61,7 @@ def restore(network: Network, data: bytes) -> None:
     limit = HEADER_BYTES + sum(tensor.nbytes for tensor in own.values())
     if len(data) > limit:
         raise WeightsError(f"the weights are {len(data)} bytes long, above {limit}")
-    try:
-        tensors = safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise WeightsError(f"the weights are no safetensors: {error}") from error
+    tensors = unpack(data)
     if tensors.keys() != own.keys():
         unmatched = sorted(tensors.keys() ^ own.keys())
         raise WeightsError(f"the weights are of another design: {unmatched[0]!r} is unmatched")

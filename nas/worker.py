@@ -5,18 +5,22 @@ the parent closed it or died. The process then has nothing left to do and ends.
 """
 
 import os
+import re
 import signal
 import time
 from multiprocessing.connection import Connection
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from nas import datasets, search
+from nas.cache import cache_folder
 from nas.cancel import ShouldStop
 from nas.evaluate import count
 from nas.jobs import Count, Job, Propose, Result, Train
 from nas.messages import Failure, Ready, Stop
 from nas.train import train
+from nas.weights_cache import WeightsCache
 
 NICENESS = 5
 """Trainers fill every core; the node's votes and blocks must not wait for them."""
@@ -28,6 +32,7 @@ def main(connection: Connection, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
     torch.set_num_threads(1)
+    threadpool_limits(1)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -48,8 +53,30 @@ def reply(job: Job, device: str, should_stop: ShouldStop) -> Result | Failure:
                 return search.propose(job)
             case Train():
                 dataset = datasets.load(job.task.dataset)
-                return train(job, dataset, device, should_stop, time.perf_counter)
+                cache = WeightsCache(cache_folder() / "weights")
+                return train(job, dataset, device, should_stop, time.perf_counter, cache)
             case Count():
                 return count(job, datasets.load(job.dataset), device, should_stop)
     except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}")
+        return Failure(reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """Why a job has no result, in a sentence."""
+    shortage = _shortage(error)
+    if shortage is None:
+        return f"{type(error).__name__}: {error}"
+    # What the failed job held goes back to the device, for those beside it and after it.
+    torch.cuda.empty_cache()
+    wanted = re.search(r"allocate (\S+ \w+)", str(shortage))
+    return f"the GPU has too little memory{f' (another {wanted[1]})' if wanted else ''}"
+
+
+def _shortage(error: BaseException | None) -> BaseException | None:
+    """The error itself or one behind it that is a lack of memory on a GPU.
+
+    Within a recording it is behind: PyTorch then reports that the recording could not end.
+    """
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__context__
+    return error

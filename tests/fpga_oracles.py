@@ -112,3 +112,57 @@ def pareto_programme(network: Sequence[ConvLayer], max_luts: int) -> int | None:
             if not any(all(a <= b for a, b in zip(s, state, strict=True)) for s in states):
                 states.add(state)
     return min((total for _, total, _ in states), default=None)
+
+
+class _Search(NamedTuple):
+    """A partial schedule of the authors' search, in the three numbers that it prunes by."""
+
+    group_luts: int
+    cycles: int
+    closed_cycles: int
+    """Those of the groups before the open one."""
+
+
+def authors_search(network: Sequence[ConvLayer], max_luts: int, max_cycles: int) -> int | None:
+    """Cycles that the search of the authors' code (arXiv 1911.00105) finds, with our costs.
+
+    Layer by layer each partial schedule opens a group or appends to the open one, with one of two
+    tiles: the smallest that is fast enough for the cycles left, and the fastest that fits the
+    LUTs left. Of the results only those stay that lie on one of three two-dimensional fronts.
+    """
+    pool = [_Search(0, 0, 0)]
+    for index, layer in enumerate(network):
+        tiles = all_tiles(layer)
+        grown = set()
+        for state in pool:
+            grown |= _extended(state, tiles, max_luts, max_cycles, opens=True)
+            if index:
+                grown |= _extended(state, tiles, max_luts, max_cycles, opens=False)
+        pool = [
+            state
+            for state in sorted(grown)
+            if any(_on_front(state, grown, pair) for pair in ((0, 1), (0, 2), (1, 2)))
+        ]
+    return min((state.cycles for state in pool), default=None)
+
+
+def _extended(
+    state: _Search, tiles: Sequence[Cost], max_luts: int, max_cycles: int, opens: bool
+) -> set[_Search]:
+    closed = state.cycles if opens else state.closed_cycles
+    used = 0 if opens else state.group_luts
+    fits = [t for t in tiles if used + t.luts <= max_luts and closed + t.cycles <= max_cycles]
+    if not fits:
+        return set()
+    chosen = {min(fits, key=lambda tile: (tile.luts, tile.cycles)), min(fits)}
+    bottleneck = 0 if opens else state.cycles - closed
+    return {
+        _Search(used + tile.luts, closed + max(bottleneck, tile.cycles), closed) for tile in chosen
+    }
+
+
+def _on_front(state: _Search, others: set[_Search], pair: tuple[int, int]) -> bool:
+    mine = [state[at] for at in pair]
+    return not any(
+        [o[at] for at in pair] != mine and all(o[at] <= state[at] for at in pair) for o in others
+    )

@@ -9,36 +9,57 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
-from nas.genotype import Genotype, Layer
-from nas.model_format import IntegerModel
-from nas.oracle import image_logits
+from nas.bench.authors import train as train_as_authors
+from nas.bench.controller import measure_controller
+from nas.bench.designs import full_task, macs, median_design, random_designs
+from nas.bench.exact import measure_exact
+from nas.bench.figures import Figure, describe_spread, format_value, rate_figure, seconds_of
+from nas.bench.fpga import measure_fpga
+from nas.bench.machine import Machine, cpu_model, this_machine
+from nas.bench.memory import measure_memory
+from nas.bench.overhead import measure_overhead
+from nas.bench.registry import BENCHMARKS as ENGINE
+from nas.bench.registry import read_designs
+from nas.bench.train import measure_train
+from nas.datasets import load
+from nas.genotype_json import genotype_to_object
+from node.cli.bench import NAMES
+from node.cli.client import main as ponas
 from tools.benchmarks import command
 from tools.benchmarks.blocks import measure_blocks
-from tools.benchmarks.counting import float_logits, measure_exact
-from tools.benchmarks.figures import Figure, describe_spread, format_value, rate_figure, seconds_of
-from tools.benchmarks.fpga import measure_fpga
-from tools.benchmarks.machine import Machine, cpu_model, this_machine
-from tools.benchmarks.processes import measure_idle, measure_memory
+from tools.benchmarks.processes import measure_idle
 from tools.benchmarks.report import to_markdown
-from tools.benchmarks.search import measure_controller
-from tools.benchmarks.training import measure_train
+from tools.benchmarks.synthesis import measure_synthesis
+from tools.benchmarks.training import measure_candidate
+from tools.synthesise_luts import ENGINES
 
 CLOCK = time.perf_counter
 MACHINE = Machine({"cpu": "a processor", "load_1min": 0.1}, {"python": "3.11.0"})
 FIGURE = Figure("speed", 1234.5, "things/s", 3, 7, "one value", "light")
 FIELDS = {"name", "value", "unit", "n", "seed", "spread", "floor", "hardware", "versions"}
 
+TASK = full_task("digits", "ptq", epochs=1)
+
 TINY: dict[str, tuple[Callable[[], tuple[Figure, ...]], tuple[str, ...]]] = {
-    "fpga": (lambda: measure_fpga(2, 3, 1, CLOCK), ("fpga",)),
-    "controller": (lambda: measure_controller(2, 1, 1, CLOCK), ("controller_batch_2",)),
-    "train": (lambda: measure_train(2, 1, 1, CLOCK), ("train", "train_accuracy")),
-    "exact": (lambda: measure_exact(2, 1, CLOCK), ("exact", "exact_float32")),
+    "fpga": (lambda: (measure_fpga(2, 3, 1, CLOCK),), ("fpga",)),
+    "controller": (lambda: (measure_controller(1, 1, CLOCK),), ("controller",)),
+    "train": (
+        lambda: (measure_train(TASK, random_designs(TASK, 2, 1), 1, 1, CLOCK),),
+        ("train",),
+    ),
+    "exact": (lambda: (measure_exact(TASK, 3, 20, 1, CLOCK),), ("exact",)),
+    "overhead": (lambda: (measure_overhead(2, 1, CLOCK),), ("overhead",)),
+    "memory": (lambda: (measure_memory(TASK, 1),), ("memory",)),
+    "synthesis": (
+        lambda: measure_synthesis([(4, 4)], ENGINES[:1], lambda _: {"m4_4": 24, "e0": 76}),
+        ("fpga_multipliers", "fpga_error"),
+    ),
+    "candidate": (lambda: measure_candidate(2, 1, 1, CLOCK), ("candidate", "candidate_accuracy")),
     "blocks": (lambda: measure_blocks(2, 2, 1, CLOCK), ("blocks",)),
-    "memory": (lambda: measure_memory(1, 1), ("memory",)),
     "idle": (lambda: measure_idle(0.5, 0.5, CLOCK), ("idle_cpu", "idle_memory")),
 }
 
@@ -66,7 +87,9 @@ def test_a_benchmark_gives_positive_figures(name: str) -> None:
 
 
 def test_the_same_seed_trains_the_same_designs() -> None:
-    (_, first), (_, again), (_, other) = (measure_train(2, 1, seed, CLOCK) for seed in (1, 1, 2))
+    (_, first), (_, again), (_, other) = (
+        measure_candidate(2, 1, seed, CLOCK) for seed in (1, 1, 2)
+    )
     assert first == again
     assert first.value != other.value
 
@@ -137,24 +160,53 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
 ) -> None:
     with pytest.raises(SystemExit):
         command.main(["speed"])
-    assert "'speed' is none of fpga, controller" in capsys.readouterr().err
+    assert "'speed' is none of fpga, controller, train" in capsys.readouterr().err
 
 
-def test_the_float_pass_computes_the_network() -> None:
-    # Formats so wide, and weights so round, that the exact evaluation never rounds either.
-    layer = Layer(3, 3, 4, 2, 1, 2, 15, 5, 2, 0)
-    genotype, image = Genotype((layer,)), torch.arange(64.0).reshape(1, 1, 8, 8) - 20
-    rng = np.random.default_rng(1)
-    model = IntegerModel(
-        (rng.integers(-2, 2, (4, 1, 3, 3)),),
-        (np.zeros(4, np.int64),),
-        rng.integers(-1, 2, (256, 4 * 2 * 4)) << 15,
-        np.zeros(256, np.int64),
-        rng.integers(-9, 9, (10, 256)),
-        np.zeros(10, np.int64),
-    )
-    found = float_logits(
-        [torch.from_numpy(array).float() for array in model.arrays], genotype, image
-    )
-    exact = image_logits(model, genotype, image[0].long().numpy())
-    assert torch.allclose(found[0] / 2**15, torch.from_numpy(exact).float())
+def test_the_client_knows_the_engines_benchmarks() -> None:
+    assert set(NAMES) == set(ENGINE)
+
+
+def test_the_client_prints_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.bench.registry.BENCHMARKS", {"fpga": lambda _: FIGURE})
+    result = CliRunner().invoke(ponas, ["bench", "fpga", "--json"])
+    printed = json.loads(result.stdout)
+    assert printed.keys() == FIELDS
+    assert (printed["name"], printed["value"]) == ("speed", 1234.5)
+
+
+def test_the_client_refuses_designs_for_other_benchmarks(tmp_path: Path) -> None:
+    file = tmp_path / "designs.json"
+    file.write_text("[]")
+    result = CliRunner().invoke(ponas, ["bench", "fpga", "--designs", str(file)])
+    assert result.exit_code == 2
+    assert "for train only" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{", "no JSON"), ("{}", "no list of designs"), ('[{"layers": 3}]', "list")],
+)
+def test_files_that_hold_no_designs(text: str, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "designs.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_designs(file)
+
+
+def test_designs_are_read_as_they_were_written(tmp_path: Path) -> None:
+    file, designs = tmp_path / "designs.json", random_designs(TASK, 3, 1)
+    file.write_text(json.dumps([genotype_to_object(design) for design in designs]))
+    assert read_designs(file) == designs
+
+
+def test_the_median_design_is_in_the_middle() -> None:
+    counts = sorted(macs(TASK, design) for design in random_designs(TASK, 9, 1))
+    assert macs(TASK, median_design(TASK, 9, 1)) == counts[4]
+
+
+def test_the_authors_loop_repeats_itself() -> None:
+    design, dataset = random_designs(TASK, 1, 1)[0], load("digits")
+    accuracies = {train_as_authors(design, dataset, 1, seed) for seed in (3, 3)}
+    assert len(accuracies) == 1
+    assert 0 <= accuracies.pop() <= 1

@@ -9,7 +9,14 @@ from fpga_model.layer import ConvLayer
 from fpga_model.luts import output_lane_luts
 from fpga_model.schedule import Group, fastest_schedule
 from fpga_model.tiles import pareto_front
-from tests.fpga_oracles import Cost, brute_force, layer_of, layers, pareto_programme
+from tests.fpga_oracles import (
+    Cost,
+    authors_search,
+    brute_force,
+    layer_of,
+    layers,
+    pareto_programme,
+)
 
 
 def scheduled(network: Sequence[ConvLayer], max_luts: int) -> tuple[Group, ...] | None:
@@ -92,3 +99,29 @@ def test_of_equal_schedules_the_last_group_starts_earliest() -> None:
     groups = scheduled([layer] * 3, 2 * luts)
     assert groups is not None
     assert [len(group.tiles) for group in groups] == [1, 2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(layers(max_channels=12), min_size=1, max_size=6),
+    st.integers(300, 8000),
+    st.integers(1000, 1_000_000),
+)
+def test_never_slower_than_the_authors_search(
+    network: list[ConvLayer], max_luts: int, max_cycles: int
+) -> None:
+    found = authors_search(network, max_luts, max_cycles)
+    if found is not None:
+        groups = scheduled(network, max_luts)
+        assert groups is not None
+        assert cost_of(groups).cycles <= found
+
+
+def test_faster_than_the_authors_search_where_it_must_compromise() -> None:
+    # Neither the smallest nor the fastest engine of each layer makes the best pipeline.
+    network = [layer_of(3, 24), layer_of(24, 36), layer_of(36, 36)]
+    groups = scheduled(network, 20_000)
+    assert groups is not None
+    found = authors_search(network, 20_000, 10_000_000)
+    assert found is not None
+    assert cost_of(groups).cycles < found

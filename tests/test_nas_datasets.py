@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from nas import datasets
+from nas.dataset import decode
 from nas.datasets import DatasetError, describe, load
 from nas.shapes import InputShape
 
@@ -71,9 +72,8 @@ def test_golden_input_codes() -> None:
 
 
 def test_changed_bytes_are_refused() -> None:
-    source = datasets._SOURCES["digits"]
     with pytest.raises(DatasetError, match="not as pinned"):
-        datasets._decode(source, bytes(116805))
+        decode(datasets._DIGITS, np.zeros(116805, np.uint8))
 
 
 def test_unknown_names_are_refused() -> None:

@@ -161,7 +161,7 @@ def test_a_verdict_never_fails_on_a_design_of_the_paper(seed: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"protocol": "ptq"}, "no protocol is called 'ptq'"),
+        ({"protocol": "fp8"}, "no protocol is called 'fp8'"),
         ({"epochs": 0}, "at least 1 epoch"),
         ({"max_mac_images": 0}, "max_mac_images must be 1 to"),
         ({"max_mac_images": (1 << 48) + 1}, "max_mac_images must be 1 to"),

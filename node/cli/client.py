@@ -15,6 +15,10 @@ from google.protobuf.message import Message
 from rich.console import Console
 
 from node.chain.params import DEVNET
+from node.cli.bench import bench
+from node.cli.fpga import fpga
+from node.cli.models import export, retrain
+from node.cli.search import search
 from node.cli.tables import render
 from node.clock import SystemClock
 from node.demo.layout import NODE_PROGRAM
@@ -204,6 +208,12 @@ def _to_json(message: Message) -> str:
 
 for _name, _definition in _QUERIES.items():
     main.add_command(_command(_name, _definition))
+
+main.add_command(fpga)
+main.add_command(search)
+main.add_command(retrain)
+main.add_command(export)
+main.add_command(bench)
 
 
 @main.command()

@@ -6,6 +6,7 @@ from functools import partial
 
 from nacl.signing import SigningKey
 
+from nas.bench.figures import Clock, Figure, rate_figure, seconds_of
 from node.chain.block import Block, open_block
 from node.chain.commits import commit_of, compute_payout_root
 from node.chain.context import RoundContext
@@ -19,7 +20,6 @@ from node.chain.messages import Body, Claim, Envelope, List, PayoutLine, Vote
 from node.chain.params import DEVNET
 from node.chain.proposal import complete
 from node.chain.transition import apply_block
-from tools.benchmarks.figures import Clock, Figure, rate_figure, seconds_of
 
 ATTESTERS = 4
 MODEL = b"a model"

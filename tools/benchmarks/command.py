@@ -14,10 +14,13 @@ from types import MappingProxyType
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from threadpoolctl import threadpool_limits
 
-from tools.benchmarks import blocks, counting, fpga, processes, search, training
-from tools.benchmarks.figures import Figure
-from tools.benchmarks.machine import this_machine
+from nas.bench.figures import Figure
+from nas.bench.machine import this_machine
+from nas.bench.registry import BENCHMARKS as ENGINE
+from nas.bench.registry import Choice
+from tools.benchmarks import blocks, processes, synthesis, training
 from tools.benchmarks.report import to_markdown, to_table
 
 REPORTS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
@@ -26,25 +29,17 @@ SEED = 1
 Benchmark = Callable[[], tuple[Figure, ...]]
 
 
-def _controller() -> tuple[Figure, ...]:
-    clock = time.perf_counter
-    return (
-        *search.measure_controller(batch=64, updates=15, seed=SEED, clock=clock),
-        *search.measure_controller(batch=5, updates=60, seed=SEED, clock=clock),
-    )
+def _of_the_engine(name: str) -> tuple[Figure, ...]:
+    return (ENGINE[name](Choice()),)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
-    {
-        "fpga": partial(
-            fpga.measure_fpga, parts=10, designs=400, seed=SEED, clock=time.perf_counter
+    {name: partial(_of_the_engine, name) for name in ENGINE}
+    | {
+        "synthesis": synthesis.resynthesise,
+        "candidate": partial(
+            training.measure_candidate, designs=15, epochs=10, seed=SEED, clock=time.perf_counter
         ),
-        "controller": _controller,
-        "train": partial(
-            training.measure_train, designs=15, epochs=10, seed=SEED, clock=time.perf_counter
-        ),
-        "exact": partial(counting.measure_exact, counts=50, seed=SEED, clock=time.perf_counter),
-        "memory": partial(processes.measure_memory, epochs=10, seed=SEED),
         "blocks": partial(
             blocks.measure_blocks, parts=10, blocks=100, seed=SEED, clock=time.perf_counter
         ),
@@ -60,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     # One core, as a worker uses it; figures are then comparable between machines.
     torch.set_num_threads(1)
+    threadpool_limits(1)
     # Before anything runs, so that the load is that of others.
     machine = this_machine()
     names = options.names or list(BENCHMARKS)

@@ -1,9 +1,7 @@
-"""What a node's processes take: a worker after a training, and a node with nothing to do."""
+"""What a node with nothing to do takes."""
 
 from __future__ import annotations
 
-import asyncio
-import multiprocessing
 import os
 import subprocess
 import tempfile
@@ -12,43 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nas.executor import LocalExecutor
+from nas.bench.figures import Clock, Figure
 from node.demo.layout import NODE_PROGRAM
 from node.demo.processes import Launch, Processes
 from node.folder import DataFolder
-from tools.benchmarks.designs import devnet_task, median_design, train_job
-from tools.benchmarks.figures import Clock, Figure
 
 STARTUP_S = 60
-DRAWN = 15
-"""Random designs whose median is trained."""
-
-
-def measure_memory(epochs: int, seed: int) -> tuple[Figure, ...]:
-    """Memory of one worker process of a miner after it has trained a `devnet` design."""
-    now_mib, peak_mib = asyncio.run(_trained_worker_mib(epochs, seed))
-    return (
-        Figure(
-            "memory",
-            now_mib,
-            "MiB a worker",
-            1,
-            seed,
-            f"at most {peak_mib:.0f} during the training",
-            "PyTorch's libraries, mapped and initialised",
-        ),
-    )
-
-
-async def _trained_worker_mib(epochs: int, seed: int) -> tuple[float, float]:
-    task = devnet_task()
-    executor = LocalExecutor(1, "cpu")
-    try:
-        await executor.run(train_job(task, median_design(task, DRAWN, seed), epochs, seed))
-        (worker,) = multiprocessing.active_children()
-        return memory_mib(worker.pid, "VmRSS"), memory_mib(worker.pid, "VmHWM")
-    finally:
-        await executor.close()
 
 
 def measure_idle(settling_s: float, seconds: float, clock: Clock) -> tuple[Figure, ...]:

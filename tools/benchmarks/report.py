@@ -7,8 +7,8 @@ from datetime import date
 
 from rich.table import Table
 
-from tools.benchmarks.figures import Figure, format_value
-from tools.benchmarks.machine import Machine
+from nas.bench.figures import Figure, format_value
+from nas.bench.machine import Machine
 
 COLUMNS = ("figure", "value", "unit", "n", "seed", "spread", "bounded by")
 

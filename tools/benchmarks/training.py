@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from statistics import median
 
 from nas import datasets
+from nas.bench.designs import never, random_designs, train_job
+from nas.bench.figures import Clock, Figure, describe_spread
 from nas.train import train
-from tools.benchmarks.designs import devnet_task, never, random_designs, train_job
-from tools.benchmarks.figures import Clock, Figure, describe_spread
+from node.chain.params import DIGITS
+from node.consensus.designs import NasDesigns
 
 
-def measure_train(designs: int, epochs: int, seed: int, clock: Clock) -> tuple[Figure, ...]:
+def measure_candidate(designs: int, epochs: int, seed: int, clock: Clock) -> tuple[Figure, ...]:
     """Seconds and accuracy of random designs, each trained on one core and judged every epoch."""
-    task = devnet_task()
+    task = dataclasses.replace(NasDesigns(DIGITS).task, epochs=epochs)
     dataset = datasets.load(task.dataset)
     results = [
-        train(train_job(task, design, epochs, seed), dataset, "cpu", never, clock)
+        train(train_job(task, design, seed), dataset, "cpu", never, clock)
         for design in random_designs(task, designs, seed)
     ]
     seconds = [result.seconds for result in results]
@@ -23,7 +26,7 @@ def measure_train(designs: int, epochs: int, seed: int, clock: Clock) -> tuple[F
     above = sum(share > 0.5 for share in shares)
     return (
         Figure(
-            "train",
+            "candidate",
             median(seconds),
             f"s for {epochs} epochs",
             designs,
@@ -32,7 +35,7 @@ def measure_train(designs: int, epochs: int, seed: int, clock: Clock) -> tuple[F
             "many small operations: calls into PyTorch more than arithmetic",
         ),
         Figure(
-            "train_accuracy",
+            "candidate_accuracy",
             median(shares),
             f"of {results[0].size} validation images",
             designs,

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("ponas", "numpy", "torch", "grpcio", "rocksdict")
@@ -31,8 +31,7 @@ def this_machine() -> Machine:
             "memory_mib": pages // _MIB,
             "load_1min": round(os.getloadavg()[0], 2),
         },
-        versions={"python": platform.python_version()}
-        | {name: version(name) for name in _PACKAGES},
+        versions={"python": platform.python_version()} | _installed(_PACKAGES),
     )
 
 
@@ -40,3 +39,14 @@ def cpu_model(lines: Sequence[str]) -> str:
     """The processor's name in the lines of /proc/cpuinfo; its architecture if it has none."""
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    """Versions of those packages that are here; a machine that only trains needs few."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -7,16 +7,16 @@ from functools import partial
 
 from fpga_model.estimate import judge
 from fpga_model.profile import PAPER
+from nas.bench.figures import Clock, Figure, rate_figure, seconds_of
 from nas.genotype import Genotype
 from nas.shapes import InputShape, conv_layers
 from nas.space import Space, preset
-from tools.benchmarks.figures import Clock, Figure, rate_figure, seconds_of
 
 CIFAR = InputShape(3, 32, 32)
 """The images of the paper's experiment."""
 
 
-def measure_fpga(parts: int, designs: int, seed: int, clock: Clock) -> tuple[Figure, ...]:
+def measure_fpga(parts: int, designs: int, seed: int, clock: Clock) -> Figure:
     """Verdicts on `parts` times `designs` different designs of `full`, on one core.
 
     Designs with a format of no bits are left out: they are refused before anything is computed.
@@ -30,7 +30,7 @@ def measure_fpga(parts: int, designs: int, seed: int, clock: Clock) -> tuple[Fig
         drawn = [_priced_design(space, rng) for _ in range(designs)]
         seconds.append(seconds_of(partial(_judge_all, drawn), clock))
     floor = "the interpreter: about 1,900 Python calls a design"
-    return (rate_figure("fpga", "designs/s", designs, seconds, seed, floor),)
+    return rate_figure("fpga", "designs/s", designs, seconds, seed, floor)
 
 
 def _judge_all(genotypes: list[Genotype]) -> None:

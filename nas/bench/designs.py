@@ -1,18 +1,18 @@
-"""Designs of `devnet` to measure with."""
+"""Designs and jobs to measure with."""
 
 from __future__ import annotations
 
 import random
 from statistics import median_low
 
+from fpga_model.layer import MAX_MACS
 from nas import datasets
 from nas.design import judge
 from nas.genotype import Genotype
 from nas.jobs import Train, training_seed
 from nas.shapes import macs_per_image
+from nas.space import preset
 from nas.task import Task
-from node.chain.params import DIGITS
-from node.consensus.designs import NasDesigns
 
 
 def never() -> bool:
@@ -20,9 +20,9 @@ def never() -> bool:
     return False
 
 
-def devnet_task() -> Task:
-    """What `devnet` mines while nobody publishes a task."""
-    return NasDesigns(DIGITS).task
+def full_task(dataset: str, protocol: str, epochs: int) -> Task:
+    """A search of the paper's whole space at the paper's hardware limits."""
+    return Task(dataset, preset("full"), protocol, epochs, "paper", MAX_MACS)
 
 
 def random_designs(task: Task, designs: int, seed: int) -> list[Genotype]:
@@ -36,14 +36,24 @@ def random_designs(task: Task, designs: int, seed: int) -> list[Genotype]:
     return chosen
 
 
+def by_macs(task: Task, designs: list[Genotype]) -> list[Genotype]:
+    """The designs, those with most multiply-accumulates per image first."""
+    return sorted(designs, key=lambda design: macs(task, design), reverse=True)
+
+
+def macs(task: Task, design: Genotype) -> int:
+    """Multiply-accumulates of a design per image of the task's data set."""
+    info = datasets.describe(task.dataset)
+    return macs_per_image(design, info.shape, info.classes)
+
+
 def median_design(task: Task, designs: int, seed: int) -> Genotype:
     """Of some random designs the one with the median of multiply-accumulates."""
-    info = datasets.describe(task.dataset)
     drawn = random_designs(task, designs, seed)
-    macs = [macs_per_image(design, info.shape, info.classes) for design in drawn]
-    return drawn[macs.index(median_low(macs))]
+    counts = [macs(task, design) for design in drawn]
+    return drawn[counts.index(median_low(counts))]
 
 
-def train_job(task: Task, design: Genotype, epochs: int, seed: int) -> Train:
+def train_job(task: Task, design: Genotype, seed: int) -> Train:
     """Training of a design from scratch, as a search with this seed asks for it."""
-    return Train(task, design, training_seed(seed, task.dataset, design, 0), epochs, None)
+    return Train(task, design, training_seed(seed, task.dataset, design, 0), task.epochs, None)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median, quantiles
 from typing import Any
 
-from tools.benchmarks.machine import Machine
+from nas.bench.machine import Machine
 
 Clock = Callable[[], float]
 """Seconds, from any start."""

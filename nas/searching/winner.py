@@ -1,0 +1,46 @@
+"""The best model so far, on disk from the moment it is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from nas.cache import write_whole
+from nas.genotype_json import genotype_to_object
+from nas.jobs import Trained
+from nas.searching.trial import Outcome, Trial
+
+MODEL, WEIGHTS, GENOTYPE = "best.model", "best.safetensors", "best.json"
+
+
+def best_of(trials: Iterable[Trial]) -> Trial | None:
+    """The trained trial with the highest reward, the earliest among equals."""
+    trained = [trial for trial in trials if trial.outcome is Outcome.TRAINED]
+    return max(trained, key=_rank, default=None)
+
+
+class Winner:
+    """Keeps in `folder` the model of the best trial: canonical bytes, float weights, genotype.
+
+    `best` is the best trial of earlier runs. Files are written before the journal knows of the
+    trial: after a crash in between, the trial is made again and the same files with it.
+    """
+
+    def __init__(self, folder: Path, best: Trial | None) -> None:
+        self._folder = folder
+        self._best = best
+
+    def offer(self, trial: Trial, trained: Trained) -> None:
+        """Keep the trial's model if it is the best. Raises OSError from the disk."""
+        if self._best is not None and _rank(trial) <= _rank(self._best):
+            return
+        self._best = trial
+        write_whole(self._folder / MODEL, [trained.model])
+        write_whole(self._folder / WEIGHTS, [trained.weights])
+        genotype = genotype_to_object(trial.genotype) | {"trial": trial.to_object()}
+        write_whole(self._folder / GENOTYPE, [json.dumps(genotype, indent=2).encode() + b"\n"])
+
+
+def _rank(trial: Trial) -> tuple[float, int]:
+    return trial.reward, -trial.episode

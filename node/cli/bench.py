@@ -1,0 +1,57 @@
+"""`ponas bench`: the engine measured on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+NAMES = ("fpga", "controller", "train", "exact", "overhead", "memory")
+"""Those of `nas.bench.registry`, which is imported only to run one: it needs PyTorch."""
+
+
+@click.command()
+@click.argument("name", type=click.Choice(NAMES))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--designs",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="For train: a JSON list of designs instead of 20 random ones.",
+)
+@click.option(
+    "--data",
+    default=None,
+    metavar="NAME",
+    help="For train: a data set as in `ponas search` instead of synthetic images.",
+)
+def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> None:
+    """Measure one part of the engine on one core of this machine.
+
+    fpga: designs judged a second. controller: episodes a second. train: how many times faster than
+    the authors' loop. exact: seconds to count 10,000 images. overhead: what a search takes beside
+    a training. memory: what a further worker takes.
+    """
+    if name != "train" and (designs is not None or data is not None):
+        raise click.UsageError("--designs and --data are for train only")
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from nas.bench.machine import this_machine
+    from nas.bench.registry import BENCHMARKS, SYNTHETIC, Choice
+
+    torch.set_num_threads(1)
+    # Before anything runs, so that the load is that of others.
+    machine = this_machine()
+    try:
+        with threadpool_limits(1):
+            figure = BENCHMARKS[name](Choice(data or SYNTHETIC, designs))
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    found = figure.to_object(machine)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        for field, value in found.items():
+            click.echo(f"{field}: {value}")

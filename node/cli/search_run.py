@@ -1,0 +1,139 @@
+"""What `ponas search` does: run a search with a progress bar, write and show its results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from nas.lanes import executor_for
+from nas.searching.journal import Journal
+from nas.searching.plan import Plan as Plan
+from nas.searching.run import OnTrial, run_search, worth_training
+from nas.searching.summary import PLOT, write_results
+from nas.searching.trial import Trial
+from nas.searching.winner import MODEL, Winner, best_of
+from nas.space import Space, SpaceError, preset, space_from_object
+from nas.strategies.registry import make_strategy
+
+
+@dataclass(frozen=True)
+class Found:
+    """The summary of a search (`nas.searching.summary`), and whether Ctrl-C ended it."""
+
+    summary: dict[str, Any]
+    interrupted: bool
+
+
+def read_space(name: str, layers: int | None) -> Space:
+    """The space of a JSON file, or a preset with `layers`, or as many as it has by default.
+
+    Raises SpaceError for a preset that does not exist or a file that holds no space.
+    """
+    if not name.endswith(".json"):
+        return preset(name, layers)
+    if layers is not None:
+        raise SpaceError("--layers is for presets; a file says itself how many it has")
+    try:
+        return space_from_object(json.loads(Path(name).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise SpaceError(f"{name}: {error}") from None
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError for a device that is not there: every trial of a search would fail on it."""
+    if name in ("auto", "cpu"):
+        return
+    if not re.fullmatch(r"cuda(:\d{1,3})?", name):
+        raise ValueError(f"no device is called {name!r}; there are auto, cpu, cuda and cuda:N")
+    # Here, because nothing else in this process may need PyTorch.
+    import torch
+
+    if int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise ValueError(f"PyTorch sees no {name} on this machine")
+
+
+def run(plan: Plan, out: Path, resume: bool, episodes: int, workers: int) -> Found:
+    """Run the search of a plan, or go on with it, and write its results to `out`.
+
+    Raises ValueError, or OSError from the disk, with a sentence for people.
+    """
+    with Journal(out, plan.to_object(), resume) as journal:
+        winner = Winner(out, best_of((*journal.trials, *journal.early.values())))
+        interrupted = not _search(plan, journal, winner, episodes, workers)
+        return Found(write_results(out, plan, journal.trials), interrupted)
+
+
+def _search(plan: Plan, journal: Journal, winner: Winner, episodes: int, workers: int) -> bool:
+    """Whether the search came to its end; not if Ctrl-C came first."""
+    strategy = make_strategy(plan.strategy, plan.space, plan.seed, worth_training(plan))
+
+    async def search(on_trial: OnTrial) -> None:
+        executor = executor_for(workers, plan.device)
+        try:
+            await run_search(plan, strategy, executor, journal, winner, episodes, on_trial)
+        finally:
+            await executor.close()
+
+    # The matrices of a strategy are too small to be worth a second thread.
+    with threadpool_limits(1):
+        return _with_progress(episodes, lambda on_trial: asyncio.run(search(on_trial)))
+
+
+def _with_progress(episodes: int, work: Callable[[OnTrial], None]) -> bool:
+    columns = (
+        TextColumn("best {task.fields[best]:.4f}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=episodes, best=0.0)
+
+        def on_trial(trial: Trial) -> None:
+            best = max(progress.tasks[bar].fields["best"], trial.reward)
+            progress.update(bar, advance=1, best=best)
+
+        try:
+            work(on_trial)
+        except KeyboardInterrupt:
+            return False
+        except ExceptionGroup as group:
+            # The first failure ended the others.
+            raise group.exceptions[0] from None
+    return True
+
+
+def show(summary: dict[str, Any], out: Path) -> None:
+    """Print how the trials ended, and the best design."""
+    table = Table(show_header=False, box=None)
+    ends = ("trained", "dead", "infeasible", "failed", "repeated")
+    table.add_row("episodes", str(summary["episodes"]))
+    table.add_row("of which", ", ".join(f"{summary[end]} {end}" for end in ends if summary[end]))
+    for failure in summary["failures"]:
+        table.add_row(f"failed {failure['episode']}", failure["reason"])
+    if best := summary["best"]:
+        table.add_row("best reward", f"{best['reward']:.4f} ({best['correct']} of {best['size']})")
+        table.add_row("in episode", str(best["episode"]))
+        table.add_row("hardware", f"{best['luts']:,} LUTs, {best['images_per_s']:,} images/s")
+        table.add_row("its model", str(out / MODEL))
+    table.add_row("plot", str(out / PLOT))
+    Console(markup=False, emoji=False, highlight=False).print(table)

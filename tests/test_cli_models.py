@@ -1,0 +1,126 @@
+"""`ponas retrain` and `ponas export` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from nas import datasets, evaluate, onnx_model, retrain
+from nas.float_network import FloatNetwork
+from nas.genotype import Genotype, Layer
+from nas.genotype_json import genotype_to_object
+from nas.jobs import Count
+from node.cli.client import main
+
+DIGITS = datasets.load("digits")
+GENOTYPE = Genotype((Layer(3, 3, 8, 2, 2, 1, 2, 4, 2, 6), Layer(3, 3, 8, 1, 1, 2, 2, 4, 2, 6)))
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def design(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("design") / "genotype.json"
+    file.write_text(json.dumps(genotype_to_object(GENOTYPE)))
+    return file
+
+
+@pytest.fixture(scope="module", params=["qat", "ptq", "compat"])
+def kept(design: Path, request: pytest.FixtureRequest) -> Path:
+    folder = design.parent / str(request.param)
+    options = ("--protocol", str(request.param), "--epochs", "2", "--seed", "7")
+    result = run("retrain", design, *options, "--out", folder)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_retrain_keeps_a_model_and_says_what_it_is_worth(kept: Path) -> None:
+    report = json.loads((kept / "report.json").read_text())
+    model = (kept / "model.bin").read_bytes()
+    counted = evaluate.count(Count("digits", "test", GENOTYPE, model), DIGITS, "cpu", lambda: False)
+    assert report["test"] == {"correct": counted.correct, "images": 360}
+    assert report["logits_hash"] == counted.logits_hash.hex()
+    assert report["key"]["protocol"] == kept.name
+    assert report["key"]["seed"] == 7
+    assert report["hardware"]["feasible"]
+    assert retrain.genotype_of(retrain.read(kept)) == GENOTYPE
+
+
+def test_export_is_equal_image_by_image(kept: Path) -> None:
+    result = run("export", kept)
+    assert result.exit_code == 0, result.output
+    assert "0 of 360 images differ; the float32 bound holds" in result.output
+    assert (kept / "model.onnx").stat().st_size > 1000
+    state = torch.load(kept / "state.pt", weights_only=True)
+    assert state["fc1_weight"].shape == (256, 32)
+
+
+def test_the_exported_state_is_that_of_the_network(kept: Path) -> None:
+    run("export", kept, "--images", "5")
+    state = torch.load(kept / "state.pt", weights_only=True)
+    if kept.name == "qat":
+        assert "convolutions.0.gain" in state
+        return
+    network = FloatNetwork(GENOTYPE, DIGITS.shape, 10, torch.Generator())
+    network.load_state_dict(state)
+    model = network.export(GENOTYPE)
+    images = evaluate.input_codes(DIGITS, "test", "cpu")[:5]
+    exact = evaluate.logits(model, GENOTYPE, images, lambda: False)
+    onnx = onnx_model.run_onnx((kept / "model.onnx").read_bytes(), DIGITS.test.images[:5])
+    assert onnx_model.differing_images(onnx, exact) == 0
+
+
+def test_results_as_json(design: Path, tmp_path: Path) -> None:
+    found = run("retrain", design, "--epochs", "1", "--out", tmp_path, "--json")
+    assert json.loads(found.stdout)["reward"]["images"] == 360
+    compared = run("export", tmp_path, "--images", "12", "--json")
+    assert json.loads(compared.stdout) == {"images": 12, "differing": 0, "float32_exact": True}
+
+
+def test_an_infeasible_design_is_trained_with_a_warning(tmp_path: Path) -> None:
+    wide = Genotype((Layer(3, 3, 8, 1, 1, 2, 2, 2, 8, 8),))
+    (tmp_path / "wide.json").write_text(json.dumps(genotype_to_object(wide)))
+    options = ("--epochs", "1", "--out", tmp_path / "out")
+    result = run("retrain", tmp_path / "wide.json", *options)
+    assert result.exit_code == 0, result.output
+    assert "Infeasible under paper:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--data", "cats"), "no data set is called 'cats'"),
+        (("--protocol", "compat", "--reward", "best"), "compat rewards by last-five, not best"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    design: Path, tmp_path: Path, options: tuple[str, ...], reason: str
+) -> None:
+    result = run("retrain", design, *options, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert reason in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_file_that_is_no_genotype_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "genotype.json"
+    file.write_text('{"layers": [{"kernel_height": 3}]}')
+    result = run("retrain", file, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "layer 1 lacks kernel_width" in result.output
+
+
+def test_export_refuses_other_folders(kept: Path, tmp_path: Path) -> None:
+    result = run("export", tmp_path)
+    assert result.exit_code == 1
+    assert "holds no retrained design" in result.output
+    for name in ("weights.safetensors", "report.json"):
+        (tmp_path / name).write_bytes((kept / name).read_bytes())
+    (tmp_path / "model.bin").write_bytes(b"other")
+    assert "is not the model of the report" in run("export", tmp_path).output
