@@ -160,7 +160,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
 ) -> None:
     with pytest.raises(SystemExit):
         command.main(["speed"])
-    assert "'speed' is none of fpga, controller, train" in capsys.readouterr().err
+    assert "'speed' is none of fpga, controller, overhead" in capsys.readouterr().err
 
 
 def test_the_client_knows_the_engines_benchmarks() -> None:

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bench", description="Measures PoNAS on this machine, in about two minutes."
+        prog="bench", description="Measures PoNAS on this machine, in about six minutes."
     )
     parser.add_argument(
         "names",

@@ -47,7 +47,7 @@ def to_markdown(figures: Sequence[Figure], machine: Machine, day: date) -> str:
         f"# Benchmarks on the CPU, {day.isoformat()}",
         "",
         "Measured by `make bench` (`python tools/bench.py`); medians unless the spread says more.",
-        "What each figure counts is in the docstrings of `tools/benchmarks`.",
+        "What each figure counts is in the docstrings of `nas/bench` and `tools/benchmarks`.",
         "",
         f"- Hardware: {_pairs(machine.hardware)}. `load_1min` is the load before the run.",
         f"- Versions: {_pairs(machine.versions)}",
