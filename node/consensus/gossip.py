@@ -134,7 +134,7 @@ class ChainGate:
         if not self._admit(self._rounds.book(message.round), signed):
             return Gossip.DROP
         if isinstance(message, Claim | Fallback):
-            self._tasks.spawn(self._fetch_body(_narrow(signed, message)), name="fetch body")
+            self._tasks.spawn(self._fetch_blobs(_narrow(signed, message)), name="fetch blobs")
             self._import_backed(signed.id)
         return Gossip.RELAY
 
@@ -189,8 +189,8 @@ class ChainGate:
         else:
             self._on_gap()
 
-    async def _fetch_body(self, header: Header) -> None:
-        """Have the body at hand, and serve it on, before it is time to judge the block.
+    async def _fetch_blobs(self, header: Header) -> None:
+        """Have body and model at hand, and serve them on, before it is time to judge the block.
 
         A fallback block has no more to it and is adopted; votes decide whether it is followed.
         """
@@ -201,6 +201,8 @@ class ChainGate:
             block = await self._importer.open(header, give_up_ms)
             if block.is_fallback:
                 await self._importer.adopt(block)
+            elif self._importer.can_count:
+                await self._importer.prepare(block, give_up_ms)
         except (Rejected, NotFound) as error:
             _log.info("header_refused", block=header.id, reason=str(error))
 
