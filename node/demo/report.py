@@ -1,6 +1,5 @@
 """What the demo proves, judged from what every node answered: pure functions of the answers."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,10 +90,6 @@ class Report:
     nodes: tuple[NodeReport, ...]
     shared_bests: int
     weak_improvements: int
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain values for a JSON file."""
-        return dataclasses.asdict(self)
 
 
 def wins(chain: Sequence[GetBlockResponse]) -> list[GetBlockResponse]:

@@ -121,13 +121,13 @@ class _Transfer:
         """The first whole blob of the right hash; None once every peer has failed."""
         pulls = TaskOwner()
         asked: set[Session] = set()
-        running: set[_Pull] = set()
+        running: list[_Pull] = []
         try:
             while True:
                 if (session := self._next(asked, len(running))) is not None:
                     asked.add(session)
                     name = f"pull from {session.link.remote}"
-                    running.add(pulls.spawn(self._pull(session), name=name))
+                    running.append(pulls.spawn(self._pull(session), name=name))
                 if not running:
                     return None
                 ended, running = await self._watch(running)
@@ -150,15 +150,19 @@ class _Transfer:
         num_places = _PEERS_AT_ONCE - 1 if _is_late(session) else _PEERS_AT_ONCE
         return session if num_running < num_places else None
 
-    async def _watch(self, running: set[_Pull]) -> tuple[set[_Pull], set[_Pull]]:
-        """Wait until a pull ends, or none has moved for a moment; those that ended, and others."""
+    async def _watch(self, running: list[_Pull]) -> tuple[list[_Pull], list[_Pull]]:
+        """Wait until a pull ends, or none has moved for a moment; those that ended, and others.
+
+        Both in the order in which they were started, so that a simulation repeats.
+        """
         while True:
             self._has_moved = False
-            ended, others = await asyncio.wait(
+            ended, _ = await asyncio.wait(
                 running, timeout=HEDGE_MS / 1_000, return_when=asyncio.FIRST_COMPLETED
             )
             if ended or not self._has_moved:
-                return ended, others
+                others = [pull for pull in running if pull not in ended]
+                return [pull for pull in running if pull in ended], others
 
     async def _pull(self, session: Session) -> bytes | None:
         """The blob as far as one peer can bring it: whole and checked, or None."""
