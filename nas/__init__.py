@@ -1,9 +1,10 @@
 """The neural architecture search that mining consists of.
 
-Search space and genotypes, what a genotype costs and whether it can be built, the canonical bytes
-of a model, the data, the controller that proposes designs, their training, and exact evaluation.
-There is no network and no chain here: `nas` imports `fpga_model`, NumPy and the standard library,
-never `node`, `pool` or gRPC. PyTorch and safetensors are imported only by the modules that worker
-processes load (controller, search, quantise, network, train, evaluate, worker), so that a node
-process stays small.
+`designs` says what may be searched, `strategies` search it, `training` makes models of designs on
+`data` with `networks`, `evaluation` counts what a model gets right, `execution` runs such jobs in
+worker processes or on a GPU, `searching` is a whole search on one machine, `bench` measures all
+of it. `task` and `jobs` are what others talk to the engine in.
+
+There is no network and no chain here. Only what trains or evaluates imports PyTorch, so that a
+node process, which plans, judges and talks to workers, stays small.
 """

@@ -10,11 +10,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import Protocol, overload
 
-from nas.genotype import Genotype
-from nas.protocol import Protocol as TrainingProtocol
-from nas.protocol import ResultKey, precision_on
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from nas.task import Task
+from nas.training.protocol import Protocol as TrainingProtocol
+from nas.training.protocol import ResultKey, precision_on
 
 BATCH_EPISODES = 5
 """Episodes that one policy snapshot proposes (the rollouts of an update in the authors' code)."""

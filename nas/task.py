@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fpga_model.layer import MAX_MACS
-from nas.protocol import REWARD_SPLITS, Protocol, RewardRule
-from nas.space import Space
+from nas.designs.space import Space
+from nas.training.protocol import REWARD_SPLITS, Protocol, RewardRule
 
 # How a design is trained and quantised; rewards of different protocols are never compared.
 PROTOCOLS = tuple(protocol.value for protocol in Protocol)
@@ -20,11 +20,11 @@ class TaskError(ValueError):
 class Task:
     """The search at hand.
 
-    `dataset` is a name of `nas.datasets`, `profile` one of `fpga_model.profile`. `epochs` is the
-    training a design gets. `max_mac_images` bounds the exact evaluation that every verifier must
-    do: multiply-accumulates per image, classifier included, times the images of the test split.
-    Images of `reward_split` are counted for the reward, by `reward_rule`; without a rule it is
-    the protocol's own (`rule`).
+    `dataset` is a name of `nas.data.datasets`, `profile` one of `fpga_model.profile`. `epochs` is
+    the training a design gets. `max_mac_images` bounds the exact evaluation that every verifier
+    must do: multiply-accumulates per image, classifier included, times the images of the test
+    split. Images of `reward_split` are counted for the reward, by `reward_rule`; without a rule it
+    is the protocol's own (`rule`).
 
     Raises TaskError for an unknown protocol, rule or split, for `compat` with another rule than
     its own, epochs below 1, or a bound outside 1 to 2**48.

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import nacl.utils
 import structlog
 
-from nas.executor import LocalExecutor
+from nas.execution.executor import LocalExecutor
 from node.assembly import Node, Setup, Surroundings
 from node.chain.errors import NetworkError, SafetyAlarm
 from node.clock import SystemClock

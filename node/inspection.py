@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from fpga_model.profile import profile_named
-from nas.genotype import HYPERPARAMETERS, Genotype
+from nas.designs.genotype import HYPERPARAMETERS, Genotype
 from node.chain.block import Block
 from node.chain.genesis import Network
 from node.chain.lists import certified

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from nas.datasets import describe
-from nas.genotype import Genotype
+from nas.data.datasets import describe
+from nas.designs.genotype import Genotype
+from nas.evaluation.model_format import model_length
 from nas.jobs import Count, Executor, JobFailed
-from nas.model_format import model_length
 from pool.blobs import BlobError
 from pool.reports import Checked, Refused
 from pool.state import Refusal

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from nas.genotype import Genotype
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from node.chain.hashing import blake, u64
 
 T = TypeVar("T")

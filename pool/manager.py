@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from nas.jobs import Executor
-from nas.space import Space
 from node.chain.messages import PayoutLine
 from node.clock import Clock
 from node.net.link import LinkClosed, ManagerLink

@@ -13,8 +13,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nas.design import judge
-from nas.space import Space
+from nas.designs.design import judge
+from nas.designs.space import Space
 from nas.task import Task
 from node.chain.hashing import blake, u64
 from pool.draws import Draws

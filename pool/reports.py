@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.datasets import describe
-from nas.design import Design, judge, reward_without_training
-from nas.genotype import Genotype, GenotypeError
+from nas.data.datasets import describe
+from nas.designs.design import Design, judge, reward_without_training
+from nas.designs.genotype import Genotype, GenotypeError
+from nas.designs.space import Space
 from nas.jobs import training_seed
-from nas.space import Space
 from node.chain.hashing import HASH_BYTES
 from pool.state import Assignment, Exploitation, Exploration, PoolState, Refusal, RoundState
 from pool.strategy import MAX_EPISODES, exploit_variant, is_full

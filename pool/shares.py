@@ -7,9 +7,9 @@ audits, come with the pool's own issue.
 
 from __future__ import annotations
 
-from nas.datasets import DatasetInfo
-from nas.design import Design
-from nas.genotype import Genotype
+from nas.data.datasets import DatasetInfo
+from nas.designs.design import Design
+from nas.designs.genotype import Genotype
 from nas.jobs import SEED_BOUND
 from node.chain.hashing import blake, u64
 

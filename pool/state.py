@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from nas.genotype import Genotype
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from nas.task import Task
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nas.genotype import ARCHITECTURE_TOKENS, HYPERPARAMETERS, Genotype
+from nas.designs.genotype import ARCHITECTURE_TOKENS, HYPERPARAMETERS, Genotype
+from nas.designs.space import Space
 from nas.jobs import BATCH_EPISODES
-from nas.space import Space
 from node.chain.hashing import blake, u64
 from pool.draws import Draws
 from pool.state import Exploitation, Exploration, PoolState, RoundState, Search, Strength, Work

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from nas.datasets import describe
+from nas.data.datasets import describe
+from nas.designs.space import Space
 from nas.jobs import SEED_BOUND
-from nas.space import Space
 from node.chain.hashing import blake, u64
 from pool.reports import Checked, next_episode
 from pool.shares import share_key, work_of

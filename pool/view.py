@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nas.datasets import describe
+from nas.data.datasets import describe
 from node.identity import format_address
 from node.views import BestView, MinerView, PoolView
 from pool.state import Best, Exploration, MinerState, PoolState, Strength

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.design import judge
-from nas.genotype import HYPERPARAMETERS, Genotype
+from nas.designs.design import judge
+from nas.designs.genotype import HYPERPARAMETERS, Genotype
+from nas.designs.space import Space
 from nas.jobs import SEED_BOUND
-from nas.space import Space
 from nas.task import Task
 from node.chain.hashing import HASH_BYTES, MAX_INT
 from ponas.v1 import pool_service_pb2 as pb

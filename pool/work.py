@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 
-from nas.datasets import describe
-from nas.design import judge, reward_without_training
-from nas.genotype import Genotype
+from nas.data.datasets import describe
+from nas.designs.design import judge, reward_without_training
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
+from nas.evaluation.model_format import model_length
 from nas.jobs import Executor, JobFailed, Propose, Train, rewards_needed, training_seed
-from nas.model_format import model_length
-from nas.space import Space
 from nas.task import Task
 from node.chain.hashing import blob_hash
 from pool.blobs import Shelf, max_weights_bytes

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nas.genotype import Genotype
-from nas.model_format import IntegerModel
-from nas.shapes import HIDDEN, InputShape, features, layer_shapes
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.shapes import HIDDEN, InputShape, features, layer_shapes
+from nas.designs.space import Space
+from nas.evaluation.model_format import IntegerModel
 from nas.task import Task
 
 DEVNET = Space.uniform(

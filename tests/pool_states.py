@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nas.datasets import describe
-from nas.design import judge
-from nas.genotype import Genotype
-from nas.space import Space
+from nas.data.datasets import describe
+from nas.designs.design import judge
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from pool import transition
 from pool.draws import Draws
 from pool.reports import Report, next_episode, seed_of

@@ -9,8 +9,8 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
+from nas.designs.space import Space
 from nas.jobs import Executor
-from nas.space import Space
 from nas.task import Task
 from node.clock import LoopClock
 from node.net.link import PeerLink

@@ -13,8 +13,9 @@ import hashlib
 import random
 from typing import overload
 
-from nas.datasets import describe
-from nas.genotype import Genotype
+from nas.data.datasets import describe
+from nas.designs.genotype import Genotype
+from nas.evaluation.model_format import model_length
 from nas.jobs import (
     Count,
     Counted,
@@ -27,7 +28,6 @@ from nas.jobs import (
     Trained,
     rewards_needed,
 )
-from nas.model_format import model_length
 from node.clock import Clock
 
 # The model's last two codes (the biases of the last two classes, int32) hold its counts.

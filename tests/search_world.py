@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
 from nas.jobs import JobFailed, Train, Trained
 from nas.searching.journal import Journal
 from nas.searching.plan import Plan

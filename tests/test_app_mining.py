@@ -37,7 +37,7 @@ PARAMETERS = Parameters(
     max_walked=4,
 )
 STARTUP_MS = 5_000
-ROUNDS = 2
+ROUNDS = 6
 # Training fills every core; an answer is late beyond this, and would wait for seconds if the
 # loop were blocked by a job.
 LATE_S = 1.0

@@ -25,8 +25,8 @@ from nas.bench.overhead import measure_overhead
 from nas.bench.registry import BENCHMARKS as ENGINE
 from nas.bench.registry import read_designs
 from nas.bench.train import measure_train
-from nas.datasets import load
-from nas.genotype_json import genotype_to_object
+from nas.data.datasets import load
+from nas.designs.genotype_json import genotype_to_object
 from node.cli.bench import NAMES
 from node.cli.client import main as ponas
 from tools.benchmarks import command

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from nas.genotype import Genotype, Layer
-from nas.genotype_json import genotype_to_object
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.genotype_json import genotype_to_object
 from node.cli.client import main
 
 GENOTYPE = Genotype(

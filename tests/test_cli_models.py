@@ -9,11 +9,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from nas import datasets, evaluate, onnx_model, retrain
-from nas.float_network import FloatNetwork
-from nas.genotype import Genotype, Layer
-from nas.genotype_json import genotype_to_object
+from nas.data import datasets
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.genotype_json import genotype_to_object
+from nas.evaluation import evaluate, onnx_model
 from nas.jobs import Count
+from nas.networks.float_network import FloatNetwork
+from nas.training import retrain
 from node.cli.client import main
 
 DIGITS = datasets.load("digits")

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.controller import BASELINE_SPAN, Baseline, Controller
-from nas.genotype import Genotype
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
+from nas.strategies.controller import BASELINE_SPAN, Baseline, Controller
 
 RANGES = ((1, 3), (3,), (4, 8, 12), (1, 2), (1,), (1, 2), (1, 2), (1, 2, 3, 4, 5), (1,), (2, 5))
 SPACE = Space.uniform(2, RANGES)

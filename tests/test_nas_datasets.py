@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from nas import datasets
-from nas.dataset import decode
-from nas.datasets import DatasetError, describe, load
-from nas.shapes import InputShape
+from nas.data import datasets
+from nas.data.dataset import decode
+from nas.data.datasets import DatasetError, describe, load
+from nas.designs.shapes import InputShape
 
 
 def test_digits_are_the_pinned_bytes() -> None:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpga_model.estimate import RefusalReason
-from nas.datasets import DatasetError, describe
-from nas.design import Design, Refusal, is_dead, judge, reward_without_training
-from nas.genotype import Genotype, Layer
-from nas.shapes import macs_per_image
-from nas.space import Space, preset
+from nas.data.datasets import DatasetError, describe
+from nas.designs.design import Design, Refusal, is_dead, judge, reward_without_training
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.shapes import macs_per_image
+from nas.designs.space import Space, preset
 from nas.task import Task, TaskError
 
 LAYER = Layer(3, 3, 8, 1, 1, 2, 2, 3, 2, 4)

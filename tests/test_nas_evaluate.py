@@ -8,14 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas import datasets, evaluate, exact, oracle
-from nas.cancel import Cancelled
-from nas.exact import EvaluationError, ExactLayer, verified_dtypes
-from nas.genotype import Genotype, Layer
+from nas.data import datasets
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.shapes import InputShape
+from nas.evaluation import evaluate, exact, oracle
+from nas.evaluation.exact import EvaluationError, ExactLayer, verified_dtypes
+from nas.evaluation.model_format import ModelFault, ModelFormatError, pack
+from nas.evaluation.oracle import Codes
+from nas.execution.cancel import Cancelled
 from nas.jobs import Count
-from nas.model_format import ModelFault, ModelFormatError, pack
-from nas.oracle import Codes
-from nas.shapes import InputShape
 from tests.nas_models import Fill, devnet_design, extreme_codes, integer_model, random_codes
 
 DIGITS = datasets.load("digits")

@@ -13,10 +13,10 @@ from multiprocessing.process import BaseProcess
 import pytest
 import pytest_asyncio
 
-from nas import executor as executor_module
-from nas.executor import LocalExecutor
+from nas.execution import executor as executor_module
+from nas.execution.executor import LocalExecutor
+from nas.execution.messages import Ready
 from nas.jobs import Count, JobFailed, Propose, Train, Trained
-from nas.messages import Ready
 from tests.nas_models import DEVNET, TASK, devnet_design
 
 # A lost wake-up would otherwise wait for the timeout of the whole suite.
@@ -177,7 +177,8 @@ def test_a_worker_ends_with_its_pipe_and_ignores_ctrl_c(during: str) -> None:
 
 
 def test_the_node_process_stays_free_of_torch() -> None:
-    program = "import sys, nas.executor, nas.oracle; sys.exit('torch' in sys.modules)"
+    modules = "nas.execution.executor, nas.evaluation.oracle"
+    program = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from nas.datasets import describe
-from nas.executor import LocalExecutor, MemoryBudget
-from nas.footprint import PROCESS_BYTES, estimate_bytes
-from nas.genotype import Genotype, Layer
+from nas.data.datasets import describe
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.shapes import InputShape
+from nas.designs.space import preset
+from nas.execution.executor import LocalExecutor, MemoryBudget
+from nas.execution.footprint import PROCESS_BYTES, estimate_bytes
 from nas.jobs import Count, Propose, Train
-from nas.shapes import InputShape
-from nas.space import preset
 from tests.nas_models import DEVNET, TASK, devnet_design
 
 QUICK = Train(TASK, devnet_design(1), seed=1, epochs=1, initial_weights=None)
@@ -41,7 +41,7 @@ def test_the_estimate_grows_with_the_images(monkeypatch: pytest.MonkeyPatch) -> 
         train=45_000,
         validation=5_000,
     )
-    monkeypatch.setattr("nas.footprint.describe", lambda name: info)
+    monkeypatch.setattr("nas.execution.footprint.describe", lambda name: info)
     # The images alone, as one byte a pixel.
     assert estimate_bytes(QUICK) - small > 50_000 * 3_072
     median = Genotype(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.genotype import HYPERPARAMETERS, Genotype, GenotypeError, Layer
+from nas.designs.genotype import HYPERPARAMETERS, Genotype, GenotypeError, Layer
 
 FIRST = Layer(3, 5, 24, 1, 2, 2, 3, 4, 2, 5)
 SECOND = Layer(1, 3, 128, 2, 1, 1, 0, 6, 4, 0)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nas.genotype import Genotype, GenotypeError, Layer
-from nas.genotype_json import genotype_from_json, genotype_to_object
+from nas.designs.genotype import Genotype, GenotypeError, Layer
+from nas.designs.genotype_json import genotype_from_json, genotype_to_object
 
 GENOTYPE = Genotype((Layer(3, 5, 24, 1, 2, 2, 3, 4, 2, 5), Layer(1, 3, 8, 2, 1, 1, 1, 6, 4, 0)))
 

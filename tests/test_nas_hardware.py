@@ -8,10 +8,10 @@ from collections import Counter
 
 from fpga_model.device import judge_network
 from fpga_model.profile import PAPER, profile_named
-from nas.genotype import Genotype, Layer
-from nas.hardware import hardware
-from nas.shapes import InputShape, conv_layers
-from nas.space import preset
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.hardware import hardware
+from nas.designs.shapes import InputShape, conv_layers
+from nas.designs.space import preset
 
 CIFAR = InputShape(3, 32, 32)
 GENOTYPE = Genotype((Layer(3, 5, 24, 1, 2, 2, 3, 4, 2, 5), Layer(1, 3, 8, 2, 1, 1, 1, 6, 4, 0)))

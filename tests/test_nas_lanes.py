@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nas import worker
-from nas.cancel import ShouldStop
-from nas.executor import LocalExecutor
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
+from nas.execution import worker
+from nas.execution.cancel import ShouldStop
+from nas.execution.executor import LocalExecutor
+from nas.execution.lanes import MAX_LANES, LaneExecutor, executor_for
+from nas.execution.messages import Failure
 from nas.jobs import Job, JobFailed, Propose, Result, Train, Trained
-from nas.lanes import MAX_LANES, LaneExecutor, executor_for
-from nas.messages import Failure
 from tests.nas_models import DEVNET, TASK, devnet_design
 
 pytestmark = pytest.mark.timeout(60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from nas.lstm import LAYERS, unroll
+from nas.strategies.lstm import LAYERS, unroll
 
 WIDTH = 4
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.genotype import Genotype, Layer
-from nas.model_format import (
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.shapes import InputShape, features, layer_shapes
+from nas.evaluation.model_format import (
     CLASSIFIER_BITS,
     Codes,
     IntegerModel,
@@ -21,7 +22,6 @@ from nas.model_format import (
     pack,
     unpack,
 )
-from nas.shapes import InputShape, features, layer_shapes
 
 # Five, eight, nine and ten bits: two widths of one byte, two of two.
 LAYERS = (

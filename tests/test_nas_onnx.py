@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas import datasets, evaluate
-from nas.genotype import Genotype, Layer
-from nas.onnx_model import convolutions_are_exact, differing_images, run_onnx, to_onnx
+from nas.data import datasets
+from nas.designs.genotype import Genotype, Layer
+from nas.evaluation import evaluate
+from nas.evaluation.onnx_model import convolutions_are_exact, differing_images, run_onnx, to_onnx
 from tests.nas_models import devnet_design, extreme_codes, integer_model, random_codes
 
 DIGITS = datasets.load("digits")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas import oracle
+from nas.evaluation import oracle
 
 
 @given(st.integers(-(1 << 40), 1 << 40), st.integers(-8, 20), st.integers(1, 16))

@@ -11,15 +11,18 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nas import datasets, evaluate, ptq, train, weights
-from nas.descent import Descent
-from nas.float_network import FloatNetwork
-from nas.genotype import Genotype, Layer
+from nas.data import datasets
+from nas.designs.genotype import Genotype, Layer
+from nas.evaluation import evaluate
 from nas.jobs import Count, Train, Trained, result_key
-from nas.protocol import RewardRule
-from nas.snapshots import Ledger, Snapshot
+from nas.networks import weights
+from nas.networks.float_network import FloatNetwork
 from nas.task import TaskError
-from nas.weights_cache import WeightsCache, weights_key
+from nas.training import ptq, train
+from nas.training.descent import Descent
+from nas.training.protocol import RewardRule
+from nas.training.snapshots import Ledger, Snapshot
+from nas.training.weights_cache import WeightsCache, weights_key
 from tests.nas_models import TASK
 
 DIGITS = datasets.load("digits")

@@ -7,7 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.quantise import CLASSIFIER, HIDDEN, INPUT, Grid, fake_quantise, signed, to_codes, unsigned
+from nas.networks.quantise import (
+    CLASSIFIER,
+    HIDDEN,
+    INPUT,
+    Grid,
+    fake_quantise,
+    signed,
+    to_codes,
+    unsigned,
+)
 
 grids = st.builds(Grid, st.integers(1, 12), st.integers(0, 8), st.booleans())
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas import search as search_module
-from nas.genotype import Genotype, Layer
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.space import Space
 from nas.jobs import (
     BATCH_EPISODES,
     JobError,
@@ -20,8 +20,8 @@ from nas.jobs import (
     rewards_needed,
     training_seed,
 )
-from nas.search import LIVE_SEARCHES, Search, SearchError, propose
-from nas.space import Space
+from nas.strategies import search as search_module
+from nas.strategies.search import LIVE_SEARCHES, Search, SearchError, propose
 from nas.task import Task
 
 DEVNET = Space.uniform(

@@ -15,13 +15,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.genotype import Genotype, Layer
-from nas.genotype_json import genotype_from_json
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.genotype_json import genotype_from_json
+from nas.designs.space import Space
 from nas.searching.journal import EARLY, JOURNAL, JournalError
 from nas.searching.summary import to_csv, write_results
 from nas.searching.trial import Outcome, Trial
 from nas.searching.winner import GENOTYPE, MODEL, WEIGHTS, best_of
-from nas.space import Space
 from nas.strategies.registry import STRATEGIES
 from tests.search_world import SIZE, FakeTrainer, Killed, correct, plan, run
 

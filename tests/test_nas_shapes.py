@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpga_model.layer import ConvLayer
-from nas.genotype import Genotype, GenotypeError, Layer
-from nas.shapes import InputShape, LayerShape, conv_layers, features, layer_shapes, macs_per_image
+from nas.designs.genotype import Genotype, GenotypeError, Layer
+from nas.designs.shapes import (
+    InputShape,
+    LayerShape,
+    conv_layers,
+    features,
+    layer_shapes,
+    macs_per_image,
+)
 
 FIRST = Layer(3, 5, 24, 1, 2, 2, 3, 4, 2, 5)
 SECOND = Layer(1, 3, 8, 2, 1, 1, 1, 6, 4, 0)

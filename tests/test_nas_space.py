@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.genotype import HYPERPARAMETERS, Genotype
-from nas.space import Space, SpaceError, preset
+from nas.designs.genotype import HYPERPARAMETERS, Genotype
+from nas.designs.space import Space, SpaceError, preset
 
 RANGES = ((1, 3), (3,), (4, 8), (1, 2), (1,), (1, 2), (0, 1), (1, 2, 3), (1,), (2, 5))
 SPACE = Space.uniform(2, RANGES)
@@ -101,7 +101,7 @@ def test_no_layers_are_refused() -> None:
 
 
 def test_torch_free_modules_stay_torch_free() -> None:
-    modules = "space genotype shapes task design model_format datasets jobs"
+    modules = "designs.space designs.design evaluation.model_format data.datasets task jobs"
     imports = "; ".join(f"import nas.{module}" for module in modules.split())
     program = f"import sys; {imports}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -8,11 +8,19 @@ from functools import partial
 import pytest
 import torch
 
-from nas import datasets, steps
-from nas.descent import Descent, Recipe
-from nas.network import STATISTICS_RATE, Network
-from nas.steps import WARM_UP_STEPS, EagerStep, GraphStep, MakeRunner, Recording, step_runner
-from nas.train import QAT
+from nas.data import datasets
+from nas.networks.network import STATISTICS_RATE, Network
+from nas.training import steps
+from nas.training.descent import Descent, Recipe
+from nas.training.steps import (
+    WARM_UP_STEPS,
+    EagerStep,
+    GraphStep,
+    MakeRunner,
+    Recording,
+    step_runner,
+)
+from nas.training.train import QAT
 from tests.nas_models import devnet_design
 
 DIGITS = datasets.load("digits")

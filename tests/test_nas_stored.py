@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from nas import datasets, sources, stored
-from nas.dataset import Dataset, DatasetError
-from nas.shapes import InputShape
+from nas.data import datasets, sources, stored
+from nas.data.dataset import Dataset, DatasetError
+from nas.designs.shapes import InputShape
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -8,13 +8,13 @@ import random
 import pytest
 import torch
 
-from nas.controller import BASELINE_SPAN, Baseline
-from nas.genotype import Genotype
-from nas.search import Search
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from nas.strategies import evolution, local, reinforce_plus
 from nas.strategies.base import MAX_DRAWS, Accept, Strategy, draw, mutate, neighbours
+from nas.strategies.controller import BASELINE_SPAN, Baseline
 from nas.strategies.registry import STRATEGIES, StrategyError, make_strategy
+from nas.strategies.search import Search
 from tests.nas_models import DEVNET
 
 LEARNERS = [name for name in STRATEGIES if name != "random"]

@@ -6,13 +6,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from nas import datasets, evaluate, oracle, train, weights
-from nas.cancel import Cancelled
-from nas.genotype import Genotype, Layer
+from nas.data import datasets
+from nas.designs.genotype import Genotype, Layer
+from nas.evaluation import evaluate, oracle
+from nas.evaluation.model_format import IntegerModel, unpack
+from nas.execution.cancel import Cancelled
 from nas.jobs import Count, Train, Trained
-from nas.model_format import IntegerModel, unpack
-from nas.network import ConvLayer, Network
-from nas.weights import WeightsError
+from nas.networks import weights
+from nas.networks.network import ConvLayer, Network
+from nas.networks.weights import WeightsError
+from nas.training import train
 from tests.nas_models import TASK
 
 DIGITS = datasets.load("digits")

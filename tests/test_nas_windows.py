@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from nas.windows import conv_same, max_pool_same, pad_same
+from nas.networks.windows import conv_same, max_pool_same, pad_same
 
 lengths = st.integers(1, 9)
 

@@ -19,7 +19,7 @@ def test_the_wheel_holds_the_packages_and_their_data_and_nothing_else(tmp_path: 
     for data in (
         "fpga_model/data/multiplier_luts.json",
         "nas/data/digits.bin",
-        "nas/data/presets.json",
+        "nas/designs/presets.json",
         "ponas/py.typed",
     ):
         assert data in names

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from nas import worker
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
+from nas.evaluation.model_format import model_length
+from nas.execution import worker
+from nas.execution.messages import Failure
 from nas.jobs import JobFailed
-from nas.messages import Failure
-from nas.model_format import model_length
 from pool.blobs import BlobError
 from pool.confirmation import counted_model
 from pool.reports import Checked, Refused, check

@@ -7,9 +7,9 @@ from typing import Any, Self
 import pytest
 from structlog.testing import capture_logs
 
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
+from nas.evaluation.model_format import model_length
 from nas.jobs import JobFailed, training_seed
-from nas.model_format import model_length
 from node.chain.envelope import sign
 from node.chain.hashing import blob_hash
 from node.chain.messages import PoolRegistration

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from nas.designs.space import Space
 from nas.jobs import JobFailed, Propose, Train
-from nas.space import Space
 from node.net.link import ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.space import Space
+from nas.designs.space import Space
 from pool.partition import (
     DRAWS_PER_SUBSPACE,
     PartitionError,

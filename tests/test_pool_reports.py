@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from nas.design import judge
-from nas.genotype import Genotype
+from nas.designs.design import judge
+from nas.designs.genotype import Genotype
 from pool import transition
 from pool.reports import Checked, Refused, Report, Stale, check, claims_best
 from pool.state import Exploration, PoolState, Refusal, RoundTask, Strength

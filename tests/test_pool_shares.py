@@ -2,9 +2,9 @@
 
 import pytest
 
-from nas.datasets import describe
-from nas.design import Design, judge
-from nas.genotype import Genotype
+from nas.data.datasets import describe
+from nas.designs.design import Design, judge
+from nas.designs.genotype import Genotype
 from pool.draws import Draws
 from pool.shares import share_key, work_of
 from tests.pool_world import SPACE, TASK

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.space import Space
+from nas.designs.space import Space
 from pool import transition
 from pool.state import Exploitation, Exploration, PoolState, Strength
 from pool.strategy import (

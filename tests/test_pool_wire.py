@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nas.space import Space
+from nas.designs.space import Space
 from nas.task import Task
 from ponas.v1 import pool_service_pb2 as pb
 from pool import transition, wire

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from nas.designs.space import preset, space_from_object, space_to_object
 from nas.searching.journal import JOURNAL
-from nas.space import preset, space_from_object, space_to_object
 from node.chain.params import DEVNET
 from node.cli.search import search
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import torch
 
-from nas import datasets
 from nas.bench import synthetic
 from nas.bench.designs import by_macs, full_task, median_design, random_designs, train_job
 from nas.bench.machine import Machine, this_machine
-from nas.genotype import Genotype
-from nas.steps import compute_repeatably
+from nas.data import datasets
+from nas.designs.genotype import Genotype
+from nas.training.steps import compute_repeatably
 from tools.gpu.checks import Check, run_checks
 from tools.gpu.report import Measured, to_markdown
 from tools.gpu.throughput import Rate, measure_floor, measure_rate
@@ -83,7 +83,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data",
         metavar="NAME",
-        help="a data set of CIFAR-10's shape (nas.datasets); without it a procedural stand-in",
+        help="a data set of CIFAR-10's shape (nas.data.datasets); without it a procedural stand-in",
     )
     parser.add_argument("--dry-run", action="store_true", help="on the CPU, next to nothing")
     return parser.parse_args(arguments)

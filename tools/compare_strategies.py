@@ -16,13 +16,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.progress import track
 
-from nas.executor import LocalExecutor
+from nas.designs.space import preset
+from nas.execution.executor import LocalExecutor
 from nas.searching.journal import Journal
 from nas.searching.plan import Plan
 from nas.searching.run import run_search, worth_training
 from nas.searching.summary import best_so_far
 from nas.searching.winner import Winner
-from nas.space import preset
 from nas.strategies.registry import STRATEGIES, make_strategy
 
 EPISODES, EPOCHS, SEEDS = 60, 3, 5

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nas import datasets, evaluate, oracle, retrain
-from nas.genotype_json import genotype_from_json
+from nas.data import datasets
+from nas.designs.genotype_json import genotype_from_json
+from nas.evaluation import evaluate, oracle
+from nas.evaluation.model_format import unpack
 from nas.jobs import Train
-from nas.model_format import unpack
-from nas.protocol import Protocol, RewardRule
-from nas.snapshots import Ledger, Snapshot
-from nas.train import fit_into
+from nas.training import retrain
+from nas.training.protocol import Protocol, RewardRule
+from nas.training.snapshots import Ledger, Snapshot
+from nas.training.train import fit_into
 
 
 class PrintingLedger(Ledger):

@@ -26,7 +26,7 @@ def order(index: int) -> bytes:
 
 
 def main() -> None:
-    """Write the file and print its hash, which nas/datasets.py pins."""
+    """Write the file and print its hash, which nas/data/datasets.py pins."""
     source = load_digits()
     images = source.images.astype(np.uint8)
     labels = source.target.astype(np.uint8)

@@ -12,13 +12,13 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from nas.dataset import Dataset
-from nas.evaluate import input_codes
-from nas.float_network import CLASSIFIER_DROPOUT, DROPOUT_RATES
-from nas.genotype import Genotype, Layer
-from nas.quantise import INPUT, Grid, signed, unsigned
-from nas.shapes import HIDDEN, features, layer_shapes
-from nas.windows import pad_same
+from nas.data.dataset import Dataset
+from nas.designs.genotype import Genotype, Layer
+from nas.designs.shapes import HIDDEN, features, layer_shapes
+from nas.evaluation.evaluate import input_codes
+from nas.networks.float_network import CLASSIFIER_DROPOUT, DROPOUT_RATES
+from nas.networks.quantise import INPUT, Grid, signed, unsigned
+from nas.networks.windows import pad_same
 
 BATCH = 128
 RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4

@@ -7,8 +7,8 @@ import random
 from functools import partial
 
 from nas.bench.figures import Clock, Figure, format_value, rate_figure, seconds_of
-from nas.controller import Controller
-from nas.space import preset
+from nas.designs.space import preset
+from nas.strategies.controller import Controller
 
 BATCH = 64
 AUTHORS_BATCH = 5

@@ -6,17 +6,17 @@ import random
 from statistics import median_low
 
 from fpga_model.layer import MAX_MACS
-from nas import datasets
-from nas.design import judge
-from nas.genotype import Genotype
+from nas.data import datasets
+from nas.designs.design import judge
+from nas.designs.genotype import Genotype
+from nas.designs.shapes import macs_per_image
+from nas.designs.space import preset
 from nas.jobs import Train, training_seed
-from nas.shapes import macs_per_image
-from nas.space import preset
 from nas.task import Task
 
 
 def never() -> bool:
-    """Whether to stop a measured job (`nas.cancel.ShouldStop`)."""
+    """Whether to stop a measured job (`nas.execution.cancel.ShouldStop`)."""
     return False
 
 

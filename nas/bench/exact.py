@@ -7,14 +7,14 @@ from statistics import median, quantiles
 
 import torch
 
-from nas import datasets
 from nas.bench.designs import by_macs, macs, never, random_designs
 from nas.bench.figures import Clock, Figure, format_value, seconds_of
-from nas.dataset import Dataset
-from nas.evaluate import batch_size, input_codes, logits
-from nas.float_network import FloatNetwork
-from nas.genotype import Genotype
-from nas.quantise import INPUT
+from nas.data import datasets
+from nas.data.dataset import Dataset
+from nas.designs.genotype import Genotype
+from nas.evaluation.evaluate import batch_size, input_codes, logits
+from nas.networks.float_network import FloatNetwork
+from nas.networks.quantise import INPUT
 from nas.task import Task
 
 REPEATS = 3

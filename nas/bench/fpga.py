@@ -8,9 +8,9 @@ from functools import partial
 from fpga_model.estimate import judge
 from fpga_model.profile import PAPER
 from nas.bench.figures import Clock, Figure, rate_figure, seconds_of
-from nas.genotype import Genotype
-from nas.shapes import InputShape, conv_layers
-from nas.space import Space, preset
+from nas.designs.genotype import Genotype
+from nas.designs.shapes import InputShape, conv_layers
+from nas.designs.space import Space, preset
 
 CIFAR = InputShape(3, 32, 32)
 """The images of the paper's experiment."""

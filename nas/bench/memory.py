@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nas.bench.designs import median_design, train_job
 from nas.bench.figures import Figure
-from nas.executor import LocalExecutor
+from nas.execution.executor import LocalExecutor
 from nas.task import Task
 
 DRAWN = 200

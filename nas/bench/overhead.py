@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 
 from nas.bench.figures import Clock, Figure, format_value
-from nas.datasets import describe
+from nas.data.datasets import describe
+from nas.designs.space import preset
 from nas.jobs import Train, Trained
 from nas.searching.journal import Journal
 from nas.searching.plan import Plan
 from nas.searching.run import run_search, worth_training
 from nas.searching.trial import Trial
 from nas.searching.winner import Winner
-from nas.space import preset
 from nas.strategies.registry import STRATEGIES, make_strategy
 
 

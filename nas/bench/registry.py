@@ -21,8 +21,8 @@ from nas.bench.memory import measure_memory
 from nas.bench.overhead import measure_overhead
 from nas.bench.synthetic import TEST, TRAIN, write_synthetic
 from nas.bench.train import measure_train
-from nas.genotype import Genotype
-from nas.genotype_json import genotype_from_json
+from nas.designs.genotype import Genotype
+from nas.designs.genotype_json import genotype_from_json
 
 SEED = 1
 SYNTHETIC = "synthetic"
@@ -33,7 +33,7 @@ SYNTHETIC = "synthetic"
 class Choice:
     """What may be chosen for `train`: its data, and a file of designs instead of random ones.
 
-    The file holds a JSON list of genotypes (`nas.genotype_json`).
+    The file holds a JSON list of genotypes (`nas.designs.genotype_json`).
     """
 
     data: str = SYNTHETIC

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from nas import datasets
 from nas.bench import authors
 from nas.bench.designs import never, train_job
 from nas.bench.figures import Clock, Figure, describe_spread, format_value, seconds_of
-from nas.dataset import Dataset
-from nas.genotype import Genotype
+from nas.data import datasets
+from nas.data.dataset import Dataset
+from nas.designs.genotype import Genotype
 from nas.jobs import Train
 from nas.task import Task
-from nas.train import fit
+from nas.training.train import fit
 
 
 def measure_train(

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
 from nas.searching.trial import Trial, TrialError, trial_from_object
 
 FORMAT = 1

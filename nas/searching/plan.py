@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fpga_model.layer import MAX_MACS
-from nas.datasets import content_hash
-from nas.space import Space, space_to_object
+from nas.data.datasets import content_hash
+from nas.designs.space import Space, space_to_object
 from nas.task import Task
 
 
@@ -15,9 +15,9 @@ from nas.task import Task
 class Plan:
     """The same plan gives the same trials on the same kind of device.
 
-    `dataset` is a name of `nas.datasets`, `strategy` one of `nas.strategies.registry`, `profile`
-    one of `fpga_model.profile`; a design is trained for `epochs` under `protocol`; everything
-    random comes from `seed`, in [0, 2**63). `device` is `auto`, `cpu` or `cuda[:n]`.
+    `dataset` is a name of `nas.data.datasets`, `strategy` one of `nas.strategies.registry`,
+    `profile` one of `fpga_model.profile`; a design is trained for `epochs` under `protocol`;
+    everything random comes from `seed`, in [0, 2**63). `device` is `auto`, `cpu` or `cuda[:n]`.
     """
 
     dataset: str

@@ -12,9 +12,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
-from nas.datasets import describe
-from nas.design import is_dead, judge, reward_without_training
-from nas.genotype import Genotype
+from nas.data.datasets import describe
+from nas.designs.design import is_dead, judge, reward_without_training
+from nas.designs.genotype import Genotype
 from nas.jobs import JobFailed, Train, Trained, training_seed
 from nas.searching import trial as trials
 from nas.searching.journal import Journal, JournalError

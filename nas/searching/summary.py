@@ -11,8 +11,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from nas.cache import write_whole
-from nas.genotype import HYPERPARAMETERS
+from nas.data.cache import write_whole
+from nas.designs.genotype import HYPERPARAMETERS
 from nas.searching.plan import Plan
 from nas.searching.trial import Outcome, Trial
 from nas.searching.winner import best_of

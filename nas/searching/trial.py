@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from nas.design import Design
-from nas.genotype import Genotype, GenotypeError
+from nas.designs.design import Design
+from nas.designs.genotype import Genotype, GenotypeError
 from nas.jobs import Trained
 
 
@@ -34,7 +34,7 @@ class Trial:
     `detail` says why there was no training or no result, in one sentence. `repeats` is the earlier
     episode whose result this one takes over, because the search proposed the same design again.
     `epochs` were trained here and now, in `seconds`; `macs`, `luts` and `images_per_s` are those of
-    `nas.design`. `model_hash` (BLAKE2b-256) is empty without a training.
+    `nas.designs.design`. `model_hash` (BLAKE2b-256) is empty without a training.
     """
 
     episode: int

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from nas.cache import write_whole
-from nas.genotype_json import genotype_to_object
+from nas.data.cache import write_whole
+from nas.designs.genotype_json import genotype_to_object
 from nas.jobs import Trained
 from nas.searching.trial import Outcome, Trial
 

@@ -11,8 +11,8 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-from nas.genotype import Genotype
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 
 Accept = Callable[[Genotype], bool]
 """Whether a design is worth an episode: feasible and not provably dead."""

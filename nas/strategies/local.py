@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 
-from nas.genotype import Genotype
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from nas.strategies.base import Accept, draw, in_window, neighbours
 
 WINDOW = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.space import Space
+from nas.designs.space import Space
 from nas.strategies.base import Accept, Strategy
 from nas.strategies.evolution import RegularisedEvolution
 from nas.strategies.local import LocalSearch

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from nas.jobs import BATCH_EPISODES
-from nas.search import Search
-from nas.space import Space
 from nas.strategies.base import in_batches
+from nas.strategies.search import Search
 
 
 class Reinforce:
-    """`nas.search`: five designs from one policy snapshot; refused designs earn 0."""
+    """`nas.strategies.search`: five designs from one policy snapshot; refused designs earn 0."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self._search = Search(space, seed)

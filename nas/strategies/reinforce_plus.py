@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nas.controller import Baseline
-from nas.genotype import Genotype
-from nas.policy import Policy
-from nas.space import Space
+from nas.designs.genotype import Genotype
+from nas.designs.space import Space
 from nas.strategies.base import Accept, in_batches
+from nas.strategies.controller import Baseline
+from nas.strategies.policy import Policy
 
 BATCH = 8
 DRAWS = 16

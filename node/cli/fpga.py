@@ -83,10 +83,10 @@ def estimate(
     """
     from fpga_model.device import judge_network
     from fpga_model.layer import LayerError
-    from nas.genotype import GenotypeError
-    from nas.genotype_json import genotype_from_json
-    from nas.hardware import hardware
-    from nas.shapes import InputShape
+    from nas.designs.genotype import GenotypeError
+    from nas.designs.genotype_json import genotype_from_json
+    from nas.designs.hardware import hardware
+    from nas.designs.shapes import InputShape
     from node.cli.fpga_report import summary, to_object, to_table
 
     profile = PROFILES[profile_name]

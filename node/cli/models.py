@@ -11,12 +11,12 @@ import click
 
 from fpga_model.profile import PROFILES
 from nas.jobs import SEED_BOUND
-from nas.protocol import REWARD_SPLITS, Protocol, RewardRule
 from nas.task import PROTOCOLS
+from nas.training.protocol import REWARD_SPLITS, Protocol, RewardRule
 
 if TYPE_CHECKING:
-    from nas.dataset import Dataset
-    from nas.retrain import Retrained
+    from nas.data.dataset import Dataset
+    from nas.training.retrain import Retrained
 
 
 @click.command()
@@ -82,8 +82,8 @@ def retrain(
     """
     import torch
 
-    from nas import retrain as retraining
-    from nas.genotype_json import genotype_from_json
+    from nas.designs.genotype_json import genotype_from_json
+    from nas.training import retrain as retraining
 
     # As in a search's workers, so that the same seed gives the same bytes.
     torch.set_num_threads(1)
@@ -125,8 +125,8 @@ def export(folder: Path, images: int | None, as_json: bool) -> None:
     """
     import torch
 
-    from nas import datasets
-    from nas import retrain as retraining
+    from nas.data import datasets
+    from nas.training import retrain as retraining
 
     torch.set_num_threads(1)
     try:
@@ -154,9 +154,9 @@ def export(folder: Path, images: int | None, as_json: bool) -> None:
 def _export_onnx(
     found: Retrained, dataset: Dataset, folder: Path, images: int | None
 ) -> dict[str, int | bool]:
-    from nas import evaluate, onnx_model
-    from nas import retrain as retraining
-    from nas.model_format import unpack
+    from nas.evaluation import evaluate, onnx_model
+    from nas.evaluation.model_format import unpack
+    from nas.training import retrain as retraining
 
     genotype = retraining.genotype_of(found)
     model = unpack(found.model, genotype, dataset.shape, dataset.classes)

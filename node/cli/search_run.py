@@ -22,14 +22,14 @@ from rich.progress import (
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from nas.lanes import executor_for
+from nas.designs.space import Space, SpaceError, preset, space_from_object
+from nas.execution.lanes import executor_for
 from nas.searching.journal import Journal
 from nas.searching.plan import Plan as Plan
 from nas.searching.run import OnTrial, run_search, worth_training
 from nas.searching.summary import PLOT, write_results
 from nas.searching.trial import Trial
 from nas.searching.winner import MODEL, Winner, best_of
-from nas.space import Space, SpaceError, preset, space_from_object
 from nas.strategies.registry import make_strategy
 
 

@@ -2,11 +2,11 @@
 
 from functools import lru_cache
 
-from nas import design
-from nas.datasets import describe
-from nas.genotype import Genotype, GenotypeError
-from nas.model_format import model_length
-from nas.space import Space
+from nas.data.datasets import describe
+from nas.designs import design
+from nas.designs.genotype import Genotype, GenotypeError
+from nas.designs.space import Space
+from nas.evaluation.model_format import model_length
 from nas.task import Task
 from node.chain.context import RoundContext
 from node.chain.errors import NetworkError, Reason

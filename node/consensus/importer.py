@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
 from nas.jobs import Count, Counted, Executor
 from node.chain.block import Block, open_block
 from node.chain.envelope import Signed

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from nas.genotype import Genotype
+from nas.designs.genotype import Genotype
 from node.assembly import Node
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason

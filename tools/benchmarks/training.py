@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from statistics import median
 
-from nas import datasets
 from nas.bench.designs import never, random_designs, train_job
 from nas.bench.figures import Clock, Figure, describe_spread
-from nas.train import train
+from nas.data import datasets
+from nas.training.train import train
 from node.chain.params import DIGITS
 from node.consensus.designs import NasDesigns
 

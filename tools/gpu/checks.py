@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from nas import datasets, evaluate, oracle
 from nas.bench.designs import never
-from nas.dataset import Dataset
-from nas.descent import Descent
-from nas.exact import LIMITS, verified_dtypes
-from nas.genotype import Genotype
+from nas.data import datasets
+from nas.data.dataset import Dataset
+from nas.designs.genotype import Genotype
+from nas.designs.shapes import HIDDEN, features, layer_shapes
+from nas.evaluation import evaluate, oracle
+from nas.evaluation.exact import LIMITS, verified_dtypes
+from nas.evaluation.model_format import IntegerModel
 from nas.jobs import Train, Trained
-from nas.model_format import IntegerModel
-from nas.network import Network
-from nas.shapes import HIDDEN, features, layer_shapes
-from nas.steps import EagerStep, Step, compute_repeatably, enter_own_stream, step_runner
-from nas.train import QAT, fit
+from nas.networks.network import Network
+from nas.training.descent import Descent
+from nas.training.steps import EagerStep, Step, compute_repeatably, enter_own_stream, step_runner
+from nas.training.train import QAT, fit
 from tools.gpu.throughput import lane_executor
 
 ORACLE_IMAGES = 3

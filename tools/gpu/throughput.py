@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 import torch
 
-from nas import datasets
 from nas.bench.designs import macs, never, train_job
-from nas.cancel import ShouldStop
-from nas.descent import Descent
-from nas.float_network import FloatNetwork
-from nas.genotype import Genotype, Layer
+from nas.data import datasets
+from nas.designs.genotype import Genotype, Layer
+from nas.execution.cancel import ShouldStop
+from nas.execution.lanes import LaneExecutor
+from nas.execution.messages import Failure
+from nas.execution.worker import reason_of
 from nas.jobs import Job, JobFailed, Result, Train, Trained
-from nas.lanes import LaneExecutor
-from nas.messages import Failure
-from nas.ptq import RECIPE
-from nas.steps import enter_own_stream
+from nas.networks.float_network import FloatNetwork
 from nas.task import Task
-from nas.train import fit
-from nas.worker import reason_of
+from nas.training.descent import Descent
+from nas.training.ptq import RECIPE
+from nas.training.steps import enter_own_stream
+from nas.training.train import fit
 
 TRAINING_FLOP = 6
 """Per multiply-accumulate: two forward, four backward."""

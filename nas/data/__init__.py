@@ -1,0 +1,1 @@
+"""Data sets: pinned bytes in the package, and what people bring."""

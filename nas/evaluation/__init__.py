@@ -1,0 +1,1 @@
+"""Exact evaluation of an integer model, its canonical bytes, and its export."""

@@ -1,0 +1,1 @@
+"""Who runs jobs, and where: worker processes, or streams of a GPU."""

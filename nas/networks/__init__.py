@@ -1,0 +1,1 @@
+"""Child networks: a genotype as something that can be trained."""
