@@ -25,10 +25,14 @@ from node.chain.messages import (
     Body,
     Claim,
     Fallback,
+    Lease,
+    LeaseAcceptance,
     List,
     Payload,
     PayoutLine,
+    PayoutNotice,
     PoolRegistration,
+    Receipt,
     Transfer,
     Vote,
 )
@@ -93,8 +97,37 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
         transfer,
         sign(fallback, ATTESTER, network.id),
         sign(registration, ATTESTER, network.id),
+        *compute_pool_objects(network.id, commit.message.commitment),
     ]
     return objects, body_bytes
+
+
+def compute_pool_objects(network_id: bytes, commitment: bytes) -> list[Signed[Payload]]:
+    """What the producer as a pool's manager and the attester as its miner sign for each other."""
+    manager, miner = PRODUCER, ATTESTER
+    miner_key = bytes(miner.verify_key)
+    lease = sign(Lease(ROUND, miner_key, 1, b"\x13" * 32, 7, 20, ROUND), manager, network_id)
+    notice = PayoutNotice(
+        round=ROUND,
+        commitment=commitment,
+        payout_root=b"\x14" * 32,
+        share_log=b"\x15" * 32,
+        address=b"\x16" * 32,
+        weight=3,
+        index=1,
+        lines=2,
+        path=(b"\x17" * 32,),
+    )
+    return [
+        lease,
+        sign(LeaseAcceptance(lease.id), miner, network_id),
+        sign(
+            Receipt(ROUND, miner_key, b"\x18" * 32, b"\x19" * 32, 300, 360, 9, 1),
+            manager,
+            network_id,
+        ),
+        sign(notice, manager, network_id),
+    ]
 
 
 def compute_vectors() -> dict[str, Any]:

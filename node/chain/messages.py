@@ -13,6 +13,8 @@ MAX_COMMITS = 64
 MAX_ATTESTERS = 128
 """A_MAX: seats of an era."""
 MAX_PAYOUT_LINES = 1024
+MAX_PROOF_HASHES = 10
+"""Hashes on the way from one of MAX_PAYOUT_LINES leaves to the root of a binary tree."""
 MAX_VOTES = 1024
 MAX_TRANSACTIONS = 8192
 MAX_SECRETS = 8
@@ -32,6 +34,10 @@ class Kind(IntEnum):
     VOTE = 5
     TRANSFER = 6
     POOL_REGISTRATION = 7
+    LEASE = 8
+    LEASE_ACCEPTANCE = 9
+    RECEIPT = 10
+    PAYOUT_NOTICE = 11
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,55 @@ class PoolRegistration:
 
 
 @dataclass(frozen=True)
+class Lease:
+    """A pool's promise of a subspace to one miner for one round; never on the chain."""
+
+    round: Annotated[int, Uint(1)]
+    miner: Annotated[bytes, Bytes(2)]
+    assignment: Annotated[int, Uint(3)]
+    subspace_hash: Annotated[bytes, Bytes(4)]
+    search_seed: Annotated[int, Uint(5)]
+    episodes: Annotated[int, Uint(6, MAX_UINT32)]
+    last_round: Annotated[int, Uint(7)]
+
+
+@dataclass(frozen=True)
+class LeaseAcceptance:
+    """A miner's promise to commit nothing of its own while the lease lasts; never on the chain."""
+
+    lease: Annotated[bytes, Bytes(1)]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A pool's word that it has a result, for good; never on the chain."""
+
+    round: Annotated[int, Uint(1)]
+    miner: Annotated[bytes, Bytes(2)]
+    share: Annotated[bytes, Bytes(3)]
+    model_hash: Annotated[bytes, Bytes(4, 0)]
+    correct: Annotated[int, Uint(5, MAX_UINT32)]
+    size: Annotated[int, Uint(6, MAX_UINT32)]
+    work: Annotated[int, Uint(7)]
+    confirmed: Annotated[int, Uint(8, 1)]
+
+
+@dataclass(frozen=True)
+class PayoutNotice:
+    """A pool's proof that a line is under the payout root it has committed; never on the chain."""
+
+    round: Annotated[int, Uint(1)]
+    commitment: Annotated[bytes, Bytes(2)]
+    payout_root: Annotated[bytes, Bytes(3)]
+    share_log: Annotated[bytes, Bytes(4)]
+    address: Annotated[bytes, Bytes(5)]
+    weight: Annotated[int, Uint(6)]
+    index: Annotated[int, Uint(7, MAX_PAYOUT_LINES - 1)]
+    lines: Annotated[int, Uint(8, MAX_PAYOUT_LINES)]
+    path: Annotated[tuple[bytes, ...], RepeatedBytes(9, most=MAX_PROOF_HASHES)]
+
+
+@dataclass(frozen=True)
 class Envelope:
     """A signed object as it travels and is stored: exact payload, signer, signature."""
 
@@ -156,7 +211,19 @@ class Body:
     parent_logits_hash: Annotated[bytes, Bytes(6, 0)] = b""
 
 
-Payload = Commit | List | Claim | Fallback | Vote | Transfer | PoolRegistration
+Payload = (
+    Commit
+    | List
+    | Claim
+    | Fallback
+    | Vote
+    | Transfer
+    | PoolRegistration
+    | Lease
+    | LeaseAcceptance
+    | Receipt
+    | PayoutNotice
+)
 PAYLOADS: dict[Kind, type[Payload]] = {
     Kind.COMMIT: Commit,
     Kind.LIST: List,
@@ -165,5 +232,9 @@ PAYLOADS: dict[Kind, type[Payload]] = {
     Kind.VOTE: Vote,
     Kind.TRANSFER: Transfer,
     Kind.POOL_REGISTRATION: PoolRegistration,
+    Kind.LEASE: Lease,
+    Kind.LEASE_ACCEPTANCE: LeaseAcceptance,
+    Kind.RECEIPT: Receipt,
+    Kind.PAYOUT_NOTICE: PayoutNotice,
 }
 KINDS: dict[type, Kind] = {cls: kind for kind, cls in PAYLOADS.items()}

@@ -73,6 +73,7 @@ class MineRequest(_message.Message):
     BLOB_CHUNK_FIELD_NUMBER: _builtins.int
     BLOB_REQUEST_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    LEASE_ACCEPTANCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def registration(self) -> _types_pb2.Envelope:
         """Envelope of kind POOL_REGISTRATION, signed by the miner."""
@@ -89,6 +90,10 @@ class MineRequest(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat: ...
+    @_builtins.property
+    def lease_acceptance(self) -> _types_pb2.Envelope:
+        """Envelope of kind LEASE_ACCEPTANCE, signed by the miner."""
+
     def __init__(
         self,
         *,
@@ -97,12 +102,13 @@ class MineRequest(_message.Message):
         blob_chunk: _types_pb2.BlobChunk | None = ...,
         blob_request: Global___BlobRequest | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        lease_acceptance: _types_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "content", b"content", "heartbeat", b"heartbeat", "registration", b"registration", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "content", b"content", "heartbeat", b"heartbeat", "lease_acceptance", b"lease_acceptance", "registration", b"registration", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "content", b"content", "heartbeat", b"heartbeat", "registration", b"registration", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "content", b"content", "heartbeat", b"heartbeat", "lease_acceptance", b"lease_acceptance", "registration", b"registration", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["registration", "result", "blob_chunk", "blob_request", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["registration", "result", "blob_chunk", "blob_request", "heartbeat", "lease_acceptance"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -122,6 +128,8 @@ class MineResponse(_message.Message):
     BLOB_REQUEST_FIELD_NUMBER: _builtins.int
     BLOB_CHUNK_FIELD_NUMBER: _builtins.int
     IDLE_FIELD_NUMBER: _builtins.int
+    PAYOUT_NOTICE_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def challenge(self) -> Global___Challenge: ...
     @_builtins.property
@@ -138,6 +146,12 @@ class MineResponse(_message.Message):
     def blob_chunk(self) -> _types_pb2.BlobChunk: ...
     @_builtins.property
     def idle(self) -> Global___Idle: ...
+    @_builtins.property
+    def payout_notice(self) -> _types_pb2.Envelope:
+        """Envelope of kind PAYOUT_NOTICE, signed by the manager."""
+
+    @_builtins.property
+    def drain(self) -> Global___Drain: ...
     def __init__(
         self,
         *,
@@ -149,12 +163,14 @@ class MineResponse(_message.Message):
         blob_request: Global___BlobRequest | None = ...,
         blob_chunk: _types_pb2.BlobChunk | None = ...,
         idle: Global___Idle | None = ...,
+        payout_notice: _types_pb2.Envelope | None = ...,
+        drain: Global___Drain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "assignment", b"assignment", "blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "challenge", b"challenge", "content", b"content", "idle", b"idle", "shared_best", b"shared_best", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "assignment", b"assignment", "blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "challenge", b"challenge", "content", b"content", "drain", b"drain", "idle", b"idle", "payout_notice", b"payout_notice", "shared_best", b"shared_best", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "assignment", b"assignment", "blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "challenge", b"challenge", "content", b"content", "idle", b"idle", "shared_best", b"shared_best", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "assignment", b"assignment", "blob_chunk", b"blob_chunk", "blob_request", b"blob_request", "challenge", b"challenge", "content", b"content", "drain", b"drain", "idle", b"idle", "payout_notice", b"payout_notice", "shared_best", b"shared_best", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["challenge", "welcome", "assignment", "acknowledgement", "shared_best", "blob_request", "blob_chunk", "idle"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["challenge", "welcome", "assignment", "acknowledgement", "shared_best", "blob_request", "blob_chunk", "idle", "payout_notice", "drain"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -228,23 +244,219 @@ class Welcome(_message.Message):
 
     STRENGTH_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
     strength: Global___Strength.ValueType
     """WEAK or STRONG: how the manager treats the miner from now on."""
     reason: _builtins.str
     """Why, when the miner declared AUTO or was re-typed."""
+    heartbeat_ms: _builtins.int
+    """The manager takes a miner for lost that has sent nothing for two of these."""
     def __init__(
         self,
         *,
         strength: Global___Strength.ValueType = ...,
         reason: _builtins.str = ...,
+        heartbeat_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "strength", b"strength"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms", "reason", b"reason", "strength", b"strength"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
+
+@_typing.final
+class Lease(_message.Message):
+    """Payload of a lease envelope, signed by the manager: a subspace that one miner
+    searches in one round. Canonical like the chain's.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    MINER_FIELD_NUMBER: _builtins.int
+    ASSIGNMENT_FIELD_NUMBER: _builtins.int
+    SUBSPACE_HASH_FIELD_NUMBER: _builtins.int
+    SEARCH_SEED_FIELD_NUMBER: _builtins.int
+    EPISODES_FIELD_NUMBER: _builtins.int
+    LAST_ROUND_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    miner: _builtins.bytes
+    assignment: _builtins.int
+    """The assignment that it belongs to."""
+    subspace_hash: _builtins.bytes
+    """H over the ranges of the subspace."""
+    search_seed: _builtins.int
+    episodes: _builtins.int
+    """Results that the manager counts on; the search may go on beyond them."""
+    last_round: _builtins.int
+    """The last round in which the miner's promise holds."""
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        miner: _builtins.bytes = ...,
+        assignment: _builtins.int = ...,
+        subspace_hash: _builtins.bytes = ...,
+        search_seed: _builtins.int = ...,
+        episodes: _builtins.int = ...,
+        last_round: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "episodes", b"episodes", "last_round", b"last_round", "miner", b"miner", "round", b"round", "search_seed", b"search_seed", "subspace_hash", b"subspace_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lease: _TypeAlias = Lease  # noqa: Y015
+
+@_typing.final
+class LeaseAcceptance(_message.Message):
+    """Payload of a lease acceptance, signed by the miner: it searches, and commits
+    no model under its own key until the lease's last round is over.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_FIELD_NUMBER: _builtins.int
+    lease: _builtins.bytes
+    """Id of the lease's envelope."""
+    def __init__(
+        self,
+        *,
+        lease: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaseAcceptance: _TypeAlias = LeaseAcceptance  # noqa: Y015
+
+@_typing.final
+class Receipt(_message.Message):
+    """Payload of a receipt, signed by the manager: it has this result, for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    MINER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    MODEL_HASH_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    miner: _builtins.bytes
+    share: _builtins.bytes
+    """Hash of the entry in the share log."""
+    model_hash: _builtins.bytes
+    """Empty for a result without a model."""
+    correct: _builtins.int
+    size: _builtins.int
+    work: _builtins.int
+    """Units of work that it adds, unless an audit takes them back."""
+    confirmed: _builtins.int
+    """1 when the manager has counted the model itself."""
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        miner: _builtins.bytes = ...,
+        share: _builtins.bytes = ...,
+        model_hash: _builtins.bytes = ...,
+        correct: _builtins.int = ...,
+        size: _builtins.int = ...,
+        work: _builtins.int = ...,
+        confirmed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "correct", b"correct", "miner", b"miner", "model_hash", b"model_hash", "round", b"round", "share", b"share", "size", b"size", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
+
+@_typing.final
+class PayoutNotice(_message.Message):
+    """Payload of a payout notice, signed by the manager when it commits: the line of
+    one address, and the proof that it is in the payout root of the commitment.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    PAYOUT_ROOT_FIELD_NUMBER: _builtins.int
+    SHARE_LOG_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    commitment: _builtins.bytes
+    payout_root: _builtins.bytes
+    share_log: _builtins.bytes
+    """Hash of the share log that the lines follow from."""
+    address: _builtins.bytes
+    weight: _builtins.int
+    index: _builtins.int
+    """Place of the line, and how many there are."""
+    lines: _builtins.int
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Hashes beside the way from the line to the root, from the bottom up."""
+
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        commitment: _builtins.bytes = ...,
+        payout_root: _builtins.bytes = ...,
+        share_log: _builtins.bytes = ...,
+        address: _builtins.bytes = ...,
+        weight: _builtins.int = ...,
+        index: _builtins.int = ...,
+        lines: _builtins.int = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "commitment", b"commitment", "index", b"index", "lines", b"lines", "path", b"path", "payout_root", b"payout_root", "round", b"round", "share_log", b"share_log", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutNotice: _TypeAlias = PayoutNotice  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    """The manager is about to stop: finish, keep what is not acknowledged, connect again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    wait_ms: _builtins.int
+    """Milliseconds to wait before connecting again."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        wait_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "wait_ms", b"wait_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class SearchSpace(_message.Message):
@@ -322,12 +534,15 @@ class Assignment(_message.Message):
     EPOCHS_FIELD_NUMBER: _builtins.int
     EXPLORATION_FIELD_NUMBER: _builtins.int
     EXPLOITATION_FIELD_NUMBER: _builtins.int
+    STARTS_IN_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     round: _builtins.int
     remaining_ms: _builtins.int
     """Milliseconds left until results stop counting, at sending."""
     epochs: _builtins.int
     """Training epochs for one candidate."""
+    starts_in_ms: _builtins.int
+    """Milliseconds until the work may start, at sending: the next round's is sent ahead."""
     @_builtins.property
     def exploration(self) -> Global___Exploration: ...
     @_builtins.property
@@ -341,10 +556,11 @@ class Assignment(_message.Message):
         epochs: _builtins.int = ...,
         exploration: Global___Exploration | None = ...,
         exploitation: Global___Exploitation | None = ...,
+        starts_in_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["exploitation", b"exploitation", "exploration", b"exploration", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "exploitation", b"exploitation", "exploration", b"exploration", "id", b"id", "remaining_ms", b"remaining_ms", "round", b"round", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "exploitation", b"exploitation", "exploration", b"exploration", "id", b"id", "remaining_ms", b"remaining_ms", "round", b"round", "starts_in_ms", b"starts_in_ms", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["exploration", "exploitation"]  # noqa: Y015
     _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
@@ -361,6 +577,7 @@ class Exploration(_message.Message):
     SUBSPACE_FIELD_NUMBER: _builtins.int
     SEARCH_SEED_FIELD_NUMBER: _builtins.int
     REWARDS_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
     search_seed: _builtins.int
     @_builtins.property
     def subspace(self) -> Global___SearchSpace: ...
@@ -370,16 +587,21 @@ class Exploration(_message.Message):
         re-connected or a backup miner replays them and goes on.
         """
 
+    @_builtins.property
+    def lease(self) -> _types_pb2.Envelope:
+        """Envelope of kind LEASE, signed by the manager; to be accepted before the first result."""
+
     def __init__(
         self,
         *,
         subspace: Global___SearchSpace | None = ...,
         search_seed: _builtins.int = ...,
         rewards: _abc.Iterable[_builtins.float] | None = ...,
+        lease: _types_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subspace", b"subspace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "subspace", b"subspace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rewards", b"rewards", "search_seed", b"search_seed", "subspace", b"subspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "rewards", b"rewards", "search_seed", b"search_seed", "subspace", b"subspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -437,6 +659,8 @@ class Result(_message.Message):
     MODEL_HASH_FIELD_NUMBER: _builtins.int
     WEIGHTS_HASH_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     assignment_id: _builtins.int
     episode: _builtins.int
     """Counts from 0 within the search, or within the exploitation."""
@@ -450,6 +674,14 @@ class Result(_message.Message):
     weights_hash: _builtins.bytes
     failure: _builtins.str
     """Empty unless the candidate could not be trained."""
+    precision: _builtins.str
+    """How the miner computes, which a repetition has to match."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Hashes of the training state at the start and after each epoch, for audits; the miner
+        makes a state again when it is asked for one (BlobRequest).
+        """
+
     def __init__(
         self,
         *,
@@ -463,10 +695,12 @@ class Result(_message.Message):
         model_hash: _builtins.bytes = ...,
         weights_hash: _builtins.bytes = ...,
         failure: _builtins.str = ...,
+        states: _abc.Iterable[_builtins.bytes] | None = ...,
+        precision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment_id", b"assignment_id", "correct", b"correct", "episode", b"episode", "epochs", b"epochs", "failure", b"failure", "genotype", b"genotype", "model_hash", b"model_hash", "size", b"size", "training_seed", b"training_seed", "weights_hash", b"weights_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment_id", b"assignment_id", "correct", b"correct", "episode", b"episode", "epochs", b"epochs", "failure", b"failure", "genotype", b"genotype", "model_hash", b"model_hash", "precision", b"precision", "size", b"size", "states", b"states", "training_seed", b"training_seed", "weights_hash", b"weights_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,11 +714,16 @@ class Acknowledgement(_message.Message):
     EPISODE_FIELD_NUMBER: _builtins.int
     ACCEPTANCE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     assignment_id: _builtins.int
     episode: _builtins.int
     acceptance: Global___Acceptance.ValueType
     reason: _builtins.str
     """Why, if not accepted."""
+    @_builtins.property
+    def receipt(self) -> _types_pb2.Envelope:
+        """Envelope of kind RECEIPT, signed by the manager, if accepted."""
+
     def __init__(
         self,
         *,
@@ -492,10 +731,11 @@ class Acknowledgement(_message.Message):
         episode: _builtins.int = ...,
         acceptance: Global___Acceptance.ValueType = ...,
         reason: _builtins.str = ...,
+        receipt: _types_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "assignment_id", b"assignment_id", "episode", b"episode", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptance", b"acceptance", "assignment_id", b"assignment_id", "episode", b"episode", "reason", b"reason", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

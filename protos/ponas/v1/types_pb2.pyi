@@ -40,6 +40,11 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_TRANSFER: _Kind.ValueType  # 6
     KIND_POOL_REGISTRATION: _Kind.ValueType  # 7
     """A miner's answer to a pool's challenge (PoolRegistration)."""
+    KIND_LEASE: _Kind.ValueType  # 8
+    """Between a pool and its miners; evidence, but never in a block (pool_service.proto)."""
+    KIND_LEASE_ACCEPTANCE: _Kind.ValueType  # 9
+    KIND_RECEIPT: _Kind.ValueType  # 10
+    KIND_PAYOUT_NOTICE: _Kind.ValueType  # 11
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope carries. Signatures cover the kind."""
@@ -53,6 +58,11 @@ KIND_VOTE: Kind.ValueType  # 5
 KIND_TRANSFER: Kind.ValueType  # 6
 KIND_POOL_REGISTRATION: Kind.ValueType  # 7
 """A miner's answer to a pool's challenge (PoolRegistration)."""
+KIND_LEASE: Kind.ValueType  # 8
+"""Between a pool and its miners; evidence, but never in a block (pool_service.proto)."""
+KIND_LEASE_ACCEPTANCE: Kind.ValueType  # 9
+KIND_RECEIPT: Kind.ValueType  # 10
+KIND_PAYOUT_NOTICE: Kind.ValueType  # 11
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final
