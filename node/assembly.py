@@ -31,9 +31,9 @@ from node.net.peers import PeerNet
 from node.store.base import Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
-from pool.manager import Manager
-from pool.miner import Miner
-from pool.state import Strength
+from pool.manager.manager import Manager
+from pool.miner.miner import Miner
+from pool.records.state import Strength
 
 _OWN_POOL = "own pool"
 # Peers asked for blocks when others are ahead: some may be as far behind as this node.

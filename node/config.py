@@ -10,7 +10,7 @@ from node.chain.genesis import DEVNET_GENESIS, Network, network_from_json
 from node.endpoint import Endpoint
 from node.errors import ConfigError, SettingError
 from node.log import LogFormat, LogLevel
-from pool.state import Strength
+from pool.records.state import Strength
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?")
 _NAMED_NETWORKS = {DEVNET_GENESIS.parameters.name: DEVNET_GENESIS}

@@ -41,8 +41,8 @@ from node.views import (
     VoteView,
     WinnerView,
 )
-from pool.manager import Manager
-from pool.view import miner_views, pool_view
+from pool.manager.manager import Manager
+from pool.records.view import miner_views, pool_view
 
 
 class NodeViews:

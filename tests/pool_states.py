@@ -8,10 +8,8 @@ from nas.data.datasets import describe
 from nas.designs.design import judge
 from nas.designs.genotype import Genotype
 from nas.designs.space import Space
-from pool import transition
-from pool.draws import Draws
-from pool.reports import Report, next_episode, seed_of
-from pool.state import (
+from pool.records import transition
+from pool.records.state import (
     Assignment,
     Best,
     Exploration,
@@ -20,7 +18,9 @@ from pool.state import (
     RoundTask,
     Strength,
 )
-from pool.strategy import Rest, exploit_variant, plan
+from pool.rules.draws import Draws
+from pool.rules.reports import Report, next_episode, seed_of
+from pool.rules.strategy import Rest, exploit_variant, plan
 from tests.pool_world import PHASE_MS, SPACE, TASK, public
 
 INFO = describe("digits")

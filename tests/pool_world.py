@@ -16,9 +16,9 @@ from node.clock import LoopClock
 from node.net.link import PeerLink
 from node.net.memory import MemoryNetwork
 from node.tasks import TaskOwner
-from pool.manager import Manager
-from pool.miner import Miner
-from pool.state import RoundTask, Strength
+from pool.manager.manager import Manager
+from pool.miner.miner import Miner
+from pool.records.state import RoundTask, Strength
 from tests.scripted import ScriptedExecutor
 
 NETWORK_ID = bytes(range(32))

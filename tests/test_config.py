@@ -13,7 +13,7 @@ from node.endpoint import Endpoint
 from node.errors import ConfigError, ExitCode, SettingError
 from node.identity import format_address
 from node.log import LogFormat, LogLevel
-from pool.state import Strength
+from pool.records.state import Strength
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from node.chain.hashing import blob_hash
 from ponas.v1.types_pb2 import BlobChunk
-from pool.blobs import CHUNK_BYTES, BlobError, Incoming, Shelf, chunks, max_weights_bytes
+from pool.link.blobs import CHUNK_BYTES, BlobError, Incoming, Shelf, chunks, max_weights_bytes
 
 BLOB = bytes(range(256)) * 5_000
 HASH = blob_hash(BLOB)

@@ -10,10 +10,10 @@ from nas.evaluation.model_format import model_length
 from nas.execution import worker
 from nas.execution.messages import Failure
 from nas.jobs import JobFailed
-from pool.blobs import BlobError
-from pool.confirmation import counted_model
-from pool.reports import Checked, Refused, check
-from pool.state import Refusal
+from pool.link.blobs import BlobError
+from pool.manager.confirmation import counted_model
+from pool.records.state import Refusal
+from pool.rules.reports import Checked, Refused, check
 from tests.pool_states import INFO, handed_out, open_round, valid_report
 from tests.pool_world import public
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.draws import Draws
+from pool.rules.draws import Draws
 from tests.pool_world import SPACE
 
 

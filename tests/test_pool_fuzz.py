@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 from node.net.link import LinkClosed, ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk
-from pool import transition
-from pool.miner import Miner
-from pool.state import Strength
-from pool.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
+from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
+from pool.miner.miner import Miner
+from pool.records import transition
+from pool.records.state import Strength
 from tests.pool_states import (
     best_of,
     handed_out,
@@ -61,6 +61,8 @@ def changed(draw: st.DrawFn, message: Any) -> Any:
         value.SetInParent()
         if value.DESCRIPTOR.fields:
             changed(draw, value)
+    elif field.type == FieldDescriptor.TYPE_BYTES and field.is_repeated:
+        value[:] = draw(st.lists(_BYTES, max_size=3))
     elif field.type == FieldDescriptor.TYPE_BYTES:
         setattr(message, field.name, draw(_BYTES))
     elif field.is_repeated:

@@ -17,11 +17,11 @@ from node.clock import Clock, LoopClock
 from node.net.link import LinkClosed, MinerLink
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
-from pool.blobs import chunks
-from pool.payout import TOTAL_WEIGHT
-from pool.reports import Report
-from pool.state import Refusal, Strength
-from pool.wire import ExploreOrder, order_from_wire, report_to_wire, strength_to_wire
+from pool.link.blobs import chunks
+from pool.link.wire import ExploreOrder, order_from_wire, report_to_wire, strength_to_wire
+from pool.records.state import Refusal, Strength
+from pool.rules.payout import TOTAL_WEIGHT
+from pool.rules.reports import Report
 from tests.pool_states import INFO, alive_design
 from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
 from tests.scripted import ScriptedExecutor, scripted_model

@@ -16,10 +16,10 @@ from nas.jobs import JobFailed, Propose, Train
 from node.net.link import ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk
-from pool.miner import Miner, WrongPool
-from pool.state import PoolState, RoundTask, Strength
-from pool.strategy import NO_BEST_YET
-from pool.wire import PROTOCOL_VERSION, assignment_to_wire
+from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
+from pool.miner.miner import Miner, WrongPool
+from pool.records.state import PoolState, RoundTask, Strength
+from pool.rules.strategy import NO_BEST_YET
 from tests.pool_states import SUBSPACE, alive_design, handed_out, in_hand, open_round, round_of
 from tests.pool_world import NETWORK_ID, PHASE_MS, SPACE, TASK, PoolWorld, key_of, public
 from tests.scripted import ScriptedExecutor

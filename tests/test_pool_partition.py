@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.designs.space import Space
-from pool.partition import (
+from pool.partition.algorithm1 import (
     DRAWS_PER_SUBSPACE,
     PartitionError,
     algorithm1,

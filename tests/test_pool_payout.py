@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.payout import MAX_LINES, TOTAL_WEIGHT, PayoutError, payout_lines
+from pool.rules.payout import MAX_LINES, TOTAL_WEIGHT, PayoutError, payout_lines
 
 addresses = st.integers(0, 40).map(lambda number: number.to_bytes(32, "big"))
 FINDER, MANAGER, OTHER = (bytes([number]) * 32 for number in (1, 2, 3))

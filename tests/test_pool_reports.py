@@ -7,10 +7,10 @@ import pytest
 
 from nas.designs.design import judge
 from nas.designs.genotype import Genotype
-from pool import transition
-from pool.reports import Checked, Refused, Report, Stale, check, claims_best
-from pool.state import Exploration, PoolState, Refusal, RoundTask, Strength
-from pool.strategy import MAX_EPISODES
+from pool.records import transition
+from pool.records.state import Exploration, PoolState, Refusal, RoundTask, Strength
+from pool.rules.reports import Checked, Refused, Report, Stale, check, claims_best
+from pool.rules.strategy import MAX_EPISODES
 from tests.pool_states import (
     SUBSPACE,
     best_of,

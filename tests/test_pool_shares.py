@@ -5,8 +5,8 @@ import pytest
 from nas.data.datasets import describe
 from nas.designs.design import Design, judge
 from nas.designs.genotype import Genotype
-from pool.draws import Draws
-from pool.shares import share_key, work_of
+from pool.rules.draws import Draws
+from pool.rules.shares import share_key, work_of
 from tests.pool_world import SPACE, TASK
 
 INFO = describe("digits")

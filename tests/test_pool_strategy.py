@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.designs.space import Space
-from pool import transition
-from pool.state import Exploitation, Exploration, PoolState, Strength
-from pool.strategy import (
+from pool.records import transition
+from pool.records.state import Exploitation, Exploration, PoolState, Strength
+from pool.rules.strategy import (
     LEASE_EPISODES,
     MAX_EPISODES,
     NO_BEST_YET,

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pool import transition
-from pool.reports import check
-from pool.state import Exploration, PoolState, Refusal, RoundTask, Strength
+from pool.records import transition
+from pool.records.state import Exploration, PoolState, Refusal, RoundTask, Strength
+from pool.rules.reports import check
 from tests.pool_states import (
     SUBSPACE,
     best_of,

@@ -3,9 +3,9 @@
 from dataclasses import asdict
 
 from node.identity import format_address
-from pool import transition
-from pool.state import PoolState, Refusal
-from pool.view import miner_views, pool_view
+from pool.records import transition
+from pool.records.state import PoolState, Refusal
+from pool.records.view import miner_views, pool_view
 from tests.pool_states import best_of, handed_out, open_round
 from tests.pool_world import public
 

@@ -10,10 +10,11 @@ import pytest
 from nas.designs.space import Space
 from nas.task import Task
 from ponas.v1 import pool_service_pb2 as pb
-from pool import transition, wire
-from pool.state import Strength
-from pool.strategy import MAX_EPISODES
-from pool.wire import ExploitOrder, ExploreOrder, WireError
+from pool.link import wire
+from pool.link.wire import ExploitOrder, ExploreOrder, WireError
+from pool.records import transition
+from pool.records.state import Strength
+from pool.rules.strategy import MAX_EPISODES
 from tests.pool_states import best_of, handed_out, in_hand, open_round, round_of, valid_report
 from tests.pool_world import PHASE_MS, SPACE, TASK
 

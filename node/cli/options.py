@@ -15,7 +15,7 @@ from node.errors import ExitCode, SettingError
 from node.identity import parse_address
 from node.keyfile import PASSPHRASE_VARIABLE
 from node.log import LogFormat, LogLevel
-from pool.state import Strength
+from pool.records.state import Strength
 
 PROGRAM = "ponas-node"
 _ENVIRONMENT_PREFIX = "PONAS"

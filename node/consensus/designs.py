@@ -11,7 +11,7 @@ from nas.task import Task
 from node.chain.context import RoundContext
 from node.chain.errors import NetworkError, Reason
 from node.chain.params import StandingTask
-from pool.partition import holds_usable_design, round_space
+from pool.partition.algorithm1 import holds_usable_design, round_space
 
 _REASONS = {
     design.Refusal.OUTSIDE_SPACE: Reason.OUTSIDE_SPACE,

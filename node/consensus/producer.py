@@ -25,8 +25,8 @@ from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
-from pool.manager import ConfirmedBest
-from pool.state import RoundTask
+from pool.manager.manager import ConfirmedBest
+from pool.records.state import RoundTask
 
 _log = structlog.get_logger("producer")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from node.assembly import Node
 from node.chain.messages import Envelope, Kind
 from node.consensus.producer import Committed, Producer
-from pool.manager import ConfirmedBest
+from pool.manager.manager import ConfirmedBest
 from tests.scripted import scripted_count
 
 Tamper = Callable[[Committed, int], tuple[Committed, int]]

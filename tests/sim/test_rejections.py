@@ -20,7 +20,7 @@ from node.consensus.producer import Committed
 from node.consensus.validator import NOT_SERVED, VALID
 from node.identity import format_address
 from node.net.protocol import Refusal
-from pool.manager import ConfirmedBest
+from pool.manager.manager import ConfirmedBest
 from tests.scripted import scripted_model
 from tests.sim.adversary import Tamper, corrupt, hide_commits, honest, replace_best
 from tests.sim.world import Plan, World

@@ -19,10 +19,10 @@ from nas.evaluation.model_format import model_length
 from nas.jobs import Executor, JobFailed, Propose, Train, rewards_needed, training_seed
 from nas.task import Task
 from node.chain.hashing import blob_hash
-from pool.blobs import Shelf, max_weights_bytes
-from pool.reports import Report
-from pool.strategy import exploit_variant
-from pool.wire import ExploitOrder, ExploreOrder, Order
+from pool.link.blobs import Shelf, max_weights_bytes
+from pool.link.wire import ExploitOrder, ExploreOrder, Order
+from pool.rules.reports import Report
+from pool.rules.strategy import exploit_variant
 
 FetchWeights = Callable[[bytes, int], Awaitable[bytes]]
 """Gets the weights with a hash, of at most so many bytes; raises BlobError."""

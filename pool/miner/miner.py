@@ -22,11 +22,9 @@ from node.errors import NetworkRefusedError
 from node.net.link import LinkClosed, MinerLink, Unreachable
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
-from pool.blobs import BlobError, Shelf
-from pool.channel import Channel
-from pool.reports import Report
-from pool.state import Strength
-from pool.wire import (
+from pool.link.blobs import BlobError, Shelf
+from pool.link.channel import Channel
+from pool.link.wire import (
     PROTOCOL_VERSION,
     Order,
     WireError,
@@ -37,7 +35,9 @@ from pool.wire import (
     strength_to_wire,
     text_from_wire,
 )
-from pool.work import Bench, work
+from pool.miner.work import Bench, work
+from pool.records.state import Strength
+from pool.rules.reports import Report
 
 # Waits between attempts to connect double from the first to the last of these; a link that held
 # for longer than the last was a good one, and they begin anew.

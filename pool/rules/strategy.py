@@ -13,8 +13,16 @@ from nas.designs.genotype import ARCHITECTURE_TOKENS, HYPERPARAMETERS, Genotype
 from nas.designs.space import Space
 from nas.jobs import BATCH_EPISODES
 from node.chain.hashing import blake, u64
-from pool.draws import Draws
-from pool.state import Exploitation, Exploration, PoolState, RoundState, Search, Strength, Work
+from pool.records.state import (
+    Exploitation,
+    Exploration,
+    PoolState,
+    RoundState,
+    Search,
+    Strength,
+    Work,
+)
+from pool.rules.draws import Draws
 
 LEASE_EPISODES = BATCH_EPISODES
 """Candidates that make an exploration worth while: a search with fewer never learns from one."""

@@ -7,8 +7,8 @@ from collections import Counter
 from nas.data.datasets import describe
 from node.identity import format_address
 from node.views import BestView, MinerView, PoolView
-from pool.state import Best, Exploration, MinerState, PoolState, Strength
-from pool.strategy import NO_BEST_YET, NO_ROUND
+from pool.records.state import Best, Exploration, MinerState, PoolState, Strength
+from pool.rules.strategy import NO_BEST_YET, NO_ROUND
 
 
 def pool_view(pool: PoolState, manager: bytes, is_committed: bool) -> PoolView:

@@ -13,7 +13,7 @@ from node.chain.hashing import HASH_BYTES
 from node.net.link import Link, LinkClosed
 from ponas.v1.pool_service_pb2 import BlobRequest, MineRequest, MineResponse
 from ponas.v1.types_pb2 import BlobChunk
-from pool.blobs import BlobError, Incoming, chunks
+from pool.link.blobs import BlobError, Incoming, chunks
 
 Out = TypeVar("Out", MineRequest, MineResponse)
 In = TypeVar("In", MineRequest, MineResponse)

@@ -1,4 +1,4 @@
-"""What a manager knows: plain frozen records. `pool.transition` makes the next one of each.
+"""What a manager knows: plain frozen records. `pool.records.transition` makes the next one of each.
 
 Keys and addresses are the 32 bytes of a public key; times are milliseconds of the injected clock.
 """

@@ -10,9 +10,7 @@ from nas.data.datasets import describe
 from nas.designs.space import Space
 from nas.jobs import SEED_BOUND
 from node.chain.hashing import blake, u64
-from pool.reports import Checked, next_episode
-from pool.shares import share_key, work_of
-from pool.state import (
+from pool.records.state import (
     Assignment,
     Best,
     Exploration,
@@ -25,7 +23,9 @@ from pool.state import (
     Strength,
     Work,
 )
-from pool.strategy import resolve_strength
+from pool.rules.reports import Checked, next_episode
+from pool.rules.shares import share_key, work_of
+from pool.rules.strategy import resolve_strength
 
 
 def joined(

@@ -1,6 +1,6 @@
 """The manager of a pool: hands out work, confirms what comes back, and knows the best.
 
-A shell: every decision is made by `plan` and `check`, every record by `pool.transition`; this file
+A shell: decisions are made by `plan` and `check`, records by `pool.records.transition`; this file
 moves messages, models and time. Results of one miner are judged one after the other, those of
 different miners side by side.
 """
@@ -20,16 +20,16 @@ from node.chain.messages import PayoutLine
 from node.clock import Clock
 from node.net.link import LinkClosed, ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
-from pool import transition
-from pool.blobs import BlobError, max_weights_bytes
-from pool.confirmation import counted_model
-from pool.partition import draw_subspace, holds_usable_design
-from pool.payout import payout_lines
-from pool.reports import Checked, Refused, Report, Stale, check, claims_best
-from pool.session import Greeting, Session, TurnedAway
-from pool.state import Best, PoolState, RoundState, RoundTask, Strength
-from pool.strategy import Rest, plan
-from pool.wire import assignment_to_wire, best_to_wire
+from pool.link.blobs import BlobError, max_weights_bytes
+from pool.link.wire import assignment_to_wire, best_to_wire
+from pool.manager.confirmation import counted_model
+from pool.manager.session import Greeting, Session, TurnedAway
+from pool.partition.algorithm1 import draw_subspace, holds_usable_design
+from pool.records import transition
+from pool.records.state import Best, PoolState, RoundState, RoundTask, Strength
+from pool.rules.payout import payout_lines
+from pool.rules.reports import Checked, Refused, Report, Stale, check, claims_best
+from pool.rules.strategy import Rest, plan
 
 BLOB_TIMEOUT_MS = 10_000
 """How long a miner may take to hand over a model or weights."""
@@ -87,7 +87,7 @@ class Manager:
 
     @property
     def state(self) -> PoolState:
-        """Everything known of miners and round; see `pool.view` for its views."""
+        """Everything known of miners and round; see `pool.records.view` for its views."""
         return self._pool
 
     def start_round(self, task: RoundTask) -> None:

@@ -17,7 +17,7 @@ from nas.designs.design import judge
 from nas.designs.space import Space
 from nas.task import Task
 from node.chain.hashing import blake, u64
-from pool.draws import Draws
+from pool.rules.draws import Draws
 
 DRAWS_PER_SUBSPACE = 256
 """After so many refused draws the whole space is handed out instead."""

@@ -13,16 +13,16 @@ from node.chain.messages import PoolRegistration
 from node.net.link import ManagerLink
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
-from pool.channel import Channel
-from pool.reports import Report
-from pool.state import MinerState, Strength
-from pool.wire import (
+from pool.link.channel import Channel
+from pool.link.wire import (
     PROTOCOL_VERSION,
     WireError,
     report_from_wire,
     strength_from_wire,
     strength_to_wire,
 )
+from pool.records.state import MinerState, Strength
+from pool.rules.reports import Report
 
 REGISTRATION_TIMEOUT_MS = 10_000
 """How long a new connection may take to register."""

@@ -14,8 +14,8 @@ from nas.designs.genotype import Genotype, GenotypeError
 from nas.designs.space import Space
 from nas.jobs import training_seed
 from node.chain.hashing import HASH_BYTES
-from pool.state import Assignment, Exploitation, Exploration, PoolState, Refusal, RoundState
-from pool.strategy import MAX_EPISODES, exploit_variant, is_full
+from pool.records.state import Assignment, Exploitation, Exploration, PoolState, Refusal, RoundState
+from pool.rules.strategy import MAX_EPISODES, exploit_variant, is_full
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from nas.data.datasets import describe
 from nas.designs.genotype import Genotype
 from nas.evaluation.model_format import model_length
 from nas.jobs import Count, Executor, JobFailed
-from pool.blobs import BlobError
-from pool.reports import Checked, Refused
-from pool.state import Refusal
+from pool.link.blobs import BlobError
+from pool.records.state import Refusal
+from pool.rules.reports import Checked, Refused
 
 # A worker's reason begins with the error: of these two the model is the cause, of any other
 # (a process that died, memory that ran out) perhaps not.

@@ -11,9 +11,9 @@ from nas.jobs import SEED_BOUND
 from nas.task import Task
 from node.chain.hashing import HASH_BYTES, MAX_INT
 from ponas.v1 import pool_service_pb2 as pb
-from pool.reports import Report
-from pool.state import Assignment, Best, Exploration, RoundState, Strength
-from pool.strategy import MAX_EPISODES
+from pool.records.state import Assignment, Best, Exploration, RoundState, Strength
+from pool.rules.reports import Report
+from pool.rules.strategy import MAX_EPISODES
 
 PROTOCOL_VERSION = 1
 
@@ -164,7 +164,7 @@ def report_to_wire(report: Report) -> pb.Result:
 
 
 def report_from_wire(message: pb.Result) -> Report:
-    """A result as received; `pool.reports.check` judges it.
+    """A result as received; `pool.rules.reports.check` judges it.
 
     Raises WireError for one of impossible size, since many may wait to be judged.
     """

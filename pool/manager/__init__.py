@@ -1,0 +1,1 @@
+"""The manager: serves miners, confirms what comes back, knows the best."""
