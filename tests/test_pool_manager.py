@@ -18,7 +18,8 @@ from node.net.link import LinkClosed, MinerLink
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.blobs import chunks
-from pool.link.wire import ExploreOrder, order_from_wire, report_to_wire, strength_to_wire
+from pool.link.orders import ExploreOrder, order_from_wire
+from pool.link.wire import report_to_wire, strength_to_wire
 from pool.records.state import Refusal, Strength
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reports import Report

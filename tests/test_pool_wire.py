@@ -11,7 +11,8 @@ from nas.designs.space import Space
 from nas.task import Task
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link import wire
-from pool.link.wire import ExploitOrder, ExploreOrder, WireError
+from pool.link.orders import ExploitOrder, ExploreOrder, order_from_wire
+from pool.link.wire import WireError
 from pool.records import transition
 from pool.records.state import Strength
 from pool.rules.strategy import MAX_EPISODES
@@ -27,16 +28,24 @@ def assignment_of(name: str) -> pb.Assignment:
 
 
 def test_an_exploration_arrives_with_its_rewards_and_the_time_left() -> None:
-    order = wire.order_from_wire(assignment_of("s"), TASK, now_ms=100)
+    order = order_from_wire(assignment_of("s"), TASK, now_ms=100)
 
     assert isinstance(order.work, ExploreOrder)
     assert order.work.rewards == (0.25,)
     assert (order.round, order.epochs) == (1, 10)
-    assert order.end_ms == 100 + PHASE_MS - 6_000
+    assert (order.start_ms, order.end_ms) == (100, 100 + PHASE_MS - 6_000)
+    assert order.work.lease is None
+
+
+def test_an_order_sent_ahead_says_when_it_starts() -> None:
+    message = assignment_of("s")
+    message.starts_in_ms = 2_000
+
+    assert order_from_wire(message, TASK, now_ms=100).start_ms == 2_100
 
 
 def test_an_exploitation_arrives_with_genotype_and_space() -> None:
-    work = wire.order_from_wire(assignment_of("w"), TASK, now_ms=0).work
+    work = order_from_wire(assignment_of("w"), TASK, now_ms=0).work
 
     best = best_of("s")
     assert isinstance(work, ExploitOrder)
@@ -97,6 +106,7 @@ def broken(changes: Mapping[str, Any]) -> pb.Assignment:
         ({"id": 1 << 63}, "assignment 9223372036854775808 is outside"),
         ({"round": 1 << 63}, "round 9223372036854775808 is above"),
         ({"remaining_ms": wire.MAX_PHASE_MS + 1}, "no train phase has 604800001 ms left"),
+        ({"remaining_ms": 5, "starts_in_ms": 6}, "starts in 6 ms and ends in 5 ms"),
         ({"epochs": 0}, "0 epochs are outside the task's 1 to 10"),
         ({"epochs": 11}, "11 epochs are outside the task's 1 to 10"),
     ],
@@ -105,14 +115,14 @@ def test_an_order_with_an_impossible_number_is_refused(
     changes: Mapping[str, Any], reason: str
 ) -> None:
     with pytest.raises(WireError, match=reason):
-        wire.order_from_wire(broken(changes), TASK, 0)
+        order_from_wire(broken(changes), TASK, 0)
 
 
 def test_an_order_without_work_is_refused() -> None:
     message = assignment_of("s")
     message.ClearField("work")
     with pytest.raises(WireError, match="without work"):
-        wire.order_from_wire(message, TASK, 0)
+        order_from_wire(message, TASK, 0)
 
 
 @pytest.mark.parametrize("reward", [math.nan, math.inf, -0.1, 1.1])
@@ -120,16 +130,16 @@ def test_what_is_no_reward_is_refused(reward: float) -> None:
     message = assignment_of("s")
     message.exploration.rewards.append(reward)
     with pytest.raises(WireError, match="a reward is outside 0 to 1"):
-        wire.order_from_wire(message, TASK, 0)
+        order_from_wire(message, TASK, 0)
 
 
 def test_more_rewards_than_a_search_has_are_refused() -> None:
     message = assignment_of("s")
     message.exploration.rewards.extend([0.5] * (MAX_EPISODES - 1))
-    assert wire.order_from_wire(message, TASK, 0)
+    assert order_from_wire(message, TASK, 0)
     message.exploration.rewards.append(0.5)
     with pytest.raises(WireError, match="10001 rewards are more than 10000"):
-        wire.order_from_wire(message, TASK, 0)
+        order_from_wire(message, TASK, 0)
 
 
 def change_space(space: pb.SearchSpace, reason: str) -> None:
@@ -166,7 +176,7 @@ def test_a_space_that_is_not_inside_the_tasks_is_refused(name: str, reason: str)
     space = message.exploration.subspace if is_exploration else message.exploitation.space
     change_space(space, reason)
     with pytest.raises(WireError, match=reason):
-        wire.order_from_wire(message, TASK, 0)
+        order_from_wire(message, TASK, 0)
 
 
 def test_seeds_end_below_2_to_the_63() -> None:
@@ -174,14 +184,14 @@ def test_seeds_end_below_2_to_the_63() -> None:
     exploration.exploration.search_seed = exploitation.exploitation.training_seed = 1 << 63
     for message in (exploration, exploitation):
         with pytest.raises(WireError, match="is above 2"):
-            wire.order_from_wire(message, TASK, 0)
+            order_from_wire(message, TASK, 0)
 
 
 def test_weights_without_a_hash_are_refused() -> None:
     message = assignment_of("w")
     message.exploitation.weights_hash = b"short"
     with pytest.raises(WireError, match="a hash has 32 bytes"):
-        wire.order_from_wire(message, TASK, 0)
+        order_from_wire(message, TASK, 0)
 
 
 def with_range(position: int, values: tuple[int, ...]) -> Task:
@@ -212,14 +222,14 @@ def test_a_design_that_nobody_could_have_trained_is_refused(
         for range_, values in zip(layer.hyperparameters, ranges, strict=True):
             range_.values[:] = values
     with pytest.raises(WireError, match=reason):
-        wire.order_from_wire(message, task, 0)
+        order_from_wire(message, task, 0)
 
 
 def test_bytes_that_are_no_genotype_are_refused() -> None:
     message = assignment_of("w")
     message.exploitation.genotype += b"1"
     with pytest.raises(WireError, match="31 bytes are no genotype of 3 layers"):
-        wire.order_from_wire(message, TASK, 0)
+        order_from_wire(message, TASK, 0)
 
 
 def test_a_result_of_impossible_size_is_refused() -> None:

@@ -24,12 +24,11 @@ from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.blobs import BlobError, Shelf
 from pool.link.channel import Channel
+from pool.link.orders import Order, order_from_wire
 from pool.link.wire import (
     PROTOCOL_VERSION,
-    Order,
     WireError,
     acceptance_name,
-    order_from_wire,
     report_to_wire,
     strength_from_wire,
     strength_to_wire,

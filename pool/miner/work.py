@@ -20,7 +20,7 @@ from nas.jobs import Executor, JobFailed, Propose, Train, rewards_needed, traini
 from nas.task import Task
 from node.chain.hashing import blob_hash
 from pool.link.blobs import Shelf, max_weights_bytes
-from pool.link.wire import ExploitOrder, ExploreOrder, Order
+from pool.link.orders import ExploitOrder, ExploreOrder, Order
 from pool.rules.reports import Report
 from pool.rules.strategy import exploit_variant
 
