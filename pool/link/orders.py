@@ -12,9 +12,11 @@ from nas.designs.genotype import HYPERPARAMETERS, Genotype
 from nas.designs.space import Space
 from nas.jobs import SEED_BOUND
 from nas.task import Task
+from node.chain.errors import Rejected
 from node.chain.hashing import HASH_BYTES, MAX_INT
+from node.chain.messages import Envelope
+from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
-from ponas.v1.types_pb2 import Envelope
 from pool.link.wire import MAX_PHASE_MS, WireError
 from pool.rules.strategy import MAX_EPISODES
 
@@ -23,7 +25,7 @@ from pool.rules.strategy import MAX_EPISODES
 class ExploreOrder:
     """Search `space` with `seed`; `rewards` of the episodes that are already done.
 
-    `lease` is the manager's envelope as it came, checked by `pool.miner.leases`; None without one.
+    `lease` is the manager's envelope as it came; `pool.link.leases` checks it. None without one.
     """
 
     space: Space
@@ -112,8 +114,15 @@ def _exploration(message: pb.Exploration, task: Task) -> ExploreOrder:
         _space(message.subspace, task.space),
         _seed(message.search_seed),
         rewards,
-        message.lease if message.HasField("lease") else None,
+        _lease(message),
     )
+
+
+def _lease(message: pb.Exploration) -> Envelope | None:
+    try:
+        return envelope_from_proto(message.lease) if message.HasField("lease") else None
+    except Rejected as error:
+        raise WireError(f"the lease can't be read: {error}") from error
 
 
 def _exploitation(message: pb.Exploitation, task: Task) -> ExploitOrder:
