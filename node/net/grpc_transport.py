@@ -36,6 +36,9 @@ _QUERY_SERVICE = "ponas.v1.QueryService"
 # call, with a message in it, until its connection ends.
 _MAX_CALLS = 256
 
+MAX_MINERS = 12_000
+"""Miners that a node with a pool serves at once; `ponas bench manager` measures 10,000."""
+
 
 class GrpcTransport:
     """Dials peers and pools over gRPC; see `Transport`."""
@@ -84,8 +87,9 @@ class GrpcServer:
         self, queries: QueryServiceServicer, on_peer: OnPeer, on_miner: OnMiner | None = None
     ) -> None:
         # Without SO_REUSEPORT a second node on the port fails instead of taking half the calls.
+        max_calls = _MAX_CALLS + (0 if on_miner is None else MAX_MINERS)
         self._server = grpc.aio.server(
-            options=(*OPTIONS, ("grpc.so_reuseport", 0)), maximum_concurrent_rpcs=_MAX_CALLS
+            options=(*OPTIONS, ("grpc.so_reuseport", 0)), maximum_concurrent_rpcs=max_calls
         )
         self._links = TaskOwner()
         self._health = health.aio.HealthServicer()
