@@ -32,9 +32,7 @@ LEASE = Lease(
 )
 
 
-def order_with(
-    lease: Lease | None, key: SigningKey = key_of("manager")
-) -> tuple[Order, ExploreOrder]:
+def order_with(lease: Lease | None, signer: str = "manager") -> tuple[Order, ExploreOrder]:
     envelope = None if lease is None else sign(lease, key_of(signer), NETWORK_ID).envelope
     search = ExploreOrder(SUBSPACE, 11, (), envelope)
     return Order(7, 3, TASK, 0, 1_000, 10, search), search
