@@ -8,8 +8,9 @@ from node.chain.codec import encode
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, object_id
 from node.chain.errors import Reason, Rejected
-from node.chain.hashing import blake, u64
-from node.chain.messages import Claim, Commit, Kind, PayoutLine
+from node.chain.hashing import MAX_INT, blake, u64
+from node.chain.merkle import compute_merkle_root, prove_leaf, verify_leaf
+from node.chain.messages import MAX_PAYOUT_LINES, Claim, Commit, Kind, PayoutLine
 
 
 def compute_commitment(
@@ -39,8 +40,29 @@ def compute_commitment(
 
 
 def compute_payout_root(lines: Sequence[PayoutLine]) -> bytes:
-    """Hash of the payout lines in their order."""
-    return blake("ponas/payouts", *(line.address + u64(line.weight) for line in lines))
+    """Merkle root over the payout lines in their order, so that one line can be proved alone."""
+    return compute_merkle_root([_payout_leaf(line) for line in lines])
+
+
+def prove_payout(lines: Sequence[PayoutLine], index: int) -> tuple[bytes, ...]:
+    """Hashes that lead from line `index` to the payout root, at most MAX_PROOF_HASHES.
+
+    Raises ValueError for an index outside the lines.
+    """
+    return prove_leaf([_payout_leaf(line) for line in lines], index)
+
+
+def proves_payout(
+    root: bytes, line: PayoutLine, index: int, lines: int, path: Sequence[bytes]
+) -> bool:
+    """Whether `line` is number `index` of so many lines under a payout root."""
+    if lines > MAX_PAYOUT_LINES or line.weight > MAX_INT:
+        return False
+    return verify_leaf(root, _payout_leaf(line), index, lines, path)
+
+
+def _payout_leaf(line: PayoutLine) -> bytes:
+    return blake("ponas/payout", line.address, u64(line.weight))
 
 
 def commit_of(context: RoundContext, claim: Claim, producer: bytes) -> Commit:
