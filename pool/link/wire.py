@@ -71,7 +71,7 @@ def assignment_to_wire(assignment: Assignment, round_: RoundState, now_ms: int) 
     )
     if isinstance(assignment.work, Exploration):
         search = round_.searches[assignment.work.search]
-        message.exploration.subspace.CopyFrom(_space_to_wire(search.subspace))
+        message.exploration.subspace.CopyFrom(space_to_wire(search.subspace))
         message.exploration.search_seed = assignment.seed
         message.exploration.rewards.extend(search.rewards)
     else:
@@ -79,7 +79,7 @@ def assignment_to_wire(assignment: Assignment, round_: RoundState, now_ms: int) 
         message.exploitation.genotype = base.genotype.to_bytes()
         message.exploitation.training_seed = assignment.seed
         message.exploitation.weights_hash = base.weights_hash
-        message.exploitation.space.CopyFrom(_space_to_wire(round_.task.space))
+        message.exploitation.space.CopyFrom(space_to_wire(round_.task.space))
     return message
 
 
@@ -132,7 +132,7 @@ def best_to_wire(best: Best, round_number: int) -> pb.SharedBest:
     )
 
 
-def _space_to_wire(space: Space) -> pb.SearchSpace:
+def space_to_wire(space: Space) -> pb.SearchSpace:
     return pb.SearchSpace(
         layers=[
             pb.LayerSpace(hyperparameters=[pb.Range(values=values) for values in layer])
