@@ -9,7 +9,7 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed, object_id
 from node.chain.errors import Reason, Rejected
 from node.chain.hashing import MAX_INT, blake, u64
-from node.chain.merkle import compute_merkle_root, prove_leaf, verify_leaf
+from node.chain.merkle import MerkleTree, plant, verify_leaf
 from node.chain.messages import MAX_PAYOUT_LINES, Claim, Commit, Kind, PayoutLine
 
 
@@ -41,15 +41,12 @@ def compute_commitment(
 
 def compute_payout_root(lines: Sequence[PayoutLine]) -> bytes:
     """Merkle root over the payout lines in their order, so that one line can be proved alone."""
-    return compute_merkle_root([_payout_leaf(line) for line in lines])
+    return payout_tree(lines).root
 
 
-def prove_payout(lines: Sequence[PayoutLine], index: int) -> tuple[bytes, ...]:
-    """Hashes that lead from line `index` to the payout root, at most MAX_PROOF_HASHES.
-
-    Raises ValueError for an index outside the lines.
-    """
-    return prove_leaf([_payout_leaf(line) for line in lines], index)
+def payout_tree(lines: Sequence[PayoutLine]) -> MerkleTree:
+    """The tree under the payout root; its proofs have at most MAX_PROOF_HASHES hashes."""
+    return plant(_payout_leaf(line) for line in lines)
 
 
 def proves_payout(

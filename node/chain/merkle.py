@@ -7,35 +7,49 @@ a partner moves up a level as it is, like in RFC 6962.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from node.chain.hashing import HASH_BYTES, blake, u64
 
 _NO_LEAVES = bytes(HASH_BYTES)
 
 
-def compute_merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over leaves of any length, in their order; 32 bytes. No leaves have a root too."""
-    level = _hash_leaves(leaves)
+@dataclass(frozen=True)
+class MerkleTree:
+    """All hashes over some leaves, level by level from the leaves up."""
+
+    count: int
+    levels: tuple[tuple[bytes, ...], ...]
+
+    @property
+    def root(self) -> bytes:
+        """The hash of the whole list, 32 bytes."""
+        return _seal(self.count, self.levels[-1][0] if self.count else _NO_LEAVES)
+
+    def prove(self, index: int) -> tuple[bytes, ...]:
+        """Hashes beside the way from leaf `index` to the root, from the bottom up.
+
+        Of n leaves at most ceil(log2(n)) hashes. Raises ValueError for an index outside the leaves.
+        """
+        if not 0 <= index < self.count:
+            raise ValueError(f"there is no leaf {index} among {self.count}")
+        path = []
+        for level in self.levels[:-1]:
+            if (index ^ 1) < len(level):
+                path.append(level[index ^ 1])
+            index //= 2
+        return tuple(path)
+
+
+def plant(leaves: Iterable[bytes]) -> MerkleTree:
+    """The tree over leaves of any length, in their order. No leaves have a root too."""
+    level = tuple(_hash_leaf(leaf) for leaf in leaves)
+    levels = [level]
     while len(level) > 1:
         level = _level_above(level)
-    return _seal(len(leaves), level[0] if level else _NO_LEAVES)
-
-
-def prove_leaf(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """Hashes beside the way from leaf `index` to the root, from the bottom up.
-
-    Of n leaves at most ceil(log2(n)) hashes. Raises ValueError for an index outside the leaves.
-    """
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"there is no leaf {index} among {len(leaves)}")
-    path = []
-    level = _hash_leaves(leaves)
-    while len(level) > 1:
-        if (index ^ 1) < len(level):
-            path.append(level[index ^ 1])
-        level, index = _level_above(level), index // 2
-    return tuple(path)
+        levels.append(level)
+    return MerkleTree(len(levels[0]), tuple(levels))
 
 
 def verify_leaf(root: bytes, leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bool:
@@ -57,13 +71,9 @@ def _hash_leaf(leaf: bytes) -> bytes:
     return blake("ponas/merkle/leaf", leaf)
 
 
-def _hash_leaves(leaves: Sequence[bytes]) -> list[bytes]:
-    return [_hash_leaf(leaf) for leaf in leaves]
-
-
-def _level_above(level: Sequence[bytes]) -> list[bytes]:
+def _level_above(level: Sequence[bytes]) -> tuple[bytes, ...]:
     joined = [_join(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
-    return [*joined, level[-1]] if len(level) % 2 else joined
+    return (*joined, level[-1]) if len(level) % 2 else tuple(joined)
 
 
 def _join(left: bytes, right: bytes) -> bytes:
