@@ -156,3 +156,12 @@ def test_weights_of_no_bits_have_no_bytes() -> None:
     with pytest.raises(ModelFormatError, match="layer 2 has weights of 0 bits") as error:
         model_length(genotype, SHAPE, CLASSES)
     assert error.value.reason is ModelFault.ZERO_BITS
+
+
+def test_weights_wider_than_the_encoding_are_refused_and_not_cut() -> None:
+    genotype = Genotype((LAYERS[0], replace(LAYERS[1], weight_int_bits=30, weight_frac_bits=3)))
+    with pytest.raises(ModelFormatError, match="weights of 33 bits, above 32") as error:
+        model_length(genotype, SHAPE, CLASSES)
+    assert error.value.reason is ModelFault.WIDTH
+    widest = Genotype((LAYERS[0], replace(LAYERS[1], weight_int_bits=30, weight_frac_bits=2)))
+    assert model_length(widest, SHAPE, CLASSES) > 0

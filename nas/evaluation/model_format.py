@@ -24,6 +24,9 @@ CLASSIFIER_BITS = 24
 CLASSIFIER_FRAC_BITS = 20
 """The classifier's codes count steps of 2**-20."""
 
+MAX_WEIGHT_BITS = 32
+"""The widest code of the encoding."""
+
 Codes = npt.NDArray[np.int64]
 
 
@@ -34,6 +37,7 @@ class ModelFault(StrEnum):
     SHAPE = "shape"
     RANGE = "range"
     ZERO_BITS = "zero bits"
+    WIDTH = "width"
 
 
 class ModelFormatError(ValueError):
@@ -61,7 +65,7 @@ class IntegerModel:
 
     @property
     def arrays(self) -> tuple[Codes, ...]:
-        """All arrays in the order of the canonical bytes."""
+        """All arrays, shaped as above, in the order of the canonical bytes."""
         pairs = zip(self.conv_weights, self.conv_biases, strict=True)
         convolutions = tuple(array for pair in pairs for array in pair)
         return (*convolutions, self.fc1_weight, self.fc1_bias, self.fc2_weight, self.fc2_bias)
@@ -100,12 +104,19 @@ class _Field:
 
 
 def model_length(genotype: Genotype, shape: InputShape, classes: int) -> int:
-    """Bytes of any model of the genotype. Raises ModelFormatError for weights of 0 bits."""
+    """Bytes of any model of the genotype.
+
+    Raises ModelFormatError for weights of 0 or more than MAX_WEIGHT_BITS bits, GenotypeError for a
+    genotype without a shape.
+    """
     return sum(field.length for field in _fields(genotype, shape, classes))
 
 
 def pack(model: IntegerModel, genotype: Genotype, shape: InputShape, classes: int) -> bytes:
-    """The canonical bytes. Raises ModelFormatError for a wrong shape or a code out of range."""
+    """The canonical bytes.
+
+    Raises ModelFormatError for a wrong shape or a code out of range, and as `model_length` does.
+    """
     fields = _fields(genotype, shape, classes)
     if len(model.arrays) != len(fields):
         raise ModelFormatError(
@@ -122,7 +133,7 @@ def unpack(data: bytes, genotype: Genotype, shape: InputShape, classes: int) -> 
     """Inverse of `pack`, for bytes from anyone.
 
     Raises ModelFormatError for a wrong length (before anything is allocated) or a code that its
-    format cannot hold.
+    format cannot hold, and as `model_length` does.
     """
     fields = _fields(genotype, shape, classes)
     expected = sum(field.length for field in fields)
@@ -146,6 +157,11 @@ def _fields(genotype: Genotype, shape: InputShape, classes: int) -> tuple[_Field
     for number, (layer, size) in enumerate(zip(genotype.layers, sizes, strict=True), start=1):
         if layer.weight_bits == 0:
             raise ModelFormatError(ModelFault.ZERO_BITS, f"layer {number} has weights of 0 bits")
+        if layer.weight_bits > MAX_WEIGHT_BITS:
+            raise ModelFormatError(
+                ModelFault.WIDTH,
+                f"layer {number} has weights of {layer.weight_bits} bits, above {MAX_WEIGHT_BITS}",
+            )
         kernel = (layer.num_kernels, size.in_channels, layer.kernel_height, layer.kernel_width)
         fields.append(_Field(f"layer {number} weights", kernel, layer.weight_bits))
         fields.append(_Field(f"layer {number} biases", kernel[:1], layer.weight_bits))
