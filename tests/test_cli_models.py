@@ -98,6 +98,8 @@ def test_an_infeasible_design_is_trained_with_a_warning(tmp_path: Path) -> None:
     ("options", "reason"),
     [
         (("--data", "cats"), "no data set is called 'cats'"),
+        (("--device", "tpu"), "no device is called 'tpu'"),
+        (("--device", "cuda:999"), "PyTorch sees no cuda:999"),
         (("--protocol", "compat", "--reward", "best"), "compat rewards by last-five, not best"),
     ],
 )

@@ -180,3 +180,12 @@ def test_what_is_no_trial_is_refused(name: str, value: Any) -> None:
 def test_a_repeat_takes_the_result_over() -> None:
     again = trial(3).again(8)
     assert again == replace(trial(3), episode=8, repeats=3, epochs=0, seconds=0)
+
+
+def test_early_trials_of_a_search_whose_journal_is_gone_are_not_taken_over(tmp_path: Path) -> None:
+    with Journal(tmp_path, PLAN, resume=False) as journal:
+        journal.keep_early(trial(3))
+    assert (tmp_path / EARLY).exists()
+    (tmp_path / JOURNAL).unlink()
+    with Journal(tmp_path, {**PLAN, "seed": 2}, resume=False) as journal:
+        assert journal.early == {}

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from nas.designs.genotype import Genotype, Layer
 from nas.designs.genotype_json import genotype_from_json
 from nas.designs.space import Space
-from nas.searching.journal import EARLY, JOURNAL, JournalError
+from nas.searching.journal import EARLY, JOURNAL, Journal, JournalError
 from nas.searching.summary import to_csv, write_results
 from nas.searching.trial import Outcome, Trial
-from nas.searching.winner import GENOTYPE, MODEL, WEIGHTS, best_of
+from nas.searching.winner import GENOTYPE, MODEL, WEIGHTS, Winner, best_of
 from nas.strategies.registry import STRATEGIES
 from tests.search_world import SIZE, FakeTrainer, Killed, correct, plan, run
 
@@ -122,7 +122,7 @@ async def test_a_failed_training_is_a_trial_with_its_reason(tmp_path: Path) -> N
         Outcome.TRAINED, Outcome.FAILED, Outcome.TRAINED, Outcome.TRAINED
     ]  # fmt: skip
     assert (found[1].reward, found[1].detail, found[1].model_hash) == (0.0, reason, "")
-    summary = write_results(tmp_path, plan(), found)
+    summary = write_results(tmp_path, plan(), found, best_of(found))
     assert summary["failures"] == [{"episode": 1, "reason": reason}]
 
 
@@ -179,7 +179,7 @@ def test_the_best_is_the_earliest_of_the_highest(order: list[int], rewards: list
 
 async def test_results_are_written_for_programs_and_for_people(tmp_path: Path) -> None:
     found = await run(tmp_path, 12, FakeTrainer(2))
-    summary = write_results(tmp_path, plan(), found)
+    summary = write_results(tmp_path, plan(), found, best_of(found))
     assert json.loads((tmp_path / "result.json").read_text()) == summary
     assert summary["episodes"] == summary["trained"] == 12
     assert summary["plan"]["dataset"] == "digits"
@@ -194,3 +194,15 @@ async def test_results_are_written_for_programs_and_for_people(tmp_path: Path) -
 def test_results_of_nothing() -> None:
     assert to_csv([]) == "\n"
     assert best_of([]) is None
+
+
+async def test_an_interrupted_search_names_the_model_that_it_kept(tmp_path: Path) -> None:
+    with pytest.raises((Killed, BaseExceptionGroup)):
+        await run(tmp_path, 30, FakeTrainer(7, order_seed=5), killed_after=1)
+    with Journal(tmp_path, plan().to_object(), resume=True) as journal:
+        winner = Winner(tmp_path, best_of((*journal.trials, *journal.early.values())))
+        summary = write_results(tmp_path, plan(), journal.trials, winner.best)
+        # The best one came ahead of its turn.
+        assert summary["best"]["episode"] >= len(journal.trials)
+    model = (tmp_path / MODEL).read_bytes()
+    assert hashlib.blake2b(model, digest_size=32).hexdigest() == summary["best"]["model_hash"]

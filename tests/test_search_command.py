@@ -150,6 +150,7 @@ def test_spaces_come_back_from_json() -> None:
     ("text", "sentence"),
     [
         ("[", "Expecting value"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
         ("[]", 'an object with a list of "layers"'),
         ('{"layers": []}', "at least one layer"),
         ('{"layers": [1]}', "layer 1 is no object"),

@@ -22,7 +22,7 @@ from nas.searching.journal import Journal
 from nas.searching.plan import Plan
 from nas.searching.run import run_search, worth_training
 from nas.searching.summary import best_so_far
-from nas.searching.winner import Winner
+from nas.searching.winner import Winner, best_of
 from nas.strategies.registry import STRATEGIES, make_strategy
 
 EPISODES, EPOCHS, SEEDS = 60, 3, 5
@@ -50,7 +50,7 @@ async def _run(folder: Path, name: str, seed: int, executor: LocalExecutor) -> l
     plan = Plan("digits", preset("devnet"), name, EPOCHS, "paper", "qat", seed, "cpu")
     strategy = make_strategy(name, plan.space, seed, worth_training(plan))
     with Journal(folder, plan.to_object(), resume=True) as journal:
-        winner = Winner(folder, None)
+        winner = Winner(folder, best_of((*journal.trials, *journal.early.values())))
         await run_search(plan, strategy, executor, journal, winner, EPISODES, lambda _: None)
         return best_so_far(journal.trials)
 

@@ -102,6 +102,8 @@ class Journal:
         lines = _whole_lines(self._file)
         header = {"format": FORMAT, **plan}
         if not lines:
+            # Early trials beside an empty journal are of another search, whose journal is gone.
+            self._early_path.unlink(missing_ok=True)
             _append(self._file, header)
             return []
         _check_plan(self._path, _object(self._path, 1, lines[0]), header)
@@ -143,7 +145,7 @@ def _append(file: BinaryIO, fields: Mapping[str, Any]) -> None:
 def _object(path: Path, number: int, line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JournalError(f"{path} line {number} is damaged: {error}") from None
 
 

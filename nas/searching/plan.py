@@ -17,7 +17,7 @@ class Plan:
 
     `dataset` is a name of `nas.data.datasets`, `strategy` one of `nas.strategies.registry`,
     `profile` one of `fpga_model.profile`; a design is trained for `epochs` under `protocol`;
-    everything random comes from `seed`, in [0, 2**63). `device` is `auto`, `cpu` or `cuda[:n]`.
+    everything random comes from `seed`, in [0, 2**63). `device` is `cpu` or `cuda[:n]`.
     """
 
     dataset: str

@@ -15,7 +15,6 @@ from nas.data.cache import write_whole
 from nas.designs.genotype import HYPERPARAMETERS
 from nas.searching.plan import Plan
 from nas.searching.trial import Outcome, Trial
-from nas.searching.winner import best_of
 
 CSV, JSON, PLOT = "trials.csv", "result.json", "search.png"
 
@@ -27,14 +26,14 @@ _COLOURS = {
 }
 
 
-def summarise(plan: Plan, trials: Sequence[Trial]) -> dict[str, Any]:
-    """The plan, how the trials ended, and the best design; ready for JSON.
+def summarise(plan: Plan, trials: Sequence[Trial], best: Trial | None) -> dict[str, Any]:
+    """The plan, how the trials ended, and the `best` of them (`Winner.best`); ready for JSON.
 
     Repeated designs count under `repeated` only. `failures` lists every failed trial's reason.
+    Raises DatasetError for data that is gone.
     """
     first = [trial for trial in trials if trial.repeats is None]
     counts = Counter(trial.outcome for trial in first)
-    best = best_of(first)
     return {
         "plan": plan.to_object(),
         "episodes": len(trials),
@@ -50,9 +49,11 @@ def summarise(plan: Plan, trials: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def write_results(folder: Path, plan: Plan, trials: Sequence[Trial]) -> dict[str, Any]:
+def write_results(
+    folder: Path, plan: Plan, trials: Sequence[Trial], best: Trial | None
+) -> dict[str, Any]:
     """Write CSV, JSON and plot to `folder`; the summary. Raises OSError from the disk."""
-    summary = summarise(plan, trials)
+    summary = summarise(plan, trials, best)
     write_whole(folder / CSV, [to_csv(trials).encode()])
     write_whole(folder / JSON, [json.dumps(summary, indent=2).encode() + b"\n"])
     write_whole(folder / PLOT, [draw(plan, trials)])

@@ -31,6 +31,11 @@ class Winner:
         self._folder = folder
         self._best = best
 
+    @property
+    def best(self) -> Trial | None:
+        """The trial whose model is kept; its turn in the journal may still have to come."""
+        return self._best
+
     def offer(self, trial: Trial, trained: Trained) -> None:
         """Keep the trial's model if it is the best. Raises OSError from the disk."""
         if self._best is not None and _rank(trial) <= _rank(self._best):

@@ -29,9 +29,15 @@ if TYPE_CHECKING:
     help="Data set: digits, cifar10, mnist, folder:PATH or arrays:FILE.npz.",
 )
 @click.option(
-    "--protocol", type=click.Choice(PROTOCOLS), default=Protocol.QAT.value, show_default=True
+    "--protocol",
+    type=click.Choice(PROTOCOLS),
+    default=Protocol.QAT.value,
+    show_default=True,
+    help="How the design is trained: qat rounds in training, ptq after it, compat as the authors.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=30, show_default=True, help="Passes over the data."
+)
 @click.option(
     "--reward",
     "reward_rule",
@@ -53,8 +59,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Hardware limits that the report judges by.",
 )
-@click.option("--seed", type=click.IntRange(0, SEED_BOUND - 1), default=0, show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda[:n].")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, SEED_BOUND - 1),
+    default=0,
+    show_default=True,
+    help="All that is random comes from it.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda[:n].")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -83,11 +95,13 @@ def retrain(
     import torch
 
     from nas.designs.genotype_json import genotype_from_json
+    from nas.execution.device import resolve_device
     from nas.training import retrain as retraining
 
     # As in a search's workers, so that the same seed gives the same bytes.
     torch.set_num_threads(1)
     try:
+        device = resolve_device(device)
         genotype = genotype_from_json(genotype_file.read_text("utf-8"))
         task = retraining.task_for(
             genotype, dataset, protocol, epochs, profile, reward_rule, reward_split

@@ -32,10 +32,22 @@ _INTERRUPTED = 130
     help="Preset (full, S1 to S9, paper-union, devnet) or a JSON file.",
 )
 @click.option("--layers", type=click.IntRange(1, 64), help="Layers, for a preset; 6, for devnet 3.")
-@click.option("--strategy", type=click.Choice(STRATEGIES), default="reinforce+", show_default=True)
-@click.option("--episodes", type=click.IntRange(1), default=100, show_default=True)
 @click.option(
-    "--epochs", type=click.IntRange(1), default=10, show_default=True, help="Training of a design."
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="reinforce+",
+    show_default=True,
+    help="Who proposes designs.",
+)
+@click.option(
+    "--episodes",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Designs to propose, those of earlier runs included.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=10, show_default=True, help="Passes over the data."
 )
 @click.option(
     "--profile",
@@ -44,8 +56,20 @@ _INTERRUPTED = 130
     show_default=True,
     help="Hardware limits.",
 )
-@click.option("--protocol", type=click.Choice(PROTOCOLS), default="qat", show_default=True)
-@click.option("--seed", type=click.IntRange(0, SEED_BOUND - 1), default=0, show_default=True)
+@click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOLS),
+    default="qat",
+    show_default=True,
+    help="How designs are trained: qat rounds in training, ptq after it, compat as the authors.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, SEED_BOUND - 1),
+    default=0,
+    show_default=True,
+    help="All that is random comes from it.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -88,7 +112,8 @@ def search(
     from node.cli import search_run
 
     try:
-        search_run.check_device(device)
+        # Resolved here, so that a search is not gone on with on another kind of device.
+        device = search_run.resolve_device(device)
         space = search_run.read_space(space_name, layers)
         plan = search_run.Plan(dataset, space, strategy, epochs, profile, protocol, seed, device)
         found = search_run.run(plan, out, resume, episodes, workers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from nas.designs.space import Space, SpaceError, preset, space_from_object
+from nas.execution.device import resolve_device as resolve_device
 from nas.execution.lanes import executor_for
 from nas.searching.journal import Journal
 from nas.searching.plan import Plan as Plan
@@ -52,21 +52,8 @@ def read_space(name: str, layers: int | None) -> Space:
         raise SpaceError("--layers is for presets; a file says itself how many it has")
     try:
         return space_from_object(json.loads(Path(name).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpaceError(f"{name}: {error}") from None
-
-
-def check_device(name: str) -> None:
-    """Raise ValueError for a device that is not there: every trial of a search would fail on it."""
-    if name in ("auto", "cpu"):
-        return
-    if not re.fullmatch(r"cuda(:\d{1,3})?", name):
-        raise ValueError(f"no device is called {name!r}; there are auto, cpu, cuda and cuda:N")
-    # Here, because nothing else in this process may need PyTorch.
-    import torch
-
-    if int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise ValueError(f"PyTorch sees no {name} on this machine")
 
 
 def run(plan: Plan, out: Path, resume: bool, episodes: int, workers: int) -> Found:
@@ -77,7 +64,7 @@ def run(plan: Plan, out: Path, resume: bool, episodes: int, workers: int) -> Fou
     with Journal(out, plan.to_object(), resume) as journal:
         winner = Winner(out, best_of((*journal.trials, *journal.early.values())))
         interrupted = not _search(plan, journal, winner, episodes, workers)
-        return Found(write_results(out, plan, journal.trials), interrupted)
+        return Found(write_results(out, plan, journal.trials, winner.best), interrupted)
 
 
 def _search(plan: Plan, journal: Journal, winner: Winner, episodes: int, workers: int) -> bool:
