@@ -29,6 +29,7 @@ def test_round_trip() -> None:
         ('{"layers": 3}', 'a genotype is an object with a list "layers"'),
         ('{"layers": []}', "at least one layer"),
         ('{"layers": [7]}', "layer 1 is no object of hyperparameters"),
+        ("[" * 100_000, "no JSON: maximum recursion depth exceeded"),
     ],
 )
 def test_texts_that_are_no_genotype(text: str, sentence: str) -> None:

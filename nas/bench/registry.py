@@ -83,7 +83,7 @@ def read_designs(file: Path) -> list[Genotype]:
     """The designs of a file. Raises ValueError, or OSError, with a sentence for people."""
     try:
         objects = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is no JSON: {error}") from None
     if not isinstance(objects, list) or not objects:
         raise ValueError(f"{file} holds no list of designs")

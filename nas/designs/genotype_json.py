@@ -26,7 +26,8 @@ def genotype_from_json(text: str) -> Genotype:
     """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    # RecursionError: brackets nested by the thousand.
+    except (ValueError, RecursionError) as error:
         raise GenotypeError(f"no JSON: {error}") from None
     layers = content.get("layers") if isinstance(content, dict) else None
     if not isinstance(layers, list):
