@@ -31,7 +31,7 @@ class EngineCost:
 
 
 def breakdown(network: Network, estimate: Estimate) -> tuple[EngineCost, ...]:
-    """The engines of the network's estimate, in order."""
+    """The engines of an estimate that `judge_network` made of this network, in order."""
     placed = [
         (number, tile)
         for number, group in enumerate(estimate.groups, start=1)

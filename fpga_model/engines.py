@@ -49,7 +49,7 @@ class PlacedTile(Tile):
 
 @dataclass(frozen=True, eq=False)
 class Options:
-    """Ways to build one engine, as columns, by rising cycles, then LUTs, then block RAMs."""
+    """n ways to build one engine, as columns `[n]`, by rising cycles, then LUTs and block RAMs."""
 
     cycles: Ints
     luts: Ints
@@ -109,7 +109,11 @@ def stage_options(stage: Stage) -> Options:
 
 
 def stage_terms(stage: Stage, tile: PlacedTile) -> dict[Term, int]:
-    """The LUTs of a stage's engine, term by term; they add up to `tile.luts`."""
+    """The LUTs of a stage's engine, term by term; they add up to `tile.luts`.
+
+    Raises:
+        WidthError: the stage's widths are outside the multiplier table.
+    """
     engines = _stage_engines(stage, np.array([tile.in_lanes]), np.array([tile.out_lanes]))
     return _terms_of(engines, tile)
 

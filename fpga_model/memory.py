@@ -33,6 +33,7 @@ def shift_register_luts(words: Size, bits: Size) -> Size:
 
 
 def block_rams(words: Ints, bits: Ints) -> Ints:
-    """Block RAMs of 18 Kbit for each memory, at the shape that needs fewest."""
+    """Block RAMs of 18 Kbit for each of n memories, both arguments `[n]`, at the shape that needs
+    fewest."""
     counts = (-(-words // depth) * -(-bits // width) for depth, width in _BLOCK_SHAPES)
     return reduce(np.minimum, counts)

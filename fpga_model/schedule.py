@@ -70,7 +70,7 @@ def fastest_schedule(fronts: Sequence[Front], max_luts: int) -> tuple[Group, ...
 
     Args:
         fronts: one for each layer, in order, at least one.
-        max_luts: the budget of each group.
+        max_luts: the budget of each group, in look-up tables.
 
     Returns:
         The groups in order, or None where some layer's smallest engine exceeds the budget.

@@ -34,7 +34,9 @@ ARITHMETIC: Final = tuple(Term)[:5]
 
 
 def arithmetic_terms(layer: ConvLayer, in_lanes: Ints, out_lanes: Ints) -> dict[Term, Ints]:
-    """LUTs of the arithmetic of engines of so many lanes; the sources are those of `luts`.
+    """LUTs of the arithmetic of n engines, whose lanes are `[n]` each, as is every term.
+
+    The sources are those of `luts`.
 
     Raises:
         WidthError: the layer's widths are outside the multiplier table.

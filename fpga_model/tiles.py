@@ -32,7 +32,7 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """A layer's Pareto-optimal tiles, as columns: cycles rise strictly, LUTs fall strictly.
+    """A layer's n Pareto-optimal tiles, as columns `[n]`: cycles rise and LUTs fall strictly.
 
     Of tiles equal in both, the one least in (in_lanes, out_lanes) stands for all.
     """
@@ -43,12 +43,12 @@ class Front:
     out_lanes: Ints
 
     def fewest_luts(self, cycle_limits: Ints, none: int) -> Ints:
-        """Fewest LUTs that meet each of the cycle limits, or `none` where no tile does."""
+        """Fewest LUTs that meet each of the cycle limits `[n]`, or `none` where no tile does."""
         index = np.searchsorted(self.cycles, cycle_limits, side="right") - 1
         return np.where(index < 0, none, self.luts[index])
 
     def cheapest(self, cycle_limit: int) -> Tile:
-        """The tile of fewest LUTs within `cycle_limit`, which must be one that some tile meets."""
+        """The tile of fewest LUTs within `cycle_limit`, which some tile must meet."""
         index = int(np.searchsorted(self.cycles, cycle_limit, side="right")) - 1
         columns = (self.in_lanes, self.out_lanes, self.luts, self.cycles)
         return Tile(*(int(column[index]) for column in columns))

@@ -95,7 +95,7 @@ def reward_without_training(design: Design, size: int, classes: int) -> int | No
     """Correct images of `size` that a design earns untrained, or None if it must be trained.
 
     An infeasible design earns 0, as in paper section 4.1.3; a dead one what a constant guess
-    earns on balanced classes.
+    earns on balanced classes, of which there is at least one.
     """
     if not design.feasible:
         return 0

@@ -60,7 +60,10 @@ def layer_shapes(genotype: Genotype, shape: InputShape) -> tuple[LayerShape, ...
 
 
 def features(genotype: Genotype, shape: InputShape) -> int:
-    """Values that the last layer hands to the classifier for one image."""
+    """Values that the last layer hands to the classifier for one image.
+
+    Raises GenotypeError as `layer_shapes` does.
+    """
     last = layer_shapes(genotype, shape)[-1].output
     return last.channels * last.height * last.width
 
@@ -94,7 +97,10 @@ def conv_layers(genotype: Genotype, shape: InputShape) -> tuple[ConvLayer, ...]:
 
 
 def macs_per_image(genotype: Genotype, shape: InputShape, classes: int) -> int:
-    """Multiply-accumulates of one image, the two classifier layers included."""
+    """Multiply-accumulates of one image, the two classifier layers included.
+
+    Raises GenotypeError as `layer_shapes` does.
+    """
     convolutions = sum(
         layer.num_kernels
         * sizes.in_channels

@@ -63,7 +63,7 @@ def count(job: Count, dataset: Dataset, device: str, should_stop: ShouldStop) ->
     """How many images of the split the model classifies correctly, and the hash of its logits.
 
     Raises ModelFormatError for bytes that are no model of the genotype, EvaluationError for one
-    too wide to evaluate, and Cancelled.
+    too wide to evaluate, DatasetError for an unknown split, and Cancelled.
     """
     model = unpack(job.model, job.genotype, dataset.shape, dataset.classes)
     codes = input_codes(dataset, job.split, device)
@@ -73,7 +73,10 @@ def count(job: Count, dataset: Dataset, device: str, should_stop: ShouldStop) ->
 
 
 def input_codes(dataset: Dataset, split: str, device: str) -> torch.Tensor:
-    """The images of a split as signed 3.5 codes, int8 [n, channels, height, width]."""
+    """The images of a split as signed 3.5 codes, int8 [n, channels, height, width].
+
+    Raises DatasetError for another split than train, validation and test.
+    """
     images = dataset.split(split).images
     codes = np.empty(images.shape, np.int8)
     for channel, table in enumerate(dataset.input_codes):
@@ -107,12 +110,15 @@ def logits(
 
 
 def correct_count(found: Codes, labels: npt.NDArray[np.uint8]) -> int:
-    """Images whose largest logit (the lowest index among equals) is at their label."""
+    """Images whose largest logit (the lowest index among equals) is at their label.
+
+    `found` [n, classes], `labels` [n].
+    """
     return int((found.argmax(axis=1) == labels).sum())
 
 
 def logits_hash(found: Codes) -> bytes:
-    """BLAKE2b-256 of the logits as little-endian int64, image by image."""
+    """BLAKE2b-256 of the logits [n, classes] as little-endian int64, image by image."""
     return hashlib.blake2b(found.astype("<i8").tobytes(), digest_size=32).digest()
 
 
@@ -120,7 +126,7 @@ def batch_size(genotype: Genotype, shape: InputShape, on_cuda: bool = False) -> 
     """Images at a time such that the widest layer's operands stay within BATCH_BYTES.
 
     On CUDA the bounds are CUDA_FACTOR times larger, and a convolution holds every window of its
-    input at once (`nas.evaluation.exact`).
+    input at once (`nas.evaluation.exact`). Raises GenotypeError for a genotype without a shape.
     """
     factor = CUDA_FACTOR if on_cuda else 1
     widest = features(genotype, shape) + HIDDEN_WIDTH

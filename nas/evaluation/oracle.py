@@ -21,7 +21,8 @@ HIDDEN_FRAC_BITS = 10
 def image_logits(model: IntegerModel, genotype: Genotype, image: Codes) -> Codes:
     """Logits [classes] of one image, given as signed 3.5 codes [channels][height][width].
 
-    A logit has `HIDDEN_FRAC_BITS + CLASSIFIER_FRAC_BITS` fraction bits.
+    A logit has `HIDDEN_FRAC_BITS + CLASSIFIER_FRAC_BITS` fraction bits. The model must be one of
+    the genotype (`nas.evaluation.model_format.unpack` sees to it).
     """
     codes, frac_bits = image, INPUT_FRAC_BITS
     for layer, weights, biases in zip(
@@ -56,7 +57,10 @@ def convolve(codes: Codes, weights: Codes, stride: tuple[int, int]) -> Codes:
 
 
 def requantise(sums: Codes, shift: int, bits: int) -> Codes:
-    """ReLU, then sums / 2**shift rounded half to even, saturated to unsigned codes of `bits`."""
+    """ReLU, then sums / 2**shift rounded half to even, saturated to unsigned codes of `bits`.
+
+    Any shape, which stays.
+    """
     positive = np.maximum(sums, 0)
     if shift <= 0:
         rounded = positive << -shift
@@ -70,7 +74,10 @@ def requantise(sums: Codes, shift: int, bits: int) -> Codes:
 
 
 def max_pool(codes: Codes, size: int) -> Codes:
-    """Maxima of size x size windows, zero-padded to TF-SAME. `codes` are not negative."""
+    """Maxima [channels][rows][columns] of size x size windows, zero-padded to TF-SAME.
+
+    `codes` [channels][height][width] are not negative.
+    """
     padded, rows = _pad_same(codes, 1, size, size)
     padded, columns = _pad_same(padded, 2, size, size)
     windows = padded.reshape(len(codes), rows, size, columns, size)

@@ -61,7 +61,10 @@ def draw(propose: Callable[[], Genotype], accept: Accept) -> Genotype:
 
 
 def neighbours(space: Space, genotype: Genotype) -> list[Genotype]:
-    """All designs of the space that differ from `genotype` in one token, in token order."""
+    """All designs of the space that differ from `genotype` in one token, in token order.
+
+    The genotype is of the space.
+    """
     tokens = genotype.tokens
     return [
         Genotype.from_tokens((*tokens[:at], value, *tokens[at + 1 :]))

@@ -55,7 +55,8 @@ class Controller:
     def update(self, rollouts: Rollouts, rewards: tuple[float, ...]) -> None:
         """Learn from the rewards of rollouts that `sample` drew since the last update.
 
-        Each reward is compared with the baseline before it, in the order given.
+        Each reward, in [0, 1] and as many as rollouts, is compared with the baseline before it,
+        in the order given.
         """
         advantages = []
         for reward in rewards:
