@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.rules.payout import MAX_LINES, TOTAL_WEIGHT, PayoutError, payout_lines
+from pool.rules.payout import DUST, MAX_LINES, TOTAL_WEIGHT, PayoutError, payout_lines
 
 addresses = st.integers(0, 40).map(lambda number: number.to_bytes(32, "big"))
 FINDER, MANAGER, OTHER = (bytes([number]) * 32 for number in (1, 2, 3))
@@ -26,13 +26,18 @@ def test_lines_are_canonical_and_exact(
     named = [line.address for line in lines]
     assert named == sorted(set(named))
     assert sum(line.weight for line in lines) == TOTAL_WEIGHT
-    assert all(line.weight > 0 for line in lines)
+    assert all(line.weight >= DUST for line in lines)
     total = sum(work.values())
-    for line in lines if total else ():
-        rest = Fraction(7, 8) - Fraction(fee_permille, 1_000)
-        part = rest * Fraction(work.get(line.address, 0), total)
-        part += Fraction(1, 8) * (line.address == finder)
-        part += Fraction(fee_permille, 1_000) * (line.address == manager)
+    if total == 0:
+        return
+    rest = Fraction(7, 8) - Fraction(fee_permille, 1_000)
+    parts = {address: rest * Fraction(units, total) for address, units in work.items()}
+    parts[finder] = parts.get(finder, Fraction(0)) + Fraction(1, 8)
+    parts[manager] = parts.get(manager, Fraction(0)) + Fraction(fee_permille, 1_000)
+    worthy = {at: part for at, part in parts.items() if part * TOTAL_WEIGHT >= DUST}
+    assert named == sorted(worthy)
+    for line in lines:
+        part = worthy[line.address] / sum(worthy.values())
         assert abs(line.weight - part * TOTAL_WEIGHT) < 1
 
 
@@ -54,6 +59,18 @@ def test_without_work_the_manager_gets_everything() -> None:
     lines = payout_lines({}, FINDER, MANAGER, 0)
 
     assert [(line.address, line.weight) for line in lines] == [(MANAGER, TOTAL_WEIGHT)]
+
+
+def test_dust_falls_to_the_others() -> None:
+    dust, worthy = b"\x04" * 32, b"\x05" * 32
+    # A unit of work is a billionth of the reward here, and a line has to have a thousand.
+    work = {OTHER: 875_000_000 - 1_999, dust: 999, worthy: 1_000}
+
+    lines = payout_lines(work, FINDER, MANAGER, 0)
+
+    weights = {line.address: line.weight for line in lines}
+    assert set(weights) == {FINDER, OTHER, worthy}
+    assert weights[worthy] == 1_000
 
 
 def test_beyond_the_limit_the_smallest_parts_fall_to_the_others() -> None:

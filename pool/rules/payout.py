@@ -18,6 +18,9 @@ TOTAL_WEIGHT = 1_000_000_000
 MAX_LINES = 1_024
 """Most lines that a body may hold."""
 
+DUST = 1_000
+"""Least weight of a line, a millionth of the reward: an account is not worth less."""
+
 # Parts of the reward, of _WHOLE: the finder's eighth, and a fee in thousandths.
 _WHOLE = 8_000
 _FINDER = 1_000
@@ -31,12 +34,13 @@ class PayoutError(ValueError):
 def payout_lines(
     work: Mapping[bytes, int], finder: bytes, manager: bytes, fee_permille: int
 ) -> tuple[PayoutLine, ...]:
-    """Lines ascending by address, each address once, weights of at least 1.
+    """Lines ascending by address, each address once, weights of at least DUST.
 
-    `work` maps payout addresses to multiply-accumulates, `finder` and `manager` are payout
-    addresses. Without any work the manager gets everything. Beyond 1,024 lines the smallest parts
-    (of equal ones the higher address) fall to the others. Raises PayoutError for negative work or
-    a fee outside 0 to 875 thousandths.
+    `work` maps payout addresses to work in any one unit, `finder` and `manager` are payout
+    addresses. Without any work the manager gets everything. Dust, and beyond 1,024 lines the
+    smallest parts (of equal ones the higher address), fall to the others; the work stays in the
+    window, where it may outgrow dust. Raises PayoutError for negative work or a fee outside 0 to
+    875 thousandths.
     """
     if any(units < 0 for units in work.values()):
         raise PayoutError("work can't be negative")
@@ -50,11 +54,11 @@ def payout_lines(
     parts[manager] += fee * total
     for address, units in work.items():
         parts[address] += (_WHOLE - _FINDER - fee) * units
-    kept = sorted(parts, key=lambda address: (-parts[address], address))[:MAX_LINES]
+    worthy = [a for a, part in parts.items() if part * TOTAL_WEIGHT >= DUST * _WHOLE * total]
+    kept = sorted(worthy, key=lambda address: (-parts[address], address))[:MAX_LINES]
     addresses = sorted(kept)
     weights = split(TOTAL_WEIGHT, [parts[address] for address in addresses])
     return tuple(
         PayoutLine(address=address, weight=weight)
         for address, weight in zip(addresses, weights, strict=True)
-        if weight > 0
     )

@@ -1,0 +1,108 @@
+"""Which shares the manager checks by itself, and what it makes of what it finds.
+
+The draw follows from a secret of the manager and the share, whose model hash is fixed by then: who
+reports can't know whether it will be checked (consensus F4). A failed audit costs a miner all its
+work in the window (`pool.rules.window.forfeit`) and its streak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from fractions import Fraction
+
+from node.chain.hashing import blake
+
+CERTAIN_SHARES = 10
+"""The first shares of a streak are all audited."""
+
+SUSPICION_FACTOR = 4
+"""Each ground of suspicion makes an audit so many times more likely."""
+
+_DRAWS = 1 << 64
+
+
+class Suspicion(StrEnum):
+    """Why a share is audited with a higher chance."""
+
+    TOO_FAST = "too-fast"
+    OUT_OF_CLASS = "out-of-class"
+
+
+class AuditKind(StrEnum):
+    """How a share is checked: its model counted exactly, or an epoch of its training repeated."""
+
+    COUNT = "count"
+    RETRAIN = "retrain"
+
+
+class Fault(StrEnum):
+    """Why a share failed its audit."""
+
+    MODEL_MISSING = "model-missing"
+    MODEL_FORMAT = "model-format"
+    COUNT_DIFFERS = "count-differs"
+    STATE_MISSING = "state-missing"
+    STATE_DIFFERS = "state-differs"
+
+
+def chance(streak: int, unpaid: int, suspicions: Collection[Suspicion] = ()) -> Fraction:
+    """Probability that a share is audited: max(1 / streak, 2 / unpaid), at most 1.
+
+    `streak` are the miner's shares since it joined or failed an audit, `unpaid` those in the window
+    that no block has paid: all that it can lose. A cheat then costs twice what it brings, however
+    long the streak (consensus F4). After a payout `unpaid` starts anew, and audits are certain.
+    """
+    if streak < CERTAIN_SHARES or unpaid <= 2:
+        return Fraction(1)
+    likely = max(Fraction(1, streak), Fraction(2, unpaid))
+    return min(Fraction(1), likely * SUSPICION_FACTOR ** len(set(suspicions)))
+
+
+def is_drawn(secret: bytes, share: bytes, probability: Fraction) -> bool:
+    """Whether a share is audited; `share` is its hash in the share log, already journalled.
+
+    `secret` is known to the manager alone, and the same after a restart.
+    """
+    draw = int.from_bytes(blake("ponas/pool/audit", secret, share)[:8], "big")
+    return draw * probability.denominator < _DRAWS * probability.numerator
+
+
+def kind_of(
+    correct: int, floor: int, is_repeatable: bool, suspicions: Collection[Suspicion]
+) -> AuditKind:
+    """How a drawn share is audited.
+
+    A count says little below `floor` (`pool.rules.classes.floor`), where untrained models count as
+    much, and nothing about epochs that were never run, which make a miner too fast: there an epoch
+    is repeated, if this manager computes as the miner does.
+    """
+    is_doubtful = correct < floor or Suspicion.TOO_FAST in suspicions
+    return AuditKind.RETRAIN if is_doubtful and is_repeatable else AuditKind.COUNT
+
+
+def epoch_to_repeat(secret: bytes, share: bytes, epochs: int) -> int:
+    """Which epoch of a share is repeated, in [0, epochs): drawn, so that all must have been run.
+
+    Raises ValueError for a share without epochs.
+    """
+    if epochs < 1:
+        raise ValueError("a training that ran no epoch can't be repeated")
+    return int.from_bytes(blake("ponas/pool/audit/epoch", secret, share)[:8], "big") % epochs
+
+
+def judge_count(claimed: int, counted: int) -> Fault | None:
+    """The verdict on a counted model."""
+    return None if claimed == counted else Fault.COUNT_DIFFERS
+
+
+def judge_repetition(states: Sequence[bytes], epoch: int, reached: bytes) -> Fault | None:
+    """The verdict on a repeated epoch.
+
+    `states` are the hashes that the miner reported, at the start and after each epoch; `reached` is
+    that of the state which the repetition ended in. The manager starts epoch 0 from the state that
+    follows from the training seed, any other from the miner's.
+    """
+    if epoch + 1 >= len(states):
+        return Fault.STATE_MISSING
+    return None if states[epoch + 1] == reached else Fault.STATE_DIFFERS
