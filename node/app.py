@@ -9,7 +9,7 @@ import nacl.utils
 import structlog
 
 from nas.execution.executor import LocalExecutor
-from node.assembly import Node, Setup, Surroundings
+from node.assembly import Node, Setup, Surroundings, mines_solo
 from node.chain.errors import NetworkError, SafetyAlarm
 from node.clock import SystemClock
 from node.config import Config, Role
@@ -41,12 +41,16 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as outside:
         writer = ThreadWriter(store)
         outside.push_async_callback(writer.close)
-        is_miner = config.role is Role.MINER
+        setup = _setup(config, identity)
         counter = trainer = None
-        if not is_miner or config.pool is None:
-            counter = _start_workers(outside, 1, config.device)
-        if is_miner:
-            trainer = _start_workers(outside, config.workers, config.device)
+        if config.role is not Role.MINER or mines_solo(setup):
+            counter = _workers(outside, 1, config.device)
+            # A miner that has pools counts only if it loses them; its worker starts when needed.
+            if not config.pools:
+                counter.start()
+        if config.role is Role.MINER:
+            trainer = _workers(outside, config.workers, config.device)
+            trainer.start()
         surroundings = Surroundings(
             clock=SystemClock(),
             transport=GrpcTransport(),
@@ -58,16 +62,15 @@ async def run(config: Config, stop: asyncio.Event) -> None:
             rng=random.SystemRandom(),
         )
         try:
-            node = Node(_setup(config, identity), surroundings)
+            node = Node(setup, surroundings)
             await _serve(config, folder, identity, node, stop)
         except SafetyAlarm as alarm:
             raise SafetyError(f"stopped to stay safe: {alarm}") from alarm
 
 
-def _start_workers(outside: AsyncExitStack, workers: int, device: str) -> LocalExecutor:
+def _workers(outside: AsyncExitStack, workers: int, device: str) -> LocalExecutor:
     executor = LocalExecutor(workers, device)
     outside.push_async_callback(executor.close)
-    executor.start()
     return executor
 
 
@@ -78,7 +81,7 @@ def _setup(config: Config, identity: Identity) -> Setup:
         identity=identity,
         payout_address=config.payout_address or identity.public_key,
         peers=[str(peer) for peer in config.peers],
-        pool=None if config.pool is None else str(config.pool),
+        pools=[str(pool) for pool in config.pools],
         strength=config.strength,
         workers=config.workers,
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,24 +15,27 @@ from node.config import Role
 from node.consensus.attester import Attester, SignedBefore
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
-from node.consensus.clockwork import Clockwork
+from node.consensus.clockwork import Clockwork, Producing
 from node.consensus.designs import NasDesigns
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
+from node.consensus.solo import SoloProducer
 from node.consensus.validator import Validator
 from node.errors import NodeError
 from node.identity import Identity
 from node.inspection import NodeViews
-from node.net.link import ManagerLink, MinerLink, PeerLink, Transport
+from node.net.link import ManagerLink, PeerLink, Transport
 from node.net.memory import MemoryNetwork
 from node.net.peers import PeerNet
 from node.store.base import Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
 from pool.manager.manager import Manager
-from pool.miner.miner import Miner
+from pool.miner.miner import Miner, Route
+from pool.miner.promises import Promises
+from pool.miner.registration import Applicant
 from pool.records.state import Strength
 
 _OWN_POOL = "own pool"
@@ -44,7 +47,8 @@ _ASKED_AT_A_GAP = 3
 class Setup:
     """Who the node is and whom it talks to.
 
-    `pool` is the address of a miner's manager; a miner without one mines solo.
+    `pools` are the addresses of a miner's managers, best first. A miner with none mines solo; one
+    with a unit of its own does so while none of its pools can be reached.
     """
 
     role: Role
@@ -52,7 +56,7 @@ class Setup:
     identity: Identity
     payout_address: bytes
     peers: Sequence[str] = ()
-    pool: str | None = None
+    pools: Sequence[str] = ()
     strength: Strength = Strength.AUTO
     workers: int = 1
 
@@ -74,6 +78,14 @@ class Surroundings:
     rng: random.Random
 
 
+def mines_solo(setup: Setup) -> bool:
+    """Whether a node's miner works for itself: always, or while its pools can't be reached."""
+    if setup.role is not Role.MINER:
+        return False
+    own = setup.identity.public_key
+    return not setup.pools or any(unit.public_key == own for unit in setup.network.units)
+
+
 class Node:
     """A full node, a manager, a pool's miner or a solo miner.
 
@@ -81,7 +93,7 @@ class Node:
     |-----------------|---------------------------------|-----------------------|--------|
     | full            | yes                             | no                    | no     |
     | manager         | yes                             | yes                   | no     |
-    | miner, in a pool| no, follows the votes           | no                    | yes    |
+    | miner, in a pool| no, follows the votes           | only without its pools| yes    |
     | miner, solo     | yes                             | for itself alone      | yes    |
     """
 
@@ -109,6 +121,7 @@ class Node:
             self._fetch,
             outside.counter,
             outside.clock,
+            judges_others=not setup.pools,
         )
         self._gate = ChainGate(
             self.chain,
@@ -128,9 +141,10 @@ class Node:
             rng=outside.rng,
             addresses=setup.peers,
         )
+        self._promises = Promises()
         self._manager = self._make_manager()
         self._producer = self._make_producer()
-        self._miner = self._make_miner()
+        self.miner = self._make_miner()
         self.views = self._make_views()
 
     @property
@@ -164,12 +178,12 @@ class Node:
             if self._importer.can_count
             else None,
             self._make_attester(),
-            self._producer,
+            self._on_duty(),
         )
         self._tasks.spawn(self.peers.run(), name="peers")
         self._clockwork = self._tasks.spawn(clockwork.run(), name="clockwork")
-        if self._miner is not None:
-            self._tasks.spawn(self._miner.run(), name="miner")
+        if self.miner is not None:
+            self._tasks.spawn(self.miner.run(), name="miner")
         await self._failure
 
     async def close(self) -> None:
@@ -220,8 +234,7 @@ class Node:
         )
 
     def _make_manager(self) -> Manager | None:
-        is_solo = self._setup.role is Role.MINER and self._setup.pool is None
-        if self._outside.counter is None or not (is_solo or self.runs_public_pool):
+        if self._outside.counter is None or not (mines_solo(self._setup) or self.runs_public_pool):
             return None
         return Manager(
             public_key=self._setup.identity.public_key,
@@ -248,30 +261,47 @@ class Node:
             self.submit,
         )
 
+    def _on_duty(self) -> Producing | None:
+        """The producer, held back while the miner of this node works for another's pool."""
+        if self._producer is None or self.miner is None or not self._setup.pools:
+            return self._producer
+        return SoloProducer(
+            self._producer,
+            self.miner,
+            self._promises,
+            self._setup.network,
+            self._outside.clock,
+        )
+
     def _make_miner(self) -> Miner | None:
         if self._outside.trainer is None or self._setup.role is not Role.MINER:
             return None
         return Miner(
-            key=self._setup.identity.signing_key,
-            payout_address=self._setup.payout_address,
-            network_id=self._setup.network.id,
-            strength=self._setup.strength,
-            task=self._designs.task,
+            applicant=Applicant(
+                self._setup.identity.signing_key,
+                self._setup.payout_address,
+                self._setup.network.id,
+                self._setup.strength,
+            ),
+            routes=self._routes(),
+            task_of=lambda _: self._designs.task,
             executor=self._outside.trainer,
-            dial=self._dial_pool(),
             clock=self._outside.clock,
             rng=self._outside.rng,
+            promises=self._promises,
             workers=self._setup.workers,
         )
 
-    def _dial_pool(self) -> Callable[[], Awaitable[MinerLink]]:
-        """How the miner reaches its manager: over the network, or in this process."""
-        transport, address = self._outside.transport, self._setup.pool
-        if address is None:
+    def _routes(self) -> Sequence[Route]:
+        """The pools that this node's miner tries in order: over the network, then in here."""
+        transport = self._outside.transport
+        routes = [Route(name, partial(transport.dial_pool, name)) for name in self._setup.pools]
+        if self._manager is not None:
             own = MemoryNetwork(self._outside.clock, self._outside.rng)
             own.listen(_OWN_POOL, self.on_peer, self.on_miner)
-            transport, address = own.transport("own miner"), _OWN_POOL
-        return partial(transport.dial_pool, address)
+            dial = partial(own.transport("own miner").dial_pool, _OWN_POOL)
+            routes.append(Route(_OWN_POOL, dial, is_own=True))
+        return routes
 
     def _make_views(self) -> NodeViews:
         producer = self._producer

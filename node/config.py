@@ -29,9 +29,9 @@ class Role(StrEnum):
 class Config:
     """A node's settings, checked when made.
 
-    `pool` is a miner's manager; a miner without one mines solo. `payout_address` is a public
-    key of 32 bytes; None pays to the node's own. `workers` is the number of processes that train
-    and evaluate, on `device`: auto, cpu, cuda or cuda:N.
+    `pools` are a miner's managers, best first; a miner without one mines solo. `payout_address` is
+    a public key of 32 bytes; None pays to the node's own. `workers` is the number of processes that
+    train and evaluate, on `device`: auto, cpu, cuda or cuda:N.
 
     Raises:
         SettingError: two settings contradict each other.
@@ -42,7 +42,7 @@ class Config:
     data_dir: Path
     listen: Endpoint
     peers: tuple[Endpoint, ...]
-    pool: Endpoint | None
+    pools: tuple[Endpoint, ...]
     strength: Strength
     payout_address: bytes | None
     workers: int
@@ -52,7 +52,7 @@ class Config:
     insecure_plaintext: bool
 
     def __post_init__(self) -> None:
-        if self.pool is not None and self.role is not Role.MINER:
+        if self.pools and self.role is not Role.MINER:
             raise SettingError(f"--pool is for --role miner; a {self.role} node joins no pool")
         if self.strength is not Strength.AUTO and self.role is not Role.MINER:
             raise SettingError(f"--strength is for --role miner; a {self.role} node does not mine")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from nacl.signing import SigningKey
@@ -17,7 +18,9 @@ from node.net.link import PeerLink
 from node.net.memory import MemoryNetwork
 from node.tasks import TaskOwner
 from pool.manager.manager import Manager
-from pool.miner.miner import Miner
+from pool.miner.miner import Miner, Route
+from pool.miner.promises import Promises
+from pool.miner.registration import Applicant
 from pool.records.state import RoundTask, Strength
 from tests.scripted import ScriptedExecutor
 
@@ -49,6 +52,11 @@ def key_of(name: str) -> SigningKey:
 def public(name: str) -> bytes:
     """The public key of `key_of(name)`, which is also the address of that name."""
     return bytes(key_of(name).verify_key)
+
+
+def applicant(name: str, strength: Strength) -> Applicant:
+    """A miner who is paid at its own address."""
+    return Applicant(key_of(name), public(name), NETWORK_ID, strength)
 
 
 class PoolWorld:
@@ -85,16 +93,15 @@ class PoolWorld:
         task: Task = TASK,
     ) -> Miner:
         """Start a miner; one of an earlier name is the same miner, started again."""
+        dial = partial(self.network.transport(name).dial_pool, "pool")
         miner = Miner(
-            key=key_of(name),
-            payout_address=public(name),
-            network_id=NETWORK_ID,
-            strength=strength,
-            task=task,
+            applicant=applicant(name, strength),
+            routes=(Route("pool", dial),),
+            task_of=lambda _: task,
             executor=executor or ScriptedExecutor(self.clock),
-            dial=lambda: self.network.transport(name).dial_pool("pool"),
             clock=self.clock,
             rng=self.rng,
+            promises=Promises(),
             workers=workers,
         )
         self.miners[name] = miner

@@ -42,7 +42,7 @@ def test_defaults() -> None:
         data_dir=Path.home() / ".ponas" / "full",
         listen=Endpoint("127.0.0.1", 7700),
         peers=(),
-        pool=None,
+        pools=(),
         strength=Strength.AUTO,
         payout_address=None,
         workers=1,
@@ -57,7 +57,8 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
     config = _parse(
         *("--role", "miner", "--network", "devnet", "--data-dir", str(tmp_path)),
         *("--listen", "0.0.0.0:0", "--insecure-plaintext", "--peer", "[::1]:1"),
-        *("--peer", "b.example:2", "--pool", "127.0.0.1:3", "--strength", "weak"),
+        *("--peer", "b.example:2", "--pool", "127.0.0.1:3", "--pool", "127.0.0.1:4"),
+        *("--strength", "weak"),
         *("--payout-address", format_address(bytes(32)), "--workers", "4"),
         *("--device", "cuda:1", "--log-format", "json", "--log-level", "debug"),
     )
@@ -67,7 +68,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         data_dir=tmp_path,
         listen=Endpoint("0.0.0.0", 0),
         peers=(Endpoint("::1", 1), Endpoint("b.example", 2)),
-        pool=Endpoint("127.0.0.1", 3),
+        pools=(Endpoint("127.0.0.1", 3), Endpoint("127.0.0.1", 4)),
         strength=Strength.WEAK,
         payout_address=bytes(32),
         workers=4,
@@ -89,7 +90,7 @@ def test_every_option_in_a_file(tmp_path: Path) -> None:
             data-dir = "{tmp_path}"
             listen = "0.0.0.0:0"
             peer = ["[::1]:1", "b.example:2"]
-            pool = "127.0.0.1:3"
+            pool = ["127.0.0.1:3", "127.0.0.1:4"]
             strength = "strong"
             payout-address = "{format_address(bytes(32))}"
             workers = 4
@@ -102,6 +103,7 @@ def test_every_option_in_a_file(tmp_path: Path) -> None:
     )
     assert config.data_dir == tmp_path
     assert config.peers == (Endpoint("::1", 1), Endpoint("b.example", 2))
+    assert config.pools == (Endpoint("127.0.0.1", 3), Endpoint("127.0.0.1", 4))
     assert (config.strength, config.workers, config.device) == (Strength.STRONG, 4, "cpu")
     assert config.payout_address == bytes(32)
     assert (config.log_format, config.log_level) == (LogFormat.JSON, LogLevel.ERROR)
@@ -209,7 +211,7 @@ def test_a_wrong_value_from_the_file_says_where_it_was_set(tmp_path: Path) -> No
         ("colour = 1\nbeep = 2", "sets beep, colour, which no option is called; it may set data-d"),
         ('config = "other.toml"', "sets config, which no option is called"),
         ("data_dir = 'x'", "sets data_dir, which no option is called"),
-        ("[pool]\nlisten = 'x'", ": pool takes a text, not {'listen': 'x'}"),
+        ("[pool]\nlisten = 'x'", ": pool takes a list of texts, not {'listen': 'x'}"),
         ("workers = 1.5", ": workers takes an integer, not 1.5"),
         ("workers = true", ": workers takes an integer, not True"),
         ('workers = "2"', ": workers takes an integer, not '2'"),

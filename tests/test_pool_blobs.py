@@ -50,20 +50,37 @@ def test_wrong_chunks_are_refused(chunk: BlobChunk, reason: str) -> None:
         Incoming(HASH, 10).add(chunk)
 
 
-def test_the_shelf_keeps_the_best_candidates() -> None:
-    shelf = Shelf(2)
-    shelf.put(5, b"model five", b"weights five")
-    shelf.put(9, b"model nine")
-    shelf.put(7, b"model seven")
-    shelf.put(7, b"model later seven")
+def held(shelf: Shelf, *blobs: bytes) -> list[bytes]:
+    """Those of the blobs that the shelf gives out under their hashes."""
+    return [blob for blob in blobs if shelf.get(blob_hash(blob)) == blob]
 
-    kept = [b"model five", b"weights five", b"model nine", b"model seven", b"model later seven"]
-    found = [shelf.get(blob_hash(blob)) is not None for blob in kept]
-    assert found == [False, False, True, True, False]
-    assert shelf.get(blob_hash(b"model nine")) == b"model nine"
 
-    shelf.clear()
-    assert shelf.get(blob_hash(b"model nine")) is None
+def test_the_shelf_keeps_the_weights_of_the_best_candidates() -> None:
+    shelf = Shelf(best=2, model_bytes=1_000)
+    shelf.put(5, b"model 5", b"weights 5")
+    shelf.put(9, b"model 9", b"weights 9")
+    shelf.put(7, b"model 7", b"weights 7")
+    shelf.put(7, b"model later 7", b"weights later 7")
+
+    weights = (b"weights 5", b"weights 9", b"weights 7", b"weights later 7")
+    assert held(shelf, *weights) == [b"weights 9", b"weights 7"]
+
+    shelf.clear_best()
+    assert held(shelf, *weights) == []
+
+
+def test_the_shelf_keeps_the_newest_models_and_the_best() -> None:
+    shelf = Shelf(best=1, model_bytes=20)
+    shelf.put(9, b"model a", b"weights")
+    for name in (b"model b", b"model c", b"model c", b"model d"):
+        shelf.put(1, name, b"weights")
+
+    # a is the best; c and d fit into 20 bytes, b does not beside them.
+    assert held(shelf, b"model a", b"model b", b"model c", b"model d") == [
+        b"model a",
+        b"model c",
+        b"model d",
+    ]
 
 
 def test_weights_may_be_larger_than_the_model_by_a_bounded_factor() -> None:

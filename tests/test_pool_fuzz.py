@@ -1,6 +1,7 @@
 """Whatever the other side says, nobody falls over, and work with honest ones goes on."""
 
 import random
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -12,7 +13,8 @@ from node.net.link import LinkClosed, ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
-from pool.miner.miner import Miner
+from pool.miner.miner import Miner, Route
+from pool.miner.promises import Promises
 from pool.records import transition
 from pool.records.state import Strength
 from tests.pool_states import (
@@ -22,7 +24,7 @@ from tests.pool_states import (
     open_round,
     round_of,
 )
-from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
+from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, applicant, public
 from tests.scripted import ScriptedExecutor
 from tests.test_pool_manager import RawMiner, trained
 from tests.virtual_time import run_virtual
@@ -184,15 +186,13 @@ def test_no_pool_breaks_a_miner(
 
         world.network.listen("raw", _no_peers, serve)
         miner = Miner(
-            key=key_of("s"),
-            payout_address=public("s"),
-            network_id=NETWORK_ID,
-            strength=Strength.STRONG,
-            task=TASK,
+            applicant=applicant("s", Strength.STRONG),
+            routes=(Route("raw", partial(world.network.transport("s").dial_pool, "raw")),),
+            task_of=lambda _: TASK,
             executor=ScriptedExecutor(world.clock),
-            dial=lambda: world.network.transport("s").dial_pool("raw"),
             clock=world.clock,
             rng=random.Random(1),
+            promises=Promises(),
         )
         running = world.spawn(miner.run(), "miner")
         await world.pass_ms(5_000)

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from node.net.link import ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
-from pool.miner.miner import Miner, WrongPool
+from pool.miner.miner import Miner, Route
+from pool.miner.promises import Promises
+from pool.miner.registration import WrongPool
 from pool.records.state import PoolState, RoundTask, Strength
 from pool.rules.strategy import NO_BEST_YET
 from tests.pool_states import SUBSPACE, alive_design, handed_out, in_hand, open_round, round_of
-from tests.pool_world import NETWORK_ID, PHASE_MS, SPACE, TASK, PoolWorld, key_of, public
+from tests.pool_world import NETWORK_ID, PHASE_MS, SPACE, TASK, PoolWorld, applicant, public
 from tests.scripted import ScriptedExecutor
 from tests.virtual_time import virtual_time
 
@@ -160,7 +163,7 @@ async def test_nothing_runs_after_the_end_of_the_phase() -> None:
 
     jobs = executor.jobs.copy()
     assert executor.under_way == 0
-    assert miner.activity == "idle: the train phase of round 1 is over"
+    assert miner.status.activity == "idle: the train phase of round 1 is over"
     await world.pass_ms(60_000)
     assert executor.jobs == jobs
     await world.close()
@@ -193,7 +196,7 @@ async def test_a_weak_miner_says_why_it_idles() -> None:
         weak = world.add_miner("w", Strength.WEAK)
         await world.pass_ms(500)
 
-    assert weak.activity == f"idle: {NO_BEST_YET}"
+    assert weak.status.activity == f"idle: {NO_BEST_YET}"
     warnings = [log for log in logs if log["log_level"] == "warning"]
     assert [(log["event"], log["reason"]) for log in warnings] == [("not_mining", NO_BEST_YET)]
     await world.close()
@@ -220,8 +223,8 @@ async def test_a_miner_waits_for_a_pool_that_is_not_there() -> None:
     world.start_round()
     miner = world.add_miner("s", Strength.STRONG)
     await world.pass_ms(5_000)
-    assert "not connected to the pool" in miner.activity
-    assert "nobody listens there" in miner.activity
+    assert "not connected to the pool" in miner.status.activity
+    assert "nobody listens there" in miner.status.activity
 
     world.network.listen("pool", _hang_up, world.manager.serve)
     await world.pass_ms(15_000)
@@ -325,15 +328,13 @@ def miner_at(world: PoolWorld, serve: OnMiner, executor: ScriptedExecutor) -> Mi
     """A miner of the pool at `raw`, which `serve` plays."""
     world.network.listen("raw", _hang_up, serve)
     return Miner(
-        key=key_of("s"),
-        payout_address=public("s"),
-        network_id=NETWORK_ID,
-        strength=Strength.STRONG,
-        task=TASK,
+        applicant=applicant("s", Strength.STRONG),
+        routes=(Route("raw", partial(world.network.transport("s").dial_pool, "raw")),),
+        task_of=lambda _: TASK,
         executor=executor,
-        dial=lambda: world.network.transport("s").dial_pool("raw"),
         clock=world.clock,
         rng=random.Random(1),
+        promises=Promises(),
     )
 
 
@@ -401,7 +402,7 @@ async def reasons_of(messages: list[pb.MineResponse]) -> str:
     world.spawn(miner.run(), "miner")
     await world.pass_ms(200)
     await world.close()
-    return miner.activity
+    return miner.status.activity
 
 
 def exploitation_without_weights() -> pb.MineResponse:
@@ -444,7 +445,7 @@ async def test_a_pool_without_a_challenge_is_left_in_time() -> None:
     world.spawn(miner.run(), "miner")
     await world.pass_ms(10_100)
 
-    assert "the pool sent no challenge" in miner.activity
+    assert "the pool sent no challenge" in miner.status.activity
     await world.close()
 
 
@@ -466,7 +467,7 @@ async def test_without_the_weights_the_miner_connects_again() -> None:
     world.spawn(miner.run(), "miner")
     await world.pass_ms(300)
 
-    assert "the work stopped: the other side does not have it" in miner.activity
+    assert "the work stopped: the other side does not have it" in miner.status.activity
     await world.pass_ms(5_000)
     assert len(connections) > 1
     await world.close()
@@ -491,7 +492,7 @@ async def test_work_of_another_round_is_begun_at_once() -> None:
     world.spawn(miner.run(), "miner")
     await world.pass_ms(5_500)
     assert executor.under_way == 1
-    assert miner.activity == "works on assignment 2 of round 2"
+    assert miner.status.activity == "works on assignment 2 of round 2"
 
     await world.pass_ms(9_000)
     trained = [result for result in results if result.epochs]
@@ -507,6 +508,7 @@ async def test_newer_work_of_the_same_round_waits_for_the_candidate() -> None:
     async def serve(link: ManagerLink) -> None:
         first, second = assignment(1), assignment(1)
         second.assignment.id = 2
+        second.assignment.exploration.search_seed += 1
         await link.send(challenge())
         await link.send(first)
         await world.pass_ms(5_000)
@@ -621,7 +623,7 @@ async def test_after_a_link_that_held_the_miner_is_back_at_once() -> None:
     await world.pass_ms(600)
 
     assert miner_of(world.manager.state, "s").connected
-    assert "idle: no round" in miner.activity
+    assert "idle: no round" in miner.status.activity
     await world.close()
 
 
@@ -655,5 +657,5 @@ async def test_work_that_comes_while_the_old_is_still_being_dropped_is_taken_up(
     await world.pass_ms(3_000)
 
     assert connections == ["s"]
-    assert miner.activity == "works on assignment 2 of round 2"
+    assert miner.status.activity == "works on assignment 2 of round 2"
     await world.close()

@@ -135,9 +135,10 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
 )
 @click.option(
     "--pool",
+    multiple=True,
     metavar="HOST:PORT",
     callback=_each(_parse_remote),
-    help="The manager to mine for. A miner without one mines solo.",
+    help="A manager to mine for; repeatable, the best first. A miner without one mines solo.",
 )
 @click.option(
     "--strength",
@@ -200,7 +201,12 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
 )
 @click.version_option(package_name="ponas")
 def _command(
-    role: Role, network: str, data_dir: Path | None, peer: tuple[Endpoint, ...], **rest: Any
+    role: Role,
+    network: str,
+    data_dir: Path | None,
+    peer: tuple[Endpoint, ...],
+    pool: tuple[Endpoint, ...],
+    **rest: Any,
 ) -> Config:
     """Run a node of the PoNAS network, in which mining is neural architecture search."""
     folder = Path("~/.ponas") / role if data_dir is None else data_dir
@@ -209,5 +215,6 @@ def _command(
         network=load_network(network),
         data_dir=folder.expanduser(),
         peers=peer,
+        pools=pool,
         **rest,
     )

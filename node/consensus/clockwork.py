@@ -1,14 +1,27 @@
 """Calls everybody to their duty at the deadlines of the node's own clock (consensus H)."""
 
+from typing import Protocol
+
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from node.clock import Clock
 from node.consensus.attester import Attester
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.mempool import Mempool
-from node.consensus.producer import Producer
 from node.consensus.validator import Validator
 from node.tasks import TaskOwner
+
+
+class Producing(Protocol):
+    """A producer's duties in a round."""
+
+    async def train(self, round_number: int) -> None:
+        """Have a model found and commit it before the end of the train phase."""
+        ...
+
+    async def claim(self, round_number: int) -> None:
+        """Claim what was committed, if anything."""
+        ...
 
 
 class Clockwork:
@@ -23,7 +36,7 @@ class Clockwork:
         tasks: TaskOwner,
         validator: Validator | None,
         attester: Attester | None,
-        producer: Producer | None,
+        producer: Producing | None,
     ) -> None:
         self._chain = chain
         self._rounds = rounds

@@ -39,7 +39,8 @@ class Prepared:
 class Importer:
     """Fetches what a header names, checks it by every rule and hands it to the chain.
 
-    `executor` counts models; a node without one takes counts only on a quorum's word.
+    `executor` counts models. A node that does not judge the claims of others takes their counts
+    only on a quorum's word; it may still have its own model counted.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Importer:
         fetch: Fetch,
         executor: Executor | None,
         clock: Clock,
+        judges_others: bool = True,
     ) -> None:
         self.chain = chain
-        self.can_count = executor is not None
+        self.can_count = executor is not None and judges_others
         self._rounds = rounds
         self._designs = designs
         self._fetch = fetch

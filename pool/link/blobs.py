@@ -65,22 +65,36 @@ class Incoming:
 
 
 class Shelf:
-    """The models and weights of the best few candidates, by hash; the worst makes room."""
+    """Blobs that a manager may ask for, by hash.
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._candidates: list[tuple[int, dict[bytes, bytes]]] = []
+    Every model stays until newer ones fill `model_bytes`, because an audit may ask for any of
+    them. Everything of the best few candidates stays until `clear_best`, whatever came after.
+    """
 
-    def put(self, correct: int, *blobs: bytes) -> None:
-        """Keep a candidate's blobs; of equal candidates the older one stays."""
-        self._candidates.append((correct, {blob_hash(blob): blob for blob in blobs}))
-        self._candidates.sort(key=lambda candidate: -candidate[0])
-        del self._candidates[self._capacity :]
+    def __init__(self, best: int, model_bytes: int) -> None:
+        self._capacity = best
+        self._best: list[tuple[int, dict[bytes, bytes]]] = []
+        self._models: dict[bytes, bytes] = {}
+        self._free_bytes = model_bytes
+
+    def put(self, correct: int, model: bytes, weights: bytes) -> None:
+        """Keep a candidate's blobs; of equally good candidates the older one is the better."""
+        blobs = {blob_hash(blob): blob for blob in (model, weights)}
+        self._best.append((correct, blobs))
+        self._best.sort(key=lambda candidate: -candidate[0])
+        del self._best[self._capacity :]
+        if (hash_ := next(iter(blobs))) not in self._models:
+            self._models[hash_] = model
+            self._free_bytes -= len(model)
+        while self._free_bytes < 0:
+            self._free_bytes += len(self._models.pop(next(iter(self._models))))
 
     def get(self, hash_: bytes) -> bytes | None:
         """The blob with this hash, if it is still here."""
-        return next((held[hash_] for _, held in self._candidates if hash_ in held), None)
+        if (model := self._models.get(hash_)) is not None:
+            return model
+        return next((blobs[hash_] for _, blobs in self._best if hash_ in blobs), None)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._candidates.clear()
+    def clear_best(self) -> None:
+        """Let the best of a new round be the best; models stay for late audits."""
+        self._best.clear()

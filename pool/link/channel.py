@@ -6,7 +6,7 @@ Both ends use it. Sending never waits: a side that does not read what it is sent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 from node.chain.hashing import HASH_BYTES
@@ -20,22 +20,35 @@ In = TypeVar("In", MineRequest, MineResponse)
 
 # Messages that may wait for a slow reader; a blob counts as one and is cut while it is sent.
 _OUTBOX = 64
+# Blobs that are still to be made; beyond that the other end hears that they are not here.
+_MAX_WANTED = 4
+
+Make = Callable[[bytes], Awaitable[bytes | None]]
+"""Makes the blob with a hash, which may take long; None if that can't be done."""
 
 
 class Channel(Generic[Out, In]):
     """Sends, receives and moves blobs over a link.
 
-    `message` is the class of what this end sends; `held` finds a blob that the other end asks for.
+    `message` is the class of what this end sends; `held` finds a blob that the other end asks for,
+    and `make` makes those that it lacks, one at a time.
     """
 
     def __init__(
-        self, link: Link[Out, In], message: type[Out], held: Callable[[bytes], bytes | None]
+        self,
+        link: Link[Out, In],
+        message: type[Out],
+        held: Callable[[bytes], bytes | None],
+        make: Make | None = None,
     ) -> None:
         self._link: Link[Out, In] = link
         self._message: type[Out] = message
         self._held = held
+        self._make = make
+        self._wanted: asyncio.Queue[bytes] | None = asyncio.Queue(_MAX_WANTED) if make else None
         self._outbox: asyncio.Queue[Iterable[Out]] = asyncio.Queue(_OUTBOX)
-        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._reason: str | None = None
+        self._receiving: asyncio.Timeout | None = None
         self._fetching = asyncio.Lock()
         self._incoming: Incoming | None = None
         self._arrived: asyncio.Future[bytes] | None = None
@@ -44,14 +57,22 @@ class Channel(Generic[Out, In]):
         """Queue a message; after the end of the link this does nothing."""
         self._put((message,))
 
+    async def post(self, message: Out) -> None:
+        """Queue a message as soon as there is room."""
+        await self._outbox.put((message,))
+
     def end(self, reason: str) -> None:
-        """Let `run` close the link."""
-        if not self._ended.done():
-            self._ended.set_result(reason)
+        """Let `run` close the link; the first reason is the one that is told."""
+        if self._reason is None:
+            self._reason = reason
+            if self._receiving is not None:
+                self._receiving.reschedule(asyncio.get_running_loop().time())
 
     async def fetch(self, hash_: bytes, max_bytes: int, timeout_ms: int) -> bytes:
         """Get a blob from the other end, one at a time. Raises BlobError."""
         async with self._fetching:
+            if self._reason is not None:
+                raise BlobError(f"the link ended: {self._reason}")
             self._incoming = Incoming(hash_, max_bytes)
             self._arrived = asyncio.get_running_loop().create_future()
             self.send(self._message(blob_request=BlobRequest(hash=hash_)))
@@ -72,12 +93,16 @@ class Channel(Generic[Out, In]):
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._send_all())
-                group.create_task(self._receive_all(handle))
-                group.create_task(self._wait_for_end())
+                if self._make is not None and self._wanted is not None:
+                    group.create_task(self._make_all(self._make, self._wanted))
+                await self._receive_all(handle)
         except* LinkClosed as closed:
             reason = str(closed.exceptions[0])
+        except* TimeoutError:
+            # This is how `end` gets a word in.
+            pass
         finally:
-            self.end(reason)
+            self._reason = reason = self._reason or reason
             if self._arrived is not None and not self._arrived.done():
                 self._arrived.set_exception(BlobError(f"the link ended: {reason}"))
             await self._link.close(reason)
@@ -95,17 +120,24 @@ class Channel(Generic[Out, In]):
                 await self._link.send(message)
 
     async def _receive_all(self, handle: Callable[[In], None]) -> None:
-        while True:
-            message = await self._link.receive()
-            if message.HasField("blob_request"):
-                self._serve(message.blob_request.hash)
-            elif message.HasField("blob_chunk"):
-                self._take(message.blob_chunk)
-            else:
-                handle(message)
+        try:
+            async with asyncio.timeout(None) as self._receiving:
+                while self._reason is None:
+                    message = await self._link.receive()
+                    if message.HasField("blob_request"):
+                        self._serve(message.blob_request.hash)
+                    elif message.HasField("blob_chunk"):
+                        self._take(message.blob_chunk)
+                    else:
+                        handle(message)
+        finally:
+            self._receiving = None
+        raise LinkClosed(self._reason)
 
-    async def _wait_for_end(self) -> None:
-        raise LinkClosed(await self._ended)
+    async def _make_all(self, make: Make, wanted: asyncio.Queue[bytes]) -> None:
+        while True:
+            hash_ = await wanted.get()
+            self._answer(hash_, await make(hash_))
 
     def _serve(self, hash_: bytes) -> None:
         # The answer repeats the hash: long ones would pile up with who does not read.
@@ -113,6 +145,12 @@ class Channel(Generic[Out, In]):
             self.end(f"a hash has {HASH_BYTES} bytes, not {len(hash_)}")
             return
         blob = self._held(hash_)
+        if blob is None and self._wanted is not None and not self._wanted.full():
+            self._wanted.put_nowait(hash_)
+        else:
+            self._answer(hash_, blob)
+
+    def _answer(self, hash_: bytes, blob: bytes | None) -> None:
         self._put(self._message(blob_chunk=chunk) for chunk in chunks(hash_, blob))
 
     def _take(self, chunk: BlobChunk) -> None:

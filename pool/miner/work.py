@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nas.data.datasets import describe
 from nas.designs.design import judge, reward_without_training
@@ -17,7 +17,6 @@ from nas.designs.genotype import Genotype
 from nas.designs.space import Space
 from nas.evaluation.model_format import model_length
 from nas.jobs import Executor, JobFailed, Propose, Train, rewards_needed, training_seed
-from nas.task import Task
 from node.chain.hashing import blob_hash
 from pool.link.blobs import Shelf, max_weights_bytes
 from pool.link.orders import ExploitOrder, ExploreOrder, Order
@@ -28,17 +27,28 @@ FetchWeights = Callable[[bytes, int], Awaitable[bytes]]
 """Gets the weights with a hash, of at most so many bytes; raises BlobError."""
 
 
+Candidate = tuple[Genotype, int, bytes]
+"""A design, its training seed, and the hash of the weights it starts from or nothing."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a miner works with; `shelf` keeps models that the manager may ask for.
 
-    At most `workers` candidates are under way at a time.
+    At most `workers` candidates are under way at a time. `known` holds what the round's candidates
+    came to: a search may propose a design again, and a miner that had to connect again gets its
+    search back from where the manager has it.
     """
 
     executor: Executor
-    task: Task
     shelf: Shelf
     workers: int
+    known: dict[Candidate, Report] = field(default_factory=dict)
+
+    def begin_round(self) -> None:
+        """Clear away what a new round has no use for."""
+        self.shelf.clear_best()
+        self.known.clear()
 
 
 async def work(
@@ -67,19 +77,15 @@ async def _explore(
     is_current: Callable[[], bool],
 ) -> None:
     rewards = list(search.rewards)
-    # A search may propose a design again; its result is known then.
-    known: dict[Genotype, Report] = {}
 
     async def attempt(episode: int) -> Report:
         told = tuple(rewards[: rewards_needed(episode)])
         proposal = await bench.executor.run(
-            Propose(bench.task, search.space, search.seed, told, episode)
+            Propose(order.task, search.space, search.seed, told, episode)
         )
         genotype = proposal.genotype
-        if genotype not in known:
-            seed = training_seed(search.seed, bench.task.dataset, genotype, 0)
-            known[genotype] = await _evaluate(bench, order, search.space, genotype, seed, None)
-        return known[genotype]
+        seed = training_seed(search.seed, order.task.dataset, genotype, 0)
+        return await _result(bench, order, search.space, (genotype, seed, b""), None)
 
     def emit(episode: int, result: Report) -> None:
         rewards.append(result.correct / result.size)
@@ -102,14 +108,15 @@ async def _exploit(
     report: Callable[[Report], None],
     is_current: Callable[[], bool],
 ) -> None:
-    info = describe(bench.task.dataset)
+    info = describe(order.task.dataset)
     length = model_length(best.genotype, info.shape, info.classes)
     weights = await fetch_weights(best.weights_hash, max_weights_bytes(length))
 
     async def attempt(episode: int) -> Report:
         genotype = exploit_variant(best.genotype, best.space, episode, best.seed)
-        seed = training_seed(best.seed, bench.task.dataset, genotype, episode)
-        return await _evaluate(bench, order, best.space, genotype, seed, weights)
+        seed = training_seed(best.seed, order.task.dataset, genotype, episode)
+        candidate = (genotype, seed, best.weights_hash)
+        return await _result(bench, order, best.space, candidate, weights)
 
     await _in_order(
         first=0,
@@ -145,14 +152,25 @@ async def _in_order(
             emitted += 1
 
 
-async def _evaluate(
-    bench: Bench, order: Order, space: Space, genotype: Genotype, seed: int, weights: bytes | None
+async def _result(
+    bench: Bench, order: Order, space: Space, candidate: Candidate, weights: bytes | None
 ) -> Report:
-    """Judge a design and train it if it needs training; a failure is a result too.
+    """A candidate's result, which still lacks its episode; one that is known is not made again."""
+    if candidate not in bench.known:
+        report = await _evaluate(bench, order, space, candidate, weights)
+        if report.failure:
+            # The next time it may go well.
+            return report
+        bench.known[candidate] = report
+    return replace(bench.known[candidate], assignment_id=order.id)
 
-    The report still lacks its episode.
-    """
-    info = describe(bench.task.dataset)
+
+async def _evaluate(
+    bench: Bench, order: Order, space: Space, candidate: Candidate, weights: bytes | None
+) -> Report:
+    """Judge a design and train it if it needs training; a failure is a result too."""
+    genotype, seed, _ = candidate
+    info = describe(order.task.dataset)
     nothing = Report(
         assignment_id=order.id,
         episode=0,
@@ -165,12 +183,12 @@ async def _evaluate(
         weights_hash=b"",
         failure="",
     )
-    design = judge(genotype, bench.task, space)
+    design = judge(genotype, order.task, space)
     untrained = reward_without_training(design, info.validation, info.classes)
     if untrained is not None:
         return replace(nothing, correct=untrained)
     try:
-        trained = await bench.executor.run(Train(bench.task, genotype, seed, order.epochs, weights))
+        trained = await bench.executor.run(Train(order.task, genotype, seed, order.epochs, weights))
     except JobFailed as error:
         return replace(nothing, failure=str(error))
     bench.shelf.put(trained.correct, trained.model, trained.weights)

@@ -88,7 +88,7 @@ class World:
             transport=self.links.transport(name),
             store=machine.store,
             writer=InlineWriter(machine.store),
-            counter=None if machine.setup.pool else machine.executor,
+            counter=None if machine.setup.pools else machine.executor,
             trainer=machine.executor if machine.setup.role is Role.MINER else None,
             rng=random.Random(self.rng.getrandbits(64)),
         )
@@ -154,7 +154,7 @@ class World:
             peers=[peer for peer in ("full0", "full1") if peer != name],
         )
         if kind in ("strong", "weak"):
-            setup = replace(setup, pool="manager0", strength=Strength(kind))
+            setup = replace(setup, pools=["manager0"], strength=Strength(kind))
         train_ms = self.plan.train_ms * (2 if kind == "weak" else 1)
         return Machine(name, setup, MemoryStore(), ScriptedExecutor(self.clock, train_ms))
 

@@ -1,0 +1,211 @@
+"""One connection to a manager, from the registration on: orders in, results out, until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from nas.task import Task
+from node.clock import Clock
+from node.net.link import MinerLink
+from node.wire import envelope_to_proto
+from ponas.v1 import pool_service_pb2 as pb
+from pool.link.channel import Channel
+from pool.link.leases import LeaseError, accept_lease, open_lease
+from pool.link.orders import ExploreOrder, Order, order_from_wire
+from pool.link.wire import (
+    WireError,
+    acceptance_name,
+    report_to_wire,
+    strength_from_wire,
+    text_from_wire,
+)
+from pool.miner.failover import End, Parting
+from pool.miner.outbox import Outbox
+from pool.miner.promises import Promises
+from pool.miner.registration import Applicant
+from pool.miner.work import Bench
+from pool.miner.worker import Worker
+from pool.rules.reports import Report
+
+_WEIGHTS_TIMEOUT_MS = 10_000
+# How long a miner that leaves waits for its last results to be acknowledged.
+_LAST_WORDS_MS = 5_000
+# What a manager may ask for as the time between signs of life; more often would be a flood.
+_HEARTBEATS_MS = range(500, 600_001)
+
+_log = structlog.get_logger("pool.miner")
+
+TaskOf = Callable[[int], Task]
+"""The task of a round as this node knows it; raises ValueError for a round it can't tell."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What outlives a connection: who mines, with what, and what it has made and promised."""
+
+    applicant: Applicant
+    bench: Bench
+    worker: Worker
+    outbox: Outbox
+    promises: Promises
+    task_of: TaskOf
+    clock: Clock
+
+
+class Session:
+    """Implements `Employer` for the manager at the other end of a link."""
+
+    def __init__(self, shop: Workshop, manager: bytes, link: MinerLink) -> None:
+        self._shop = shop
+        self._manager = manager
+        self._channel: Channel[pb.MineRequest, pb.MineResponse] = Channel(
+            link, pb.MineRequest, shop.bench.shelf.get
+        )
+        self._parting: Parting | None = None
+        self._leaving = asyncio.Event()
+        self._acknowledged = asyncio.Event()
+        self._welcomed = asyncio.Event()
+        self._heartbeat_ms = 0
+        self._last_sent_ms = 0
+
+    async def run(self) -> Parting:
+        """Work for the manager until the link ends."""
+        self._shop.outbox.attach(self._manager)
+        try:
+            async with asyncio.TaskGroup() as group:
+                duties = (self._send_results(), self._beat(), self._wind_up())
+                tasks = [group.create_task(duty) for duty in duties]
+                reason = await self._channel.run(self._on_message)
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self._shop.outbox.detach()
+        return self._parting or Parting(End.LOST, reason)
+
+    def leave(self, parting: Parting) -> None:
+        """Finish the candidates under way, wait for the last acknowledgements, end the link."""
+        if self._parting is None:
+            self._parting = parting
+            self._leaving.set()
+
+    def deliver(self, order: Order, report: Report) -> None:
+        self._shop.outbox.put(self._manager, order.round, report)
+
+    async def fetch_weights(self, hash_: bytes, max_bytes: int) -> bytes:
+        return await self._channel.fetch(hash_, max_bytes, _WEIGHTS_TIMEOUT_MS)
+
+    def give_up(self, reason: str) -> None:
+        self._channel.end(reason)
+
+    async def _send_results(self) -> None:
+        while True:
+            report = await self._shop.outbox.next_result()
+            await self._channel.post(pb.MineRequest(result=report_to_wire(report)))
+            self._last_sent_ms = self._shop.clock.now_ms()
+
+    async def _beat(self) -> None:
+        """Send a sign of life whenever nothing else was sent for the time that was agreed on."""
+        await self._welcomed.wait()
+        clock = self._shop.clock
+        while True:
+            due_ms = self._last_sent_ms + self._heartbeat_ms
+            if clock.now_ms() < due_ms:
+                await clock.sleep_until(due_ms)
+            else:
+                self._channel.send(pb.MineRequest(heartbeat=pb.Heartbeat()))
+                self._last_sent_ms = clock.now_ms()
+
+    async def _wind_up(self) -> None:
+        await self._leaving.wait()
+        reason = "" if self._parting is None else self._parting.reason
+        self._shop.worker.stop(reason)
+        await self._shop.worker.resting.wait()
+        try:
+            async with asyncio.timeout(_LAST_WORDS_MS / 1_000):
+                while self._shop.outbox.has_waiting(self._manager):
+                    self._acknowledged.clear()
+                    await self._acknowledged.wait()
+        except TimeoutError:
+            _log.warning("left_unacknowledged", results=len(self._shop.outbox))
+        self._channel.end(f"the miner leaves: {reason}")
+
+    def _on_message(self, message: pb.MineResponse) -> None:
+        try:
+            self._handle(message)
+        except (WireError, LeaseError) as error:
+            self._channel.end(f"the pool's message makes no sense: {error}")
+
+    def _handle(self, message: pb.MineResponse) -> None:
+        match message.WhichOneof("content"):
+            case "welcome":
+                self._on_welcome(message.welcome)
+            case "assignment":
+                self._on_assignment(message.assignment)
+            case "idle":
+                self._idle(text_from_wire(message.idle.reason))
+            case "acknowledgement":
+                self._on_acknowledgement(message.acknowledgement)
+            case "shared_best":
+                best = message.shared_best
+                _log.info("best_shared", round=best.round, correct=best.correct, size=best.size)
+            case "drain":
+                reason = f"the pool drains: {text_from_wire(message.drain.reason)}"
+                self.leave(Parting(End.DRAINED, reason, wait_ms=message.drain.wait_ms))
+            case other:
+                raise WireError(f"{other} is not expected after the registration")
+
+    def _on_welcome(self, welcome: pb.Welcome) -> None:
+        strength = strength_from_wire(welcome.strength)
+        if welcome.heartbeat_ms:
+            if welcome.heartbeat_ms not in _HEARTBEATS_MS:
+                raise WireError(f"a heartbeat every {welcome.heartbeat_ms} ms is no use")
+            self._heartbeat_ms = welcome.heartbeat_ms
+            self._welcomed.set()
+        _log.info("registered", strength=str(strength), reason=text_from_wire(welcome.reason))
+
+    def _on_assignment(self, message: pb.Assignment) -> None:
+        if self._parting is not None:
+            return
+        try:
+            task = self._shop.task_of(message.round)
+        except ValueError as error:
+            raise WireError(f"this node knows no task of round {message.round}: {error}") from error
+        order = order_from_wire(message, task, self._shop.clock.now_ms())
+        if not isinstance(order.work, ExploreOrder) or self._takes_lease(order, order.work):
+            self._shop.worker.take(order, self)
+
+    def _takes_lease(self, order: Order, search: ExploreOrder) -> bool:
+        """Accept the lease of an order before its first result leaves; False if that can't be."""
+        applicant = self._shop.applicant
+        lease = open_lease(order, search, self._manager, applicant.public_key, applicant.network_id)
+        if lease is None:
+            return True
+        if not self._shop.promises.may_accept(lease.message):
+            self._idle(f"commits on its own in round {order.round}, so that it takes no lease")
+            return False
+        self._shop.promises.accept(lease.message)
+        acceptance = accept_lease(lease, applicant.key, applicant.network_id)
+        self._channel.send(pb.MineRequest(lease_acceptance=envelope_to_proto(acceptance)))
+        return True
+
+    def _on_acknowledgement(self, acknowledgement: pb.Acknowledgement) -> None:
+        self._shop.outbox.take(
+            self._manager, acknowledgement.assignment_id, acknowledgement.episode
+        )
+        self._acknowledged.set()
+        if acknowledgement.acceptance == pb.ACCEPTANCE_ACCEPTED:
+            return
+        _log.warning(
+            "result_not_accepted",
+            acceptance=acceptance_name(acknowledgement.acceptance),
+            episode=acknowledgement.episode,
+            reason=text_from_wire(acknowledgement.reason),
+        )
+
+    def _idle(self, reason: str) -> None:
+        self._shop.worker.rest(reason)
+        _log.warning("not_mining", reason=reason)
