@@ -14,6 +14,7 @@ from node.chain.errors import NetworkError, SafetyAlarm
 from node.clock import SystemClock
 from node.config import Config, Role
 from node.consensus.designs import NasDesigns
+from node.control import controlling
 from node.errors import ConfigError, SafetyError
 from node.folder import DataFolder, open_data_folder
 from node.identity import Identity
@@ -105,7 +106,8 @@ async def _serve(
         public_key=identity.public_key,
     )
     try:
-        await _until_stopped(node, stop)
+        async with controlling(node.miner, folder.control_socket):
+            await _until_stopped(node, stop)
     finally:
         folder.withdraw_address()
         await node.close()

@@ -317,4 +317,5 @@ class Node:
             self.peers.refused,
             self._manager,
             (lambda _: False) if producer is None else producer.has_committed,
+            lambda: "" if self.miner is None else self.miner.status.activity,
         )

@@ -9,8 +9,16 @@ from node.errors import StoreError
 _KEY_FILE = "node.key"
 _STORE = "store"
 _ADDRESS_FILE = "listen"
+_CONTROL_SOCKET = "control"
 # What an operator or the demo may lay into a folder before the node first starts.
-_MAY_COME_FIRST = {_KEY_FILE, _ADDRESS_FILE, "config.toml", "network.json", "node.log"}
+_MAY_COME_FIRST = {
+    _KEY_FILE,
+    _ADDRESS_FILE,
+    _CONTROL_SOCKET,
+    "config.toml",
+    "network.json",
+    "node.log",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,11 @@ class DataFolder:
     def address_file(self) -> Path:
         """While the node listens, holds its HOST:PORT, so that scripts find a free port chosen."""
         return self.path / _ADDRESS_FILE
+
+    @property
+    def control_socket(self) -> Path:
+        """For `node.control`, while a miner runs."""
+        return self.path / _CONTROL_SOCKET
 
     def publish_address(self, address: str) -> None:
         """Write the address file; a reader sees all of it or none."""

@@ -49,7 +49,8 @@ class NodeViews:
     """Implements `node.views.Views`.
 
     `peers` and `refused` come from the peer network; `manager` is None on a node without a pool,
-    and `has_committed(round)` says whether the pool has promised a model.
+    and `has_committed(round)` says whether the pool has promised a model. `activity` tells what the
+    node's miner does, if it has one.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class NodeViews:
         refused: Counter[str],
         manager: Manager | None,
         has_committed: Callable[[int], bool],
+        activity: Callable[[], str],
     ) -> None:
         self._role = role
         self._identity = identity
@@ -77,6 +79,7 @@ class NodeViews:
         self._refused = refused
         self._manager = manager
         self._has_committed = has_committed
+        self._activity = activity
 
     def status(self) -> StatusView:
         tree, network = self._chain.tree, self._chain.network
@@ -101,6 +104,7 @@ class NodeViews:
             final=tree.final.id,
             peers=self._peers(),
             refused=self._refused,
+            activity=self._activity(),
         )
 
     def block(self, which: bytes | int | None) -> BlockView:

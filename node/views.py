@@ -66,6 +66,7 @@ class StatusView:
     final: bytes
     peers: Sequence[PeerView]
     refused: Mapping[str, int]
+    activity: str
 
 
 @dataclass(frozen=True)

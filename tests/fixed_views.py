@@ -50,6 +50,7 @@ STATUS = StatusView(
     final=hash_of(5),
     peers=(PeerView("127.0.0.1:7700", hash_of(6), True, 6),),
     refused={"bad-signature": 2, "replayed": 1},
+    activity="idle: no best yet",
 )
 WINNER = WinnerView(
     unit=1,

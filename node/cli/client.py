@@ -11,6 +11,7 @@ from node.chain.params import DEVNET
 from node.cli.asking import Query, console, query_command
 from node.cli.bench import bench
 from node.cli.fpga import fpga
+from node.cli.miner import miner
 from node.cli.models import export, retrain
 from node.cli.pool import pool
 from node.cli.search import search
@@ -101,6 +102,7 @@ for _name, _definition in _QUERIES.items():
     main.add_command(query_command(_name, _definition))
 
 main.add_command(pool)
+main.add_command(miner)
 main.add_command(fpga)
 main.add_command(search)
 main.add_command(retrain)

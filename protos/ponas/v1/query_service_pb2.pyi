@@ -84,6 +84,7 @@ class GetStatusResponse(_message.Message):
     FINAL_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     network: _builtins.str
     network_id: _builtins.str
@@ -103,6 +104,8 @@ class GetStatusResponse(_message.Message):
     final_round: _builtins.int
     final_height: _builtins.int
     final: _builtins.str
+    activity: _builtins.str
+    """What a miner does, or why it does nothing; empty for other roles."""
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]: ...
     @_builtins.property
@@ -131,10 +134,11 @@ class GetStatusResponse(_message.Message):
         final: _builtins.str = ...,
         peers: _abc.Iterable[Global___Peer] | None = ...,
         refused: _abc.Iterable[Global___Counter] | None = ...,
+        activity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["final", b"final", "final_height", b"final_height", "final_round", b"final_round", "head", b"head", "head_round", b"head_round", "height", b"height", "justified", b"justified", "justified_round", b"justified_round", "network", b"network", "network_id", b"network_id", "payout_address", b"payout_address", "peers", b"peers", "phase", b"phase", "phase_remaining_ms", b"phase_remaining_ms", "public_key", b"public_key", "refused", b"refused", "role", b"role", "round", b"round", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "final", b"final", "final_height", b"final_height", "final_round", b"final_round", "head", b"head", "head_round", b"head_round", "height", b"height", "justified", b"justified", "justified_round", b"justified_round", "network", b"network", "network_id", b"network_id", "payout_address", b"payout_address", "peers", b"peers", "phase", b"phase", "phase_remaining_ms", b"phase_remaining_ms", "public_key", b"public_key", "refused", b"refused", "role", b"role", "round", b"round", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

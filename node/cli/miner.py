@@ -1,0 +1,75 @@
+"""`ponas miner`: pause or resume a miner of this machine, or see what it does."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import grpc
+
+from node.cli.asking import json_option, show
+from node.config import Role
+from node.errors import ExitCode
+from node.folder import DataFolder
+from ponas.v1 import control_service_pb2 as pb
+from ponas.v1.control_service_pb2_grpc import ControlServiceStub
+
+_TIMEOUT_S = 5.0
+_IDLE = 1
+
+
+class _NotRunning(click.ClickException):
+    exit_code = ExitCode.UNREACHABLE
+
+
+@click.group(
+    epilog=f"Exit codes: 0 done, {_IDLE} `status` found it idle, 2 wrong use, "
+    f"{ExitCode.UNREACHABLE:d} no miner runs there."
+)
+def miner() -> None:
+    """Steer the miner of a data folder on this machine."""
+
+
+def _data_dir() -> click.Option:
+    return click.Option(
+        ["--data-dir", "folder"],
+        default=Path("~/.ponas") / Role.MINER,
+        show_default=True,
+        metavar="FOLDER",
+        type=click.Path(path_type=Path),
+        help="The miner's data folder.",
+    )
+
+
+def _add(name: str, method: str, request: Any, text: str) -> None:
+    def run(folder: Path, as_json: bool) -> None:
+        state = _call(DataFolder(folder.expanduser()), method, request)
+        show(state, as_json)
+        if name == "status" and state.idle:
+            raise click.exceptions.Exit(_IDLE)
+
+    params: list[click.Parameter] = [_data_dir(), json_option()]
+    miner.add_command(click.Command(name, callback=run, params=params, help=text))
+
+
+def _call(folder: DataFolder, method: str, request: Any) -> pb.MinerState:
+    """The miner's state after a call; a failure ends the program with one sentence."""
+    socket = folder.control_socket.absolute()
+    if not socket.exists():
+        raise _NotRunning(f"No miner runs in {folder.path}; name its folder with --data-dir.")
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        stub: Any = ControlServiceStub(channel)
+        try:
+            state: pb.MinerState = getattr(stub, method)(request, timeout=_TIMEOUT_S).miner
+        except grpc.RpcError:
+            raise _NotRunning(f"The miner in {folder.path} does not answer.") from None
+        return state
+
+
+_add(
+    "pause",
+    "PauseMiner",
+    pb.PauseMinerRequest(),
+    "Leave the pool after the candidates under way, until `resume` or a restart.",
+)
+_add("resume", "ResumeMiner", pb.ResumeMinerRequest(), "Go back to work after a pause.")
+_add("status", "GetMiner", pb.GetMinerRequest(), "What it does, or why it does nothing.")
