@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, overload
 
 from nas.designs.genotype import Genotype
 from nas.designs.space import Space
 from nas.task import Task
+from nas.training.protocol import EDITION, ResultKey, precision_on
 from nas.training.protocol import Protocol as TrainingProtocol
-from nas.training.protocol import ResultKey, precision_on
 
 BATCH_EPISODES = 5
 """Episodes that one policy snapshot proposes (the rollouts of an update in the authors' code)."""
@@ -27,8 +28,27 @@ class JobError(ValueError):
     """Values that are no job."""
 
 
+class FailureKind(StrEnum):
+    """What kept a job from a result.
+
+    Of all but OTHER something that came with the job is the cause, so that every machine would
+    fail; OTHER may be the machine's (a process that died, memory that ran out).
+    """
+
+    MODEL_FORMAT = "model-format"
+    MODEL_TOO_WIDE = "model-too-wide"
+    """Sums or activations beyond what exact evaluation takes."""
+    WEIGHTS = "weights"
+    """Weights or a training's state that are not of the design."""
+    OTHER = "other"
+
+
 class JobFailed(Exception):
     """A job ended without a result; the message is one sentence that says why."""
+
+    def __init__(self, reason: str, kind: FailureKind = FailureKind.OTHER) -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -87,7 +107,8 @@ class Trained:
     `model` are its canonical bytes, `weights` its float weights as safetensors. `correct` of
     `size` images of the reward split is an exact count under rule `best`, and the sum over the
     last epochs under `last-five`; the reward is their quotient. `epochs` were asked for and took
-    `seconds`.
+    `seconds`. `states` are the BLAKE2b-256 hashes of the training's state before the first epoch
+    and after each that was trained; `ptq` may end before all of `epochs`.
     """
 
     model: bytes
@@ -96,6 +117,50 @@ class Trained:
     size: int
     epochs: int
     seconds: float
+    states: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Make the state of a training after `epoch` of its epochs again, from its seed.
+
+    Deterministic on the same kind of device. Raises JobError for an epoch outside 0 to
+    `train.epochs`.
+    """
+
+    train: Train
+    epoch: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epoch <= self.train.epochs:
+            raise JobError(f"a training of {self.train.epochs} epochs has no state {self.epoch}")
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """Repeat one epoch of a training, number `epoch` (from 0), from the `state` before it.
+
+    Deterministic on the same kind of device. Raises JobError for an epoch outside 0 to
+    `train.epochs` - 1.
+    """
+
+    train: Train
+    epoch: int
+    state: bytes
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.epoch < self.train.epochs:
+            raise JobError(f"a training of {self.train.epochs} epochs has no epoch {self.epoch}")
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that the next epoch of a training depends on: weights, batch statistics, momentum.
+
+    `state` is canonical safetensors bytes, whose BLAKE2b-256 is the hash in `Trained.states`.
+    """
+
+    state: bytes
 
 
 @dataclass(frozen=True)
@@ -117,8 +182,8 @@ class Counted:
     logits_hash: bytes
 
 
-Job = Propose | Train | Count
-Result = Proposal | Trained | Counted
+Job = Propose | Train | Rewind | Retrain | Count
+Result = Proposal | Trained | TrainingState | Counted
 
 
 class Executor(Protocol):
@@ -131,6 +196,8 @@ class Executor(Protocol):
     async def run(self, job: Propose) -> Proposal: ...
     @overload
     async def run(self, job: Train) -> Trained: ...
+    @overload
+    async def run(self, job: Rewind | Retrain) -> TrainingState: ...
     @overload
     async def run(self, job: Count) -> Counted: ...
 
@@ -160,6 +227,7 @@ def result_key(job: Train, content_hash: bytes, device: str = "cpu") -> ResultKe
         data=content_hash.hex(),
         epochs=job.epochs,
         seed=job.seed,
+        edition=EDITION,
     )
 
 

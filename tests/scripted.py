@@ -19,13 +19,17 @@ from nas.evaluation.model_format import model_length
 from nas.jobs import (
     Count,
     Counted,
+    FailureKind,
     Job,
     JobFailed,
     Proposal,
     Propose,
     Result,
+    Retrain,
+    Rewind,
     Train,
     Trained,
+    TrainingState,
     rewards_needed,
 )
 from node.clock import Clock
@@ -56,6 +60,8 @@ class ScriptedExecutor:
     @overload
     async def run(self, job: Train) -> Trained: ...
     @overload
+    async def run(self, job: Rewind | Retrain) -> TrainingState: ...
+    @overload
     async def run(self, job: Count) -> Counted: ...
     async def run(self, job: Job) -> Result:
         match job:
@@ -65,6 +71,12 @@ class ScriptedExecutor:
             case Train():
                 await self._pass(self._train_ms)
                 return _train(job, self._train_ms)
+            case Rewind():
+                await self._pass(self._train_ms * job.epoch // job.train.epochs)
+                return TrainingState(_state(job.train, job.epoch))
+            case Retrain():
+                await self._pass(self._train_ms // job.train.epochs)
+                return _retrain(job)
             case Count():
                 await self._pass(self._count_ms)
                 return _count(job)
@@ -112,7 +124,27 @@ def _train(job: Train, train_ms: int) -> Trained:
         size=info.validation,
         epochs=job.epochs,
         seconds=train_ms / 1_000,
+        states=tuple(
+            hashlib.blake2b(_state(job, epoch), digest_size=32).digest()
+            for epoch in range(job.epochs + 1)
+        ),
     )
+
+
+def _state(job: Train, epoch: int) -> bytes:
+    inputs = repr((job.genotype.tokens, job.seed, job.initial_weights, epoch))
+    return hashlib.blake2b(inputs.encode(), digest_size=64).digest()
+
+
+def _retrain(job: Retrain) -> TrainingState:
+    """The next state of the training; from a state of another one, something else."""
+    before = _state(job.train, job.epoch)
+    if len(job.state) != len(before):
+        detail = f"the state is {len(job.state)} bytes long instead of {len(before)}"
+        raise JobFailed(detail, FailureKind.WEIGHTS)
+    if job.state != before:
+        return TrainingState(hashlib.blake2b(job.state, digest_size=64).digest())
+    return TrainingState(_state(job.train, job.epoch + 1))
 
 
 def _count(job: Count) -> Counted:
@@ -120,7 +152,7 @@ def _count(job: Count) -> Counted:
     expected = model_length(job.genotype, info.shape, info.classes)
     if len(job.model) != expected:
         detail = f"the model is {len(job.model)} bytes long instead of {expected}"
-        raise JobFailed(f"ModelFormatError: {detail}")
+        raise JobFailed(detail, FailureKind.MODEL_FORMAT)
     sizes = {"validation": info.validation, "test": info.test}
     logits_hash = hashlib.blake2b(job.split.encode() + job.model, digest_size=32).digest()
     return Counted(scripted_count(job.model, job.split), sizes[job.split], logits_hash)

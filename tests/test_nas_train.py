@@ -159,7 +159,7 @@ GAIN = "convolutions.0.gain"
         (tampered(GAIN, torch.ones(13)), "\\[13\\] instead of torch.float32 \\[12\\]"),
         (tampered(GAIN, torch.ones(12, dtype=torch.float64)), "is torch.float64"),
         (tampered(GAIN, torch.full((12,), float("nan"))), "gain holds a number that is not fin"),
-        (tampered("convolutions.0.variance", torch.full((12,), -1.0)), "negative variance"),
+        (tampered("convolutions.0.variance", torch.full((12,), -1.0)), "variance holds a negative"),
     ],
 )
 def test_weights_from_strangers_are_checked(data: bytes, reason: str) -> None:

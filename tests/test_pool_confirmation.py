@@ -24,7 +24,7 @@ class InThisProcess:
     async def run(self, job: Any) -> Any:
         reply = worker.reply(job, "cpu", lambda: False)
         if isinstance(reply, Failure):
-            raise JobFailed(reply.reason)
+            raise JobFailed(reply.reason, reply.kind)
         return reply
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from nas.designs.genotype import Genotype
 from nas.evaluation.model_format import model_length
-from nas.jobs import JobFailed, training_seed
+from nas.jobs import FailureKind, JobFailed, training_seed
 from node.chain.envelope import sign
 from node.chain.hashing import blob_hash
 from node.chain.messages import PoolRegistration
@@ -328,12 +328,12 @@ async def test_a_model_of_another_length_is_refused() -> None:
 class FailingCounter(ScriptedExecutor):
     """Counts nothing, for this reason."""
 
-    def __init__(self, clock: Clock, reason: str) -> None:
+    def __init__(self, clock: Clock, reason: str, kind: FailureKind) -> None:
         super().__init__(clock)
-        self._reason = reason
+        self._reason, self._kind = reason, kind
 
     async def run(self, job: Any) -> Any:
-        raise JobFailed(self._reason)
+        raise JobFailed(self._reason, self._kind)
 
 
 async def claim_of_best(world: PoolWorld) -> pb.Acknowledgement:
@@ -348,19 +348,20 @@ async def claim_of_best(world: PoolWorld) -> pb.Acknowledgement:
 
 
 @pytest.mark.parametrize(
-    ("reason", "refusal"),
+    ("kind", "refusal"),
     [
-        ("ModelFormatError: layer 1 weights holds codes", Refusal.MODEL_FORMAT),
-        ("EvaluationError: a sum may reach 2**60", Refusal.MODEL_TOO_WIDE),
+        (FailureKind.MODEL_FORMAT, Refusal.MODEL_FORMAT),
+        (FailureKind.MODEL_TOO_WIDE, Refusal.MODEL_TOO_WIDE),
     ],
 )
 def test_a_model_that_cannot_be_counted_is_refused_by_its_fault(
-    reason: str, refusal: Refusal
+    kind: FailureKind, refusal: Refusal
 ) -> None:
     @virtual_time
     async def run() -> None:
         clock = LoopClock(asyncio.get_running_loop())
-        world = PoolWorld(executor=FailingCounter(clock, reason))
+        reason = "layer 1 weights holds codes"
+        world = PoolWorld(executor=FailingCounter(clock, reason, kind))
         answer = await claim_of_best(world)
 
         assert (answer.acceptance, answer.reason) == (pb.ACCEPTANCE_REFUSED, f"{refusal}: {reason}")
@@ -374,7 +375,7 @@ def test_a_model_that_cannot_be_counted_is_refused_by_its_fault(
 async def test_a_worker_that_died_is_not_held_against_the_miner() -> None:
     clock = LoopClock(asyncio.get_running_loop())
     reason = "the worker process ended with exit code -9"
-    world = PoolWorld(executor=FailingCounter(clock, reason))
+    world = PoolWorld(executor=FailingCounter(clock, reason, FailureKind.OTHER))
     with capture_logs() as logs:
         answer = await claim_of_best(world)
 

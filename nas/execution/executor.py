@@ -17,7 +17,20 @@ from typing import overload
 from nas.designs.space import Space
 from nas.execution.footprint import estimate_bytes
 from nas.execution.messages import Failure, Ready, Stop
-from nas.jobs import Count, Counted, Job, JobFailed, Proposal, Propose, Result, Train, Trained
+from nas.jobs import (
+    Count,
+    Counted,
+    Job,
+    JobFailed,
+    Proposal,
+    Propose,
+    Result,
+    Retrain,
+    Rewind,
+    Train,
+    Trained,
+    TrainingState,
+)
 
 GRACE_S = 2.0
 """Time for a worker to drop a cancelled job (it looks once a batch) before it is killed."""
@@ -103,6 +116,8 @@ class LocalExecutor:
     @overload
     async def run(self, job: Train) -> Trained: ...
     @overload
+    async def run(self, job: Rewind | Retrain) -> TrainingState: ...
+    @overload
     async def run(self, job: Count) -> Counted: ...
 
     async def run(self, job: Job) -> Result:
@@ -126,7 +141,7 @@ class LocalExecutor:
                 else:
                     self._idle.append(worker)
         if isinstance(reply, Failure):
-            raise JobFailed(reply.reason)
+            raise JobFailed(reply.reason, reply.kind)
         return reply
 
     async def close(self) -> None:

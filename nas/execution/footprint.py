@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.data.datasets import describe
 from nas.designs.genotype import Genotype
 from nas.designs.shapes import HIDDEN, InputShape, features, layer_shapes
-from nas.jobs import Job, Propose, Train
+from nas.jobs import Count, Job, Propose, Retrain, Rewind, Train
 from nas.training.protocol import Protocol
 
 PROCESS_BYTES = 160 << 20
@@ -18,7 +18,7 @@ _BATCH = {Protocol.QAT: 64, Protocol.PTQ: 128, Protocol.COMPAT: 128}
 # Copies of a layer's maps that training holds at once: sums, what quantising, pooling, ReLU and
 # dropout make of them, and the gradients on the way back.
 _COPIES = {Protocol.QAT: 12, Protocol.PTQ: 6, Protocol.COMPAT: 6}
-# Weights, gradients, momentum, the snapshots of the last epochs and one being packed.
+# Weights, gradients, momentum, the snapshots of the last five epochs, and a state being hashed.
 _WEIGHT_COPIES = 10
 
 
@@ -27,12 +27,21 @@ def estimate_bytes(job: Job) -> int:
 
     Raises DatasetError for unknown data and GenotypeError for a design without a shape.
     """
-    if isinstance(job, Propose):
-        return PROCESS_BYTES
-    info = describe(job.task.dataset if isinstance(job, Train) else job.dataset)
-    if not isinstance(job, Train):
-        images = info.validation if job.split == "validation" else info.test
-        return PROCESS_BYTES + EVALUATION_BYTES + images * _pixels(info.shape)
+    match job:
+        case Propose():
+            return PROCESS_BYTES
+        case Count():
+            info = describe(job.dataset)
+            images = info.validation if job.split == "validation" else info.test
+            return PROCESS_BYTES + EVALUATION_BYTES + images * _pixels(info.shape)
+        case Rewind() | Retrain():
+            return _training_bytes(job.train)
+        case Train():
+            return _training_bytes(job)
+
+
+def _training_bytes(job: Train) -> int:
+    info = describe(job.task.dataset)
     protocol = Protocol(job.task.protocol)
     maps = _map_values(job.genotype, info.shape)
     training = _FLOAT * _BATCH[protocol] * _COPIES[protocol] * maps

@@ -23,7 +23,20 @@ from nas.designs.shapes import macs_per_image
 from nas.execution.cancel import ShouldStop
 from nas.execution.executor import LocalExecutor
 from nas.execution.messages import Failure
-from nas.jobs import Count, Counted, Job, JobFailed, Proposal, Propose, Result, Train, Trained
+from nas.jobs import (
+    Count,
+    Counted,
+    Job,
+    JobFailed,
+    Proposal,
+    Propose,
+    Result,
+    Retrain,
+    Rewind,
+    Train,
+    Trained,
+    TrainingState,
+)
 
 MAX_LANES = 32
 """PyTorch has no more streams than this to give each thread its own."""
@@ -68,6 +81,8 @@ class LaneExecutor:
     @overload
     async def run(self, job: Train) -> Trained: ...
     @overload
+    async def run(self, job: Rewind | Retrain) -> TrainingState: ...
+    @overload
     async def run(self, job: Count) -> Counted: ...
 
     async def run(self, job: Job) -> Result:
@@ -95,7 +110,9 @@ class LaneExecutor:
         finally:
             self._open.discard(order)
         if isinstance(reply, Failure):
-            raise JobFailed("the executor was closed" if self._closed else reply.reason)
+            if self._closed:
+                raise JobFailed("the executor was closed")
+            raise JobFailed(reply.reason, reply.kind)
         return reply
 
     async def close(self) -> None:
@@ -134,11 +151,18 @@ def executor_for(workers: int, device: str) -> LocalExecutor | LaneExecutor:
 
 def _macs(job: Job) -> float:
     """Multiply-accumulates per training image; whoever asks for anything else waits for it."""
-    if not isinstance(job, Train):
-        return float("inf")
+    match job:
+        case Train():
+            train, epochs = job, job.epochs
+        case Rewind():
+            train, epochs = job.train, job.epoch
+        case Retrain():
+            train, epochs = job.train, 1
+        case _:
+            return float("inf")
     try:
-        info = describe(job.task.dataset)
-        return job.epochs * macs_per_image(job.genotype, info.shape, info.classes)
+        info = describe(train.task.dataset)
+        return epochs * macs_per_image(train.genotype, info.shape, info.classes)
     except ValueError:
         # What is wrong with the job, it will say itself.
         return 0.0

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from nas.jobs import FailureKind
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -18,3 +20,4 @@ class Failure:
     """From a worker: the job has no result, for this reason (one sentence)."""
 
     reason: str
+    kind: FailureKind = FailureKind.OTHER

@@ -16,10 +16,14 @@ from threadpoolctl import threadpool_limits
 from nas.data import datasets
 from nas.data.cache import cache_folder
 from nas.evaluation.evaluate import count
+from nas.evaluation.exact import EvaluationError
+from nas.evaluation.model_format import ModelFormatError
 from nas.execution.cancel import ShouldStop
 from nas.execution.messages import Failure, Ready, Stop
-from nas.jobs import Count, Job, Propose, Result, Train
+from nas.jobs import Count, FailureKind, Job, Propose, Result, Retrain, Rewind, Train
+from nas.networks.weights import WeightsError
 from nas.strategies import search
+from nas.training.replay import retrain, rewind
 from nas.training.train import train
 from nas.training.weights_cache import WeightsCache
 
@@ -56,10 +60,14 @@ def reply(job: Job, device: str, should_stop: ShouldStop) -> Result | Failure:
                 dataset = datasets.load(job.task.dataset)
                 cache = WeightsCache(cache_folder() / "weights")
                 return train(job, dataset, device, should_stop, time.perf_counter, cache)
+            case Rewind():
+                return rewind(job, datasets.load(job.train.task.dataset), device, should_stop)
+            case Retrain():
+                return retrain(job, datasets.load(job.train.task.dataset), device, should_stop)
             case Count():
                 return count(job, datasets.load(job.dataset), device, should_stop)
     except Exception as error:
-        return Failure(reason_of(error))
+        return Failure(reason_of(error), _kind_of(error))
 
 
 def reason_of(error: Exception) -> str:
@@ -71,6 +79,18 @@ def reason_of(error: Exception) -> str:
     torch.cuda.empty_cache()
     wanted = re.search(r"allocate (\S+ \w+)", str(shortage))
     return f"the GPU has too little memory{f' (another {wanted[1]})' if wanted else ''}"
+
+
+def _kind_of(error: Exception) -> FailureKind:
+    match error:
+        case ModelFormatError():
+            return FailureKind.MODEL_FORMAT
+        case EvaluationError():
+            return FailureKind.MODEL_TOO_WIDE
+        case WeightsError():
+            return FailureKind.WEIGHTS
+        case _:
+            return FailureKind.OTHER
 
 
 def _shortage(error: BaseException | None) -> BaseException | None:

@@ -53,14 +53,17 @@ class ConvLayer(nn.Module):
         self.shift = nn.Parameter(torch.zeros(out))
         self.register_buffer("mean", torch.zeros(out))
         self.register_buffer("variance", torch.ones(out))
-        self._batches = 0
 
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Maps [n, in, height, width] on the input's grid to maps on this layer's."""
-        if self.training:
-            mean, variance = self._batch_statistics(maps)
-        else:
+    def forward(self, maps: torch.Tensor, rate: torch.Tensor | None = None) -> torch.Tensor:
+        """Maps [n, in, height, width] on the input's grid to maps on this layer's.
+
+        With `rate` those of training: normalised by the batch, towards whose statistics the
+        running ones move by this share.
+        """
+        if rate is None:
             mean, variance = self.mean, self.variance
+        else:
+            mean, variance = self._batch_statistics(maps, rate)
         weight, bias = self._fold(mean, variance)
         sums = conv_same(
             maps,
@@ -81,13 +84,12 @@ class ConvLayer(nn.Module):
         scale = self.gain / torch.sqrt(variance + VARIANCE_FLOOR)
         return self.weight * scale[:, None, None, None], self.shift - mean * scale
 
-    def _batch_statistics(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch_statistics(
+        self, maps: torch.Tensor, rate: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance of this batch's sums; they also move the running ones."""
         sums = conv_same(maps, self.weight, None, self.stride)
         variance, mean = torch.var_mean(sums, dim=(0, 2, 3), correction=0)
-        # A plain average at first, so that the first epoch is not judged by the start values.
-        self._batches += 1
-        rate = max(STATISTICS_RATE, 1 / self._batches)
         self.mean.lerp_(mean.detach(), rate)
         self.variance.lerp_(variance.detach(), rate)
         return mean, variance
@@ -96,8 +98,11 @@ class ConvLayer(nn.Module):
 class Network(nn.Module):
     """The child network of a genotype, with start weights drawn from `generator`.
 
-    Raises ValueError for a design with formats of no bits or strides of 0.
+    `batches` counts those that it was trained on. Raises ValueError for a design with formats of
+    no bits or strides of 0.
     """
+
+    batches: torch.Tensor
 
     def __init__(
         self, genotype: Genotype, shape: InputShape, classes: int, generator: torch.Generator
@@ -113,14 +118,25 @@ class Network(nn.Module):
         self.fc1_bias = nn.Parameter(torch.zeros(HIDDEN_WIDTH))
         self.fc2_weight = nn.Parameter(_he_normal((classes, HIDDEN_WIDTH), generator))
         self.fc2_bias = nn.Parameter(torch.zeros(classes))
+        # On the device, so that all steps are alike; no part of the weights to train on from.
+        self.register_buffer("batches", torch.zeros(()), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits [n, classes] of images [n, channels, height, width] on the input grid."""
         maps = in_fast_order(images)
+        rate = self._next_rate() if self.training else None
         for convolution in self.convolutions:
-            maps = convolution(maps)
+            maps = convolution(maps, rate)
         sums = functional.linear(maps.flatten(1), self.fc1_weight, self.fc1_bias)
         return functional.linear(fake_quantise(sums, HIDDEN, LEAK), self.fc2_weight, self.fc2_bias)
+
+    def _next_rate(self) -> torch.Tensor:
+        """How far the running statistics move with the next batch.
+
+        They are a plain average at first, so that the first epoch is not judged by start values.
+        """
+        self.batches += 1
+        return (1 / self.batches).clamp(min=STATISTICS_RATE)
 
     def export(self) -> IntegerModel:
         """The model that is evaluated. Raises ValueError if a weight is not finite."""

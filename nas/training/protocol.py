@@ -36,6 +36,14 @@ class RewardRule(StrEnum):
 REWARD_SPLITS = ("validation", "test")
 """Rewards come from validation images; from test images only to reproduce the authors' figures."""
 
+EDITION = 2
+"""Which edition of the protocols' rules this program follows, for keys of results and weights.
+
+Raised whenever the same job comes to give another result. 1: all epochs drew from one generator,
+and `qat` trained on images as they are. 2: an epoch's draws follow from its number, and `qat`
+augments as `nas.training.augment` says.
+"""
+
 _PRECISIONS = {
     "cpu": "float32",
     # Dropout drawn inside a graph, and TF32, give other weights than the CPU's from the same seed.
@@ -52,7 +60,8 @@ def precision_on(device: str) -> str:
 class ResultKey:
     """Everything beside the genotype that a reward depends on.
 
-    `data` is the content hash of the data set in hexadecimal, `seed` the seed of the training.
+    `data` is the content hash of the data set in hexadecimal, `seed` the seed of the training,
+    `edition` that of the protocol's rules (EDITION).
     """
 
     protocol: Protocol
@@ -62,6 +71,7 @@ class ResultKey:
     data: str
     epochs: int
     seed: int
+    edition: int
 
     @property
     def text(self) -> str:

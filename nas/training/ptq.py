@@ -9,6 +9,7 @@ formats, so that five sets of float weights serve every design of the same archi
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import torch
 
@@ -20,7 +21,7 @@ from nas.execution.cancel import ShouldStop
 from nas.jobs import Train
 from nas.networks import weights
 from nas.networks.float_network import CLASSIFIER_DROPOUT, FloatNetwork
-from nas.networks.weights import State
+from nas.networks.weights import STATE_HASH_BYTES, State
 from nas.training.descent import Descent, Recipe
 from nas.training.protocol import Protocol
 from nas.training.snapshots import WINDOW, Ledger, Snapshot
@@ -35,8 +36,20 @@ RECIPE = Recipe(
     clip_norm=None,
     cosine=False,
     keep_rest=True,
+    augment=False,
 )
 LEARNT = 0.99
+
+
+@dataclass(frozen=True)
+class Floats:
+    """What a training leaves, whatever the formats: the float weights after its last epochs.
+
+    `states` are the hashes of its states (`nas.jobs.Trained`).
+    """
+
+    weights: tuple[State, ...]
+    states: tuple[bytes, ...]
 
 
 def train(
@@ -46,10 +59,10 @@ def train(
     should_stop: ShouldStop,
     ledger: Ledger,
     cache: WeightsCache | None,
-) -> None:
+) -> tuple[bytes, ...]:
     """Train the job's architecture, or find it in `cache`, and enter its snapshots.
 
-    Raises as `nas.training.train.train` does.
+    Returns the hashes of its states. Raises as `nas.training.train.train` does.
     """
     key = weights_key(job, dataset.content_hash, device)
     # Who brings weights along gets something else than what architecture and seed say.
@@ -58,42 +71,67 @@ def train(
     if known is None:
         floats = train_floats(job, dataset, device, should_stop)
         if usable:
-            usable.keep(key, tuple(map(weights.pack_state, floats)))
+            usable.keep(key, _to_parts(floats))
     else:
-        floats = tuple(map(weights.unpack, known))
-    _judge(job, dataset, device, should_stop, floats, ledger)
+        floats = _from_parts(known)
+    _judge(job, dataset, device, should_stop, floats.weights, ledger)
+    return floats.states
 
 
-def train_floats(
-    job: Train, dataset: Dataset, device: str, should_stop: ShouldStop
-) -> tuple[State, ...]:
-    """The float weights after each of the last five epochs."""
+def begin(job: Train, dataset: Dataset, device: str) -> tuple[FloatNetwork, Descent]:
+    """The job's network with its start weights, and its training before the first epoch.
+
+    Raises WeightsError for initial weights of another design, and GenotypeError for a design that
+    cannot be built.
+    """
     generator = torch.Generator().manual_seed(job.seed)
     network = FloatNetwork(job.genotype, dataset.shape, dataset.classes, generator)
     if job.initial_weights is not None:
         weights.restore(network, job.initial_weights)
     network.to(device)
-    noise = torch.Generator(device).manual_seed(job.seed)
-    last: deque[State] = deque(maxlen=WINDOW)
-    with Descent(
+    noise = torch.Generator(device)
+    descent = Descent(
         RECIPE,
         network,
         lambda images: network(images, noise),
         dataset,
         job.epochs,
         device,
-        generator,
+        job.seed,
         noise,
-    ) as descent:
+    )
+    return network, descent
+
+
+def train_floats(job: Train, dataset: Dataset, device: str, should_stop: ShouldStop) -> Floats:
+    """The float weights after each of the last five epochs.
+
+    Raises as `begin` does, and Cancelled.
+    """
+    network, descent = begin(job, dataset, device)
+    last: deque[State] = deque(maxlen=WINDOW)
+    states = [descent.state_hash()]
+    with descent:
         for _ in range(job.epochs):
             right = descent.run_epoch(should_stop)
+            states.append(descent.state_hash())
             # The authors leave this epoch out; where it is the first, they have no reward at all.
             if right > LEARNT and last:
                 break
             last.append(weights.state_of(network))
             if right > LEARNT:
                 break
-    return tuple(last)
+    return Floats(tuple(last), tuple(states))
+
+
+def _to_parts(floats: Floats) -> tuple[bytes, ...]:
+    return (b"".join(floats.states), *map(weights.pack_state, floats.weights))
+
+
+def _from_parts(parts: tuple[bytes, ...]) -> Floats:
+    joined, *packed = parts
+    states = (joined[at : at + STATE_HASH_BYTES] for at in range(0, len(joined), STATE_HASH_BYTES))
+    return Floats(tuple(map(weights.unpack, packed)), tuple(states))
 
 
 def _judge(

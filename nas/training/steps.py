@@ -10,7 +10,8 @@ Rules of capture that this module keeps:
   a stream has one live graph. Graphs that share a stream share cuBLAS's workspace, and the end of
   one breaks the other (pytorch#193402).
 - One capture at a time in a process, in mode `thread_local`: the other threads go on.
-- Dropout draws from a generator of the training's own, which the graph moves on at each replay.
+- Dropout draws from a generator of the training's own, which the graph moves on at each replay
+  from wherever it was set.
 """
 
 from __future__ import annotations
@@ -41,10 +42,9 @@ class Recording(Protocol):
 Capture = Callable[[Callable[[], None], torch.Generator | None], Recording]
 """Records what a call does on the device, without doing it."""
 
-WARM_UP_STEPS = 12
-"""Steps before a capture. PyTorch asks for a few, in which its libraries choose and allocate;
-`nas.networks.network` counts its first ten batches in Python, after which nothing changes from step
-to step.
+WARM_UP_STEPS = 3
+"""Steps before a capture, in which PyTorch's libraries choose and allocate (its documentation,
+"CUDA Graphs").
 """
 
 _ONE_CAPTURE = threading.Lock()

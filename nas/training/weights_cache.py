@@ -11,6 +11,7 @@ import torch
 
 from nas.data.cache import write_whole
 from nas.jobs import Train
+from nas.training.protocol import EDITION
 
 LIMIT_BYTES = 2 << 30
 _LENGTH_BYTES = 8
@@ -78,6 +79,7 @@ def weights_key(job: Train, content_hash: bytes, device: str) -> str:
     facts = {
         "architecture": job.genotype.architecture,
         "seed": job.seed,
+        "edition": EDITION,
         "epochs": job.epochs,
         "data": content_hash.hex(),
         "device": torch.device(device).type,

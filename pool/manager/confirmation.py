@@ -9,16 +9,16 @@ import structlog
 from nas.data.datasets import describe
 from nas.designs.genotype import Genotype
 from nas.evaluation.model_format import model_length
-from nas.jobs import Count, Executor, JobFailed
+from nas.jobs import Count, Executor, FailureKind, JobFailed
 from pool.link.blobs import BlobError
 from pool.records.state import Refusal
 from pool.rules.reports import Checked, Refused
 
-# A worker's reason begins with the error: of these two the model is the cause, of any other
-# (a process that died, memory that ran out) perhaps not.
+# Of these two the model is the cause; of any other (a process that died, memory that ran out)
+# perhaps not.
 _FAULTS = {
-    "ModelFormatError": Refusal.MODEL_FORMAT,
-    "EvaluationError": Refusal.MODEL_TOO_WIDE,
+    FailureKind.MODEL_FORMAT: Refusal.MODEL_FORMAT,
+    FailureKind.MODEL_TOO_WIDE: Refusal.MODEL_TOO_WIDE,
 }
 
 _log = structlog.get_logger("pool.confirmation")
@@ -43,7 +43,7 @@ async def counted_model(
     try:
         counted = await executor.run(Count(dataset, "validation", genotype, model))
     except JobFailed as error:
-        fault = _FAULTS.get(str(error).partition(":")[0])
+        fault = _FAULTS.get(error.kind)
         if fault is None:
             _log.error("model_not_counted", reason=str(error))
             return None

@@ -18,10 +18,9 @@ from nas.evaluation import evaluate, oracle
 from nas.evaluation.exact import LIMITS, verified_dtypes
 from nas.evaluation.model_format import IntegerModel
 from nas.jobs import Train, Trained
-from nas.networks.network import Network
-from nas.training.descent import Descent
+from nas.training import qat
 from nas.training.steps import EagerStep, Step, compute_repeatably, enter_own_stream, step_runner
-from nas.training.train import QAT, fit
+from nas.training.train import fit
 from tools.gpu.throughput import lane_executor
 
 ORACLE_IMAGES = 3
@@ -109,15 +108,11 @@ def _graphs_are_steps(job: Train, dataset: Dataset, device: str) -> bool:
 
     states = []
     for make_runner in (eager, step_runner):
-        generator = torch.Generator().manual_seed(job.seed)
-        network = Network(job.genotype, dataset.shape, dataset.classes, generator).to(device)
-        with Descent(
-            QAT, network, network, dataset, 1, device, generator, None, make_runner
-        ) as descent:
+        _, descent = qat.begin(job, dataset, device, make_runner)
+        with descent:
             descent.run_epoch(never)
-        states.append(network.state_dict())
-    first, second = states
-    return all(torch.equal(first[name], second[name]) for name in first)
+        states.append(descent.state_hash())
+    return states[0] == states[1]
 
 
 def _repeats_itself(job: Train, device: str) -> bool:

@@ -16,10 +16,8 @@ from nas.execution.lanes import LaneExecutor
 from nas.execution.messages import Failure
 from nas.execution.worker import reason_of
 from nas.jobs import Job, JobFailed, Result, Train, Trained
-from nas.networks.float_network import FloatNetwork
 from nas.task import Task
-from nas.training.descent import Descent
-from nas.training.ptq import RECIPE
+from nas.training import ptq
 from nas.training.steps import enter_own_stream
 from nas.training.train import fit
 
@@ -83,7 +81,7 @@ def lane_executor(lanes: int, device: str) -> LaneExecutor:
             chosen, counts = fit(job, dataset, device, should_stop)
         except Exception as error:
             return Failure(reason_of(error))
-        return Trained(chosen.model, b"", sum(counts), len(counts), job.epochs, 0.0)
+        return Trained(chosen.model, b"", sum(counts), len(counts), job.epochs, 0.0, ())
 
     return LaneExecutor(lanes, serve)
 
@@ -126,17 +124,13 @@ def measure_floor(task: Task, designs: Sequence[Genotype], device: str, clock: C
     images = dataset.info.train
     mean_macs = sum(macs(task, design) for design in designs) / len(designs)
     smallest = Genotype((Layer(1, 1, 1, 5, 5, 2, 1, 1, 1, 1),) * task.space.layers)
-    generator = torch.Generator().manual_seed(1)
-    network = FloatNetwork(smallest, dataset.shape, dataset.classes, generator).to(device)
-    noise = torch.Generator(device).manual_seed(1)
-    with Descent(
-        RECIPE, network, lambda maps: network(maps, noise), dataset, 2, device, generator, noise
-    ) as descent:
+    _, descent = ptq.begin(Train(task, smallest, 1, 2, None), dataset, device)
+    with descent:
         descent.run_epoch(never)
         started = clock()
         descent.run_epoch(never)
         seconds = clock() - started
-    steps = -(-images // RECIPE.batch)
+    steps = -(-images // ptq.RECIPE.batch)
     step_us = 1e6 * seconds / steps
     flop = TRAINING_FLOP * mean_macs * images * task.epochs
     return Floor(flop, _flop_per_s(device, clock), task.epochs * steps, step_us)
