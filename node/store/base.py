@@ -14,6 +14,8 @@ class Table(StrEnum):
     VOTES = "votes"
     SIGNED = "signed"  # what this node signed last, so that it never contradicts itself
     BLOBS = "blobs"
+    RECEIPTS = "receipts"  # what pools have signed for this miner, by round
+    SHARE_PAGES = "share-pages"  # a manager's share log, by round and hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,112 @@
+"""A pool's records over some rounds, honest unless a test changes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from node.chain.commits import compute_payout_root
+from node.chain.hashing import blake, u64
+from node.chain.messages import PayoutLine, PayoutNotice, Receipt
+from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
+from pool.proofs.receipts import make_notices, make_receipt
+from pool.proofs.sharelog import FIRST_PAGE, Page, Share, Terms, open_page
+from pool.proofs.verification import Log, WonBlock
+from pool.rules.payout import payout_lines
+from pool.rules.window import Credit, RoundWork, forfeit, window, work_by_address
+from tests.pool_world import public
+
+MANAGER = public("manager")
+
+
+def share(miner: str, episode: int = 0, work: int = 100, round_number: int = 1) -> Share:
+    """A result with a model of its own, paid to the miner's own address."""
+    return Share(
+        miner=public(miner),
+        address=public(miner),
+        assignment=round_number,
+        episode=episode,
+        genotype=bytes(range(1, 31)),
+        training_seed=episode,
+        epochs=10,
+        correct=300,
+        size=360,
+        model_hash=blake("test/model", miner.encode(), u64(round_number), u64(episode)),
+        work=work,
+    )
+
+
+@dataclass
+class PoolRecords:
+    """What a manager and its miners hold after some rounds, and what the chain says."""
+
+    fee_permille: int = 10
+    rounds: list[RoundWork] = field(default_factory=list)
+    pages: dict[bytes, bytes] = field(default_factory=dict)
+    receipts: dict[str, list[Receipt]] = field(default_factory=dict)
+    notices: dict[str, list[PayoutNotice]] = field(default_factory=dict)
+    blocks: dict[int, WonBlock] = field(default_factory=dict)
+    open: OpenPage = field(default_factory=OpenPage)
+
+    def play(
+        self,
+        number: int,
+        work: dict[str, list[int]],
+        caught: tuple[str, ...] = (),
+        producer: bytes = MANAGER,
+    ) -> tuple[PayoutLine, ...]:
+        """A round in which miners deliver shares of so much work, and `caught` ones forfeit.
+
+        The pool commits, and `producer` wins.
+        """
+        credits = []
+        for miner, units in work.items():
+            credits.append(Credit(public(miner), public(miner), sum(units)))
+            for episode, one in enumerate(units):
+                self._enter(number, miner, share(miner, episode, one, number))
+        self.rounds.append(RoundWork(number, tuple(c for c in credits if c.work)))
+        for miner in caught:
+            self.open = with_forfeit(self.open, public(miner), "count-differs")
+            self.rounds = list(forfeit(self.rounds, public(miner)))
+        lines = payout_lines(
+            work_by_address(window(self.rounds)), public("finder"), MANAGER, self.fee_permille
+        )
+        terms = Terms(public("finder"), MANAGER, self.fee_permille)
+        share_log = self._close(number, terms)
+        commitment = blake("test/commitment", u64(number))
+        notices = make_notices(number, commitment, share_log, lines)
+        for miner in work:
+            if public(miner) in notices:
+                self.notices.setdefault(miner, []).append(notices[public(miner)])
+        self.blocks[number] = WonBlock(
+            number, producer, commitment, compute_payout_root(lines), bytes(32), lines
+        )
+        return lines
+
+    def log(self, share_log: bytes) -> Log:
+        """The pages from the first one to the one with this hash."""
+        pages: list[Page] = []
+        while share_log != FIRST_PAGE:
+            if share_log not in self.pages:
+                return Log(tuple(pages), share_log)
+            pages.insert(0, open_page(self.pages[share_log], share_log))
+            share_log = pages[0].before
+        return Log(tuple(pages))
+
+    def logs(self, miner: str) -> dict[bytes, Log]:
+        """The logs of all notices of a miner."""
+        return {n.share_log: self.log(n.share_log) for n in self.notices[miner]}
+
+    def change_block(self, number: int, **changes: object) -> None:
+        """Let the chain say something else of a round."""
+        self.blocks[number] = replace(self.blocks[number], **changes)  # type: ignore[arg-type]
+
+    def _enter(self, number: int, miner: str, entry: Share) -> None:
+        self.receipts.setdefault(miner, []).append(make_receipt(number, entry, False))
+        if self.open.is_full:
+            self._close(number)
+        self.open = with_share(self.open, entry)
+
+    def _close(self, number: int, terms: Terms | None = None) -> bytes:
+        hash_, data, self.open = close_page(self.open, MANAGER, number, terms)
+        self.pages[hash_] = data
+        return hash_

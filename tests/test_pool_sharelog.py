@@ -1,0 +1,193 @@
+"""The share log: canonical, chained, bounded, and enough to compute the payout again."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.chain.codec import encode
+from node.chain.errors import NotCanonical
+from node.chain.messages import MAX_GENOTYPE_BYTES
+from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
+from pool.proofs.recount import lines_of_log, work_of_log
+from pool.proofs.sharelog import (
+    FIRST_PAGE,
+    MAX_FORFEITS,
+    MAX_PAGE_BYTES,
+    MAX_REASON_BYTES,
+    PAGE_SHARES,
+    Forfeited,
+    Page,
+    Share,
+    ShareLogError,
+    check_chain,
+    open_page,
+    pack_page,
+    page_hash,
+    share_hash,
+)
+from tests.pool_world import public
+from tests.proof_world import MANAGER, PoolRecords, share
+
+
+def a_page(**changes: object) -> Page:
+    page = Page(MANAGER, 1, FIRST_PAGE, (share("a"), share("b")))
+    return replace(page, **changes)  # type: ignore[arg-type]
+
+
+def test_a_page_comes_back_as_it_was() -> None:
+    page = a_page(forfeits=(Forfeited(public("a"), b"count-differs", 2),))
+    hash_, data = pack_page(page)
+
+    assert open_page(data, hash_) == page
+
+
+def test_a_page_is_named_by_its_bytes() -> None:
+    hash_, data = pack_page(a_page())
+
+    with pytest.raises(ShareLogError, match="not the page that was asked for"):
+        open_page(data, pack_page(a_page(round=2))[0])
+    with pytest.raises(ShareLogError, match="not the page that was asked for"):
+        open_page(data + b"\x00", hash_)
+
+
+def test_the_longest_page_is_within_the_bound() -> None:
+    number = 2**63 - 1
+    entry = Share(
+        b"\xff" * 32,
+        b"\xff" * 32,
+        number,
+        2**32 - 1,
+        b"\xff" * MAX_GENOTYPE_BYTES,
+        number,
+        2**32 - 1,
+        2**32 - 1,
+        2**32 - 1,
+        b"\xff" * 32,
+        number,
+    )
+    forfeits = (Forfeited(b"\xff" * 32, b"x" * MAX_REASON_BYTES, PAGE_SHARES),) * MAX_FORFEITS
+    page = Page(MANAGER, number, FIRST_PAGE, (entry,) * PAGE_SHARES, forfeits)
+
+    assert len(encode(page)) <= MAX_PAGE_BYTES
+
+
+def test_longer_bytes_are_not_even_hashed() -> None:
+    data = bytes(MAX_PAGE_BYTES + 1)
+
+    with pytest.raises(ShareLogError, match="at most"):
+        open_page(data, page_hash(data))
+
+
+@given(st.binary(max_size=300))
+def test_any_other_bytes_are_no_page(data: bytes) -> None:
+    with pytest.raises(ShareLogError, match="no page"):
+        open_page(data, page_hash(data))
+
+
+@pytest.mark.parametrize("places", [(2, 1), (3,)], ids=["out of order", "beyond the shares"])
+def test_forfeits_stand_at_their_places(places: tuple[int, ...]) -> None:
+    forfeits = tuple(Forfeited(public("a"), b"why", place) for place in places)
+    hash_, data = pack_page(a_page(forfeits=forfeits))
+
+    with pytest.raises(ShareLogError, match="order of their places"):
+        open_page(data, hash_)
+
+
+def test_out_of_bounds_is_never_written() -> None:
+    with pytest.raises(NotCanonical):
+        share_hash(replace(share("a"), work=-1))
+
+
+@pytest.mark.parametrize("field", ["miner", "episode", "correct", "work", "model_hash"])
+def test_every_field_is_in_the_hash_of_a_share(field: str) -> None:
+    entry = share("a")
+    value = getattr(entry, field)
+    changed = value + 1 if isinstance(value, int) else bytes(32)
+
+    other = replace(entry, **{field: changed})  # type: ignore[arg-type]
+    assert share_hash(other) != share_hash(entry)
+
+
+def test_pages_follow_on_each_other() -> None:
+    first, data, following = close_page(with_share(OpenPage(), share("a")), MANAGER, 1)
+    second, more, _ = close_page(with_share(following, share("b")), MANAGER, 2)
+    pages = [open_page(data, first), open_page(more, second)]
+
+    check_chain(pages, [first, second])
+    with pytest.raises(ShareLogError, match="does not follow"):
+        check_chain([pages[0], replace(pages[1], before=bytes(32))], [first, second])
+    with pytest.raises(ShareLogError, match="another pool or an earlier round"):
+        check_chain([pages[0], replace(pages[1], pool=public("other"))], [first, second])
+    with pytest.raises(ShareLogError, match="another pool or an earlier round"):
+        check_chain([pages[0], replace(pages[1], round=0)], [first, second])
+
+
+def test_a_full_page_takes_no_more() -> None:
+    page = OpenPage(shares=(share("a"),) * PAGE_SHARES)
+
+    assert page.is_full
+    assert not replace_shares(page, 1).is_full
+    with pytest.raises(ValueError, match="closed first"):
+        with_share(page, share("b"))
+    with pytest.raises(ValueError, match="closed first"):
+        with_forfeit(page, public("b"), "why")
+
+
+def replace_shares(page: OpenPage, fewer: int) -> OpenPage:
+    return OpenPage(page.before, page.shares[fewer:], page.forfeits)
+
+
+amounts = st.lists(st.integers(0, 10**15), max_size=4)
+some_rounds = st.lists(
+    st.tuples(
+        st.dictionaries(st.sampled_from("abcd"), amounts, max_size=4),
+        st.sets(st.sampled_from("abcd"), max_size=1),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(some_rounds)
+def test_the_log_gives_the_payout_lines(
+    played: list[tuple[dict[str, list[int]], set[str]]],
+) -> None:
+    records = PoolRecords()
+    for number, (work, caught) in enumerate(played, start=1):
+        lines = records.play(number, work, tuple(caught))
+
+    share_log = records.open.before
+    pages = records.log(share_log).pages
+    assert lines_of_log(pages) == lines
+    sums = {r.round: r.total for r in work_of_log(pages)}
+    assert sums == {r.round: r.total for r in records.rounds}
+
+
+def test_a_forfeit_takes_what_came_before_and_no_more() -> None:
+    page = with_share(OpenPage(), share("a", 0, 5))
+    page = with_forfeit(with_share(page, share("b", 0, 7)), public("a"), "count-differs")
+    page = with_share(page, share("a", 1, 11))
+    hash_, data, _ = close_page(page, MANAGER, 1)
+
+    (of_round,) = work_of_log([open_page(data, hash_)])
+
+    assert {c.miner: c.work for c in of_round.credits} == {public("b"): 7, public("a"): 11}
+
+
+def test_a_log_without_terms_gives_no_lines() -> None:
+    with pytest.raises(ShareLogError, match="without the terms"):
+        lines_of_log([a_page()])
+    with pytest.raises(ShareLogError, match="without the terms"):
+        lines_of_log([])
+
+
+def test_a_fee_beyond_the_rules_gives_no_lines() -> None:
+    records = PoolRecords()
+    records.play(1, {"a": [5]})
+    (page,) = records.log(records.open.before).pages
+    terms = replace(page.terms[0], fee_permille=876)
+
+    with pytest.raises(ShareLogError, match="outside 0 to 875"):
+        lines_of_log([replace(page, terms=(terms,))])
