@@ -108,7 +108,8 @@ class Trained:
     `size` images of the reward split is an exact count under rule `best`, and the sum over the
     last epochs under `last-five`; the reward is their quotient. `epochs` were asked for and took
     `seconds`. `states` are the BLAKE2b-256 hashes of the training's state before the first epoch
-    and after each that was trained; `ptq` may end before all of `epochs`.
+    and after each that was trained; `ptq` may end before all of `epochs`. `precision` says how the
+    device computes (`nas.training.protocol.precision_on`), which a repetition has to match.
     """
 
     model: bytes
@@ -118,6 +119,7 @@ class Trained:
     epochs: int
     seconds: float
     states: tuple[bytes, ...]
+    precision: str
 
 
 @dataclass(frozen=True)

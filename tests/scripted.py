@@ -37,6 +37,7 @@ from node.clock import Clock
 # The model's last two codes (the biases of the last two classes, int32) hold its counts.
 _CODES_AT = -8
 _WEIGHTS_TAG = b"scripted weights"
+PRECISION = "scripted"
 # Trained models count between these parts of a thousand of the validation images.
 _WORST, _BEST = 500, 900
 
@@ -128,6 +129,7 @@ def _train(job: Train, train_ms: int) -> Trained:
             hashlib.blake2b(_state(job, epoch), digest_size=32).digest()
             for epoch in range(job.epochs + 1)
         ),
+        precision=PRECISION,
     )
 
 

@@ -49,7 +49,9 @@ class FakeTrainer:
         if job.genotype in self._reasons:
             raise JobFailed(self._reasons[job.genotype])
         digest = hashlib.blake2b(job.genotype.to_bytes(), digest_size=8).digest()
-        return Trained(digest, b"weights" + digest, correct(job.genotype), SIZE, job.epochs, 0.5, ())
+        return Trained(
+            digest, b"weights" + digest, correct(job.genotype), SIZE, job.epochs, 0.5, (), "none"
+        )
 
 
 def correct(genotype: Genotype) -> int:

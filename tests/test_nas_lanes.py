@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(60)
 
 SMALL = Genotype(tuple(replace(layer, num_kernels=4) for layer in devnet_design(1).layers))
 LARGE = Genotype(tuple(replace(layer, num_kernels=24) for layer in devnet_design(1).layers))
-DONE = Trained(b"", b"", 1, 2, 1, 0.0, ())
+DONE = Trained(b"", b"", 1, 2, 1, 0.0, (), "none")
 
 
 def train_job(genotype: Genotype = SMALL, seed: int = 1) -> Train:

@@ -23,7 +23,7 @@ class _Untrained:
 
     async def run(self, job: Train) -> Trained:
         size = describe(job.task.dataset).validation
-        return Trained(b"", b"", job.seed % (size + 1), size, job.epochs, 0.0, ())
+        return Trained(b"", b"", job.seed % (size + 1), size, job.epochs, 0.0, (), "none")
 
 
 WARM_UP = 10

@@ -13,7 +13,7 @@ from nas.execution.cancel import ShouldStop
 from nas.jobs import Train, Trained
 from nas.networks import weights
 from nas.training import ptq, qat
-from nas.training.protocol import Protocol
+from nas.training.protocol import Protocol, precision_on
 from nas.training.snapshots import Ledger, Snapshot
 from nas.training.steps import enter_own_stream
 from nas.training.weights_cache import WeightsCache
@@ -40,7 +40,8 @@ def train(
     size = len(counts) * len(dataset.split(job.task.reward_split).labels)
     floats = weights.pack_state(chosen.weights)
     seconds = clock() - started
-    return Trained(chosen.model, floats, sum(counts), size, job.epochs, seconds, states)
+    precision = precision_on(device)
+    return Trained(chosen.model, floats, sum(counts), size, job.epochs, seconds, states, precision)
 
 
 def fit(

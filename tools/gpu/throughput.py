@@ -14,7 +14,7 @@ from nas.designs.genotype import Genotype, Layer
 from nas.execution.cancel import ShouldStop
 from nas.execution.lanes import LaneExecutor
 from nas.execution.messages import Failure
-from nas.execution.worker import reason_of
+from nas.execution.worker import attempt
 from nas.jobs import Job, JobFailed, Result, Train, Trained
 from nas.task import Task
 from nas.training import ptq
@@ -76,14 +76,15 @@ def lane_executor(lanes: int, device: str) -> LaneExecutor:
     def serve(job: Job, should_stop: ShouldStop) -> Result | Failure:
         if not isinstance(job, Train):
             return Failure("only trainings are measured")
-        try:
-            dataset = datasets.load(job.task.dataset)
-            chosen, counts = fit(job, dataset, device, should_stop)
-        except Exception as error:
-            return Failure(reason_of(error))
-        return Trained(chosen.model, b"", sum(counts), len(counts), job.epochs, 0.0, ())
+        return attempt(lambda: _train(job, device, should_stop))
 
     return LaneExecutor(lanes, serve)
+
+
+def _train(job: Train, device: str, should_stop: ShouldStop) -> Trained:
+    dataset = datasets.load(job.task.dataset)
+    chosen, counts = fit(job, dataset, device, should_stop)
+    return Trained(chosen.model, b"", sum(counts), len(counts), job.epochs, 0.0, (), "none")
 
 
 def measure_rate(
