@@ -185,3 +185,12 @@ def test_the_node_process_stays_free_of_torch() -> None:
 def test_an_executor_needs_a_worker() -> None:
     with pytest.raises(ValueError, match="at least 1 worker, not 0"):
         LocalExecutor(0)
+
+
+async def test_ctrl_c_does_not_reach_a_worker_that_still_loads(executor: LocalExecutor) -> None:
+    executor.start()
+    loading = the_worker()
+    assert loading.pid is not None
+    os.kill(loading.pid, signal.SIGINT)
+    assert (await executor.run(QUICK)).epochs == 1
+    assert the_worker() is loading

@@ -8,6 +8,7 @@ are first needed, and are replaced when they die.
 import asyncio
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -198,7 +199,12 @@ class _Worker:
         self._connection, theirs = context.Pipe()
         # daemon: the interpreter ends it at exit, should nobody have closed the executor.
         self._process = context.Process(target=_serve, args=(theirs, device), daemon=True)
-        self._process.start()
+        # Ctrl-C reaches the whole process group; a child still loading would answer it at length.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         # Only the child may hold its end, or its death would never end the pipe.
         theirs.close()
         self._ready = False

@@ -134,19 +134,15 @@ class LaneExecutor:
 
 
 def executor_for(workers: int, device: str) -> LocalExecutor | LaneExecutor:
-    """Lanes where the device is a GPU, processes elsewhere; `auto` takes a GPU if there is one."""
-    if device != "cpu":
-        # Imported for this question only: with processes, PyTorch never comes here.
-        import torch
+    """Lanes where `device` (`cpu` or `cuda[:n]`) is a GPU, processes elsewhere."""
+    if device == "cpu":
+        return LocalExecutor(workers, device)
+    # Here, because with processes PyTorch never comes into this one.
+    from nas.execution.worker import reply
+    from nas.training.steps import compute_repeatably
 
-        from nas.execution.worker import reply
-        from nas.training.steps import compute_repeatably
-
-        device = "cuda" if device == "auto" and torch.cuda.is_available() else device
-        if device.startswith("cuda"):
-            compute_repeatably()
-            return LaneExecutor(workers, lambda job, should_stop: reply(job, device, should_stop))
-    return LocalExecutor(workers, device)
+    compute_repeatably()
+    return LaneExecutor(workers, lambda job, should_stop: reply(job, device, should_stop))
 
 
 def _macs(job: Job) -> float:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 import torch
@@ -24,6 +25,7 @@ from nas.jobs import Count, FailureKind, Job, Propose, Result, Retrain, Rewind, 
 from nas.networks.weights import WeightsError
 from nas.strategies import search
 from nas.training.replay import retrain, rewind
+from nas.training.steps import release_unused_memory
 from nas.training.train import train
 from nas.training.weights_cache import WeightsCache
 
@@ -52,31 +54,43 @@ def main(connection: Connection, device: str) -> None:
 
 def reply(job: Job, device: str, should_stop: ShouldStop) -> Result | Failure:
     """The result of a job, or why it has none: no job may end the process."""
+    return attempt(lambda: _result_of(job, device, should_stop))
+
+
+def attempt(work: Callable[[], Result]) -> Result | Failure:
+    """What `work` returns, or why it raised; memory that it lacked on a GPU is given back."""
     try:
-        match job:
-            case Propose():
-                return search.propose(job)
-            case Train():
-                dataset = datasets.load(job.task.dataset)
-                cache = WeightsCache(cache_folder() / "weights")
-                return train(job, dataset, device, should_stop, time.perf_counter, cache)
-            case Rewind():
-                return rewind(job, datasets.load(job.train.task.dataset), device, should_stop)
-            case Retrain():
-                return retrain(job, datasets.load(job.train.task.dataset), device, should_stop)
-            case Count():
-                return count(job, datasets.load(job.dataset), device, should_stop)
+        return work()
     except Exception as error:
-        return Failure(reason_of(error), _kind_of(error))
+        failure = Failure(_reason_of(error), _kind_of(error))
+        is_short = _shortage(error) is not None
+    # Not before: as long as the error is there, its frames hold what the job had on the device.
+    if is_short:
+        release_unused_memory()
+    return failure
 
 
-def reason_of(error: Exception) -> str:
+def _result_of(job: Job, device: str, should_stop: ShouldStop) -> Result:
+    match job:
+        case Propose():
+            return search.propose(job)
+        case Train():
+            dataset = datasets.load(job.task.dataset)
+            cache = WeightsCache(cache_folder() / "weights")
+            return train(job, dataset, device, should_stop, time.perf_counter, cache)
+        case Rewind():
+            return rewind(job, datasets.load(job.train.task.dataset), device, should_stop)
+        case Retrain():
+            return retrain(job, datasets.load(job.train.task.dataset), device, should_stop)
+        case Count():
+            return count(job, datasets.load(job.dataset), device, should_stop)
+
+
+def _reason_of(error: Exception) -> str:
     """Why a job has no result, in a sentence."""
     shortage = _shortage(error)
     if shortage is None:
         return f"{type(error).__name__}: {error}"
-    # What the failed job held goes back to the device, for those beside it and after it.
-    torch.cuda.empty_cache()
     wanted = re.search(r"allocate (\S+ \w+)", str(shortage))
     return f"the GPU has too little memory{f' (another {wanted[1]})' if wanted else ''}"
 

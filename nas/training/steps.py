@@ -153,6 +153,13 @@ def compute_repeatably(on: bool = True) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def release_unused_memory() -> None:
+    """Give the device back what no tensor holds any more; without a GPU, nothing happens."""
+    # PyTorch waits for the device in this, which no capture survives.
+    with _ONE_CAPTURE:
+        torch.cuda.empty_cache()
+
+
 class CudaRecording:
     """A CUDA graph with its memory. Closed by hand, not left to the garbage collector.
 
