@@ -16,7 +16,10 @@ from tools.gpu.report import Measured, to_markdown
 from tools.gpu.throughput import Floor, Rate
 
 ROOT = Path(__file__).resolve().parents[1]
-ABSENT = ("safetensors", "nacl", "rocksdict", "structlog", "grpc", "google", "matplotlib", "onnx")
+ABSENT = (
+    *("safetensors", "nacl", "rocksdict", "structlog", "grpc", "google", "matplotlib", "onnx"),
+    *("click", "msgspec", "immutables", "PIL", "torchvision"),
+)
 
 RATE = Rate(4, 20, 20, 60.0, ())
 MEASURED = Measured(

@@ -114,7 +114,8 @@ def show(summary: dict[str, Any], out: Path) -> None:
     table = Table(show_header=False, box=None)
     ends = ("trained", "dead", "infeasible", "failed", "repeated")
     table.add_row("episodes", str(summary["episodes"]))
-    table.add_row("of which", ", ".join(f"{summary[end]} {end}" for end in ends if summary[end]))
+    if counts := [f"{summary[end]} {end}" for end in ends if summary[end]]:
+        table.add_row("of which", ", ".join(counts))
     for failure in summary["failures"]:
         table.add_row(f"failed {failure['episode']}", failure["reason"])
     if best := summary["best"]:
