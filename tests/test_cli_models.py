@@ -128,3 +128,26 @@ def test_export_refuses_other_folders(kept: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((kept / name).read_bytes())
     (tmp_path / "model.bin").write_bytes(b"other")
     assert "is not the model of the report" in run("export", tmp_path).output
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"key": None}, "the report does not say how the design was trained"),
+        ({"key": {"data": "0" * 64}}, "the report does not say how the design was trained"),
+        ({"dataset": 5}, "the report does not say how the design was trained"),
+        ({"key": {"data": "0" * 64, "protocol": "qat"}}, f"not {'0' * 64}"),
+        ({"layers": []}, "at least one layer"),
+    ],
+)
+def test_export_refuses_a_damaged_report_and_other_data(
+    kept: Path, tmp_path: Path, change: dict[str, object], sentence: str
+) -> None:
+    for name in ("weights.safetensors", "model.bin"):
+        (tmp_path / name).write_bytes((kept / name).read_bytes())
+    report = json.loads((kept / "report.json").read_text()) | change
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    result = run("export", tmp_path)
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert "Traceback" not in result.output

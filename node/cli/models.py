@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -139,13 +139,12 @@ def export(folder: Path, images: int | None, as_json: bool) -> None:
     """
     import torch
 
-    from nas.data import datasets
     from nas.training import retrain as retraining
 
     torch.set_num_threads(1)
     try:
         found = retraining.read(folder)
-        dataset = datasets.load(found.report["dataset"])
+        dataset = _dataset_of(found.report)
         torch.save(retraining.torch_state(found, dataset), folder / "state.pt")
         comparison = _export_onnx(found, dataset, folder, images)
     except ModuleNotFoundError as error:
@@ -163,6 +162,19 @@ def export(folder: Path, images: int | None, as_json: bool) -> None:
         )
     if comparison["float32_exact"] and comparison["differing"]:
         raise click.ClickException("onnxruntime differs although float32 holds every sum.")
+
+
+def _dataset_of(report: dict[str, Any]) -> Dataset:
+    """The very data that the design was trained on. Raises ValueError for a report without."""
+    from nas.data import datasets
+
+    try:
+        name, key = report["dataset"], report["key"]
+        pin, _ = key["data"], Protocol(key["protocol"])
+        plain = name.removesuffix(f"@{pin}")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the report does not say how the design was trained: {error}") from error
+    return datasets.load(f"{plain}@{pin}")
 
 
 def _export_onnx(
