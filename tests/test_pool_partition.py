@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from nas.designs.space import Space
 from pool.partition.algorithm1 import (
     DRAWS_PER_SUBSPACE,
-    PartitionError,
-    algorithm1,
+    Algorithm1,
     draw_subspace,
     holds_usable_design,
     round_space,
 )
+from pool.partition.base import PartitionError
 from tests.pool_world import SPACE, TASK
 
 # Weights of one bit after the first layer: whatever is drawn is dead.
@@ -32,29 +32,26 @@ def accept_all(space: Space) -> bool:
     return True
 
 
-@given(spaces, st.integers(1, 4), st.binary(max_size=4))
+@given(spaces, st.integers(0, 4), st.binary(max_size=4))
 def test_every_subspace_is_a_box_of_the_space_with_room(
-    space: Space, miners: int, seed: bytes
+    space: Space, number: int, seed: bytes
 ) -> None:
-    partition = algorithm1(space, miners, seed, accept_all)
+    drawn = Algorithm1(space, seed, accept_all).subspace(number).space
 
-    assert len(partition.subspaces) == miners
-    for subspace in partition.subspaces:
-        drawn = subspace.space
-        assert len(set(drawn.ranges)) == 1
-        assert all(
-            values and set(values) <= set(full)
-            for values, full in zip(drawn.positions, space.positions, strict=True)
-        )
-        assert drawn.size() >= math.isqrt(space.size())
+    assert len(set(drawn.ranges)) == 1
+    assert all(
+        values and set(values) <= set(full)
+        for values, full in zip(drawn.positions, space.positions, strict=True)
+    )
+    assert drawn.size() >= math.isqrt(space.size())
 
 
 def test_a_subspace_follows_from_seed_and_number_alone() -> None:
-    partition = algorithm1(SPACE, 4, b"seed", accept_all)
+    partition = Algorithm1(SPACE, b"seed", accept_all)
+    subspaces = [partition.subspace(number) for number in range(4)]
 
-    assert partition == algorithm1(SPACE, 4, b"seed", accept_all)
-    assert partition.subspaces[2] == draw_subspace(SPACE, 2, b"seed", accept_all)
-    assert len({subspace.space for subspace in partition.subspaces}) == 4
+    assert partition.subspace(2) == draw_subspace(SPACE, 2, b"seed", accept_all)
+    assert len({subspace.space for subspace in subspaces}) == 4
 
 
 def test_another_seed_gives_another_subspace() -> None:
@@ -62,7 +59,7 @@ def test_another_seed_gives_another_subspace() -> None:
 
 
 def test_the_space_of_a_round_is_the_first_subspace() -> None:
-    first = algorithm1(SPACE, 1, b"ancestor", accept_all).subspaces[0].space
+    first = draw_subspace(SPACE, 0, b"ancestor", accept_all).space
 
     assert round_space(SPACE, b"ancestor", accept_all) == first
     # Golden: every node of the network must draw the same.
@@ -96,23 +93,18 @@ def test_unusable_subspaces_are_drawn_again_and_reported() -> None:
 
 
 def test_without_any_usable_draw_the_whole_space_is_handed_out() -> None:
-    partition = algorithm1(SPACE, 1, b"seed", lambda _: False)
+    drawn = Algorithm1(SPACE, b"seed", lambda _: False).subspace(0)
 
-    assert partition.subspaces[0].space == SPACE
-    assert partition.subspaces[0].is_whole
-    assert partition.redraws == DRAWS_PER_SUBSPACE
-
-
-def test_a_partition_is_for_at_least_one_miner() -> None:
-    with pytest.raises(PartitionError, match="at least one miner"):
-        algorithm1(SPACE, 0, b"", accept_all)
+    assert drawn.space == SPACE
+    assert drawn.is_whole
+    assert drawn.redraws == DRAWS_PER_SUBSPACE
 
 
 def test_layers_must_have_the_same_ranges() -> None:
     other = Space((SPACE.ranges[0], DEAD_SPACE.ranges[0]))
 
     with pytest.raises(PartitionError, match="same ten ranges"):
-        algorithm1(other, 1, b"", accept_all)
+        Algorithm1(other, b"", accept_all).subspace(0)
 
 
 def test_the_space_of_the_network_holds_usable_designs() -> None:

@@ -10,13 +10,13 @@ times in three); and it must hold a design that `is_usable` accepts. Otherwise i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from nas.designs.design import judge
+from nas.designs.design import is_dead, judge
 from nas.designs.space import Space
 from nas.task import Task
 from node.chain.hashing import blake, u64
+from pool.partition.base import IsUsable, PartitionError, Subspace, check_number
 from pool.rules.draws import Draws
 
 DRAWS_PER_SUBSPACE = 256
@@ -25,51 +25,23 @@ DRAWS_PER_SUBSPACE = 256
 SAMPLES = 1_000
 """Designs tried before a space counts as unusable."""
 
-IsUsable = Callable[[Space], bool]
-
-
-class PartitionError(ValueError):
-    """A space that Algorithm 1 is not defined for."""
-
 
 @dataclass(frozen=True)
-class Subspace:
-    """One drawn subspace.
-
-    `redraws` counts the draws refused before it; `is_whole` says that none of them was accepted
-    and this is the space itself.
-    """
+class Algorithm1:
+    """The partition of the paper. Subspaces may overlap, and number i depends on no other."""
 
     space: Space
-    redraws: int
-    is_whole: bool
+    seed: bytes
+    is_usable: IsUsable
 
-
-@dataclass(frozen=True)
-class Partition:
-    """What Algorithm 1 returns: a subspace per miner, in order."""
-
-    subspaces: tuple[Subspace, ...]
-
-    @property
-    def redraws(self) -> int:
-        """Draws refused for all subspaces together."""
-        return sum(subspace.redraws for subspace in self.subspaces)
-
-
-def algorithm1(space: Space, miners: int, seed: bytes, is_usable: IsUsable) -> Partition:
-    """A subspace for each of `miners` miners; a function of its arguments alone.
-
-    Subspaces may overlap, as in the paper. Raises PartitionError for fewer than one miner, or for
-    a space whose layers have different ranges.
-    """
-    if miners < 1:
-        raise PartitionError(f"a partition is for at least one miner, not {miners}")
-    return Partition(tuple(draw_subspace(space, index, seed, is_usable) for index in range(miners)))
+    def subspace(self, number: int) -> Subspace:
+        """`draw_subspace`; see `pool.partition.base.Partition`."""
+        check_number(number)
+        return draw_subspace(self.space, number, self.seed, self.is_usable)
 
 
 def draw_subspace(space: Space, index: int, seed: bytes, is_usable: IsUsable) -> Subspace:
-    """Subspace `index` of `algorithm1`, which does not depend on the number of miners.
+    """Subspace `index`, which does not depend on the number of miners.
 
     So a miner that joins in mid-round gets the next one. Raises PartitionError for a space whose
     layers have different ranges.
@@ -81,13 +53,13 @@ def draw_subspace(space: Space, index: int, seed: bytes, is_usable: IsUsable) ->
     for redraws in range(DRAWS_PER_SUBSPACE):
         drawn = Space.uniform(space.layers, [_subset(draws, v) for v in space.ranges[0]])
         if drawn.size() >= least_designs and is_usable(drawn):
-            return Subspace(drawn, redraws, is_whole=False)
-    return Subspace(space, DRAWS_PER_SUBSPACE, is_whole=True)
+            return Subspace(drawn, redraws=redraws)
+    return Subspace(space, is_whole=True, redraws=DRAWS_PER_SUBSPACE)
 
 
 def round_space(space: Space, seed: bytes, is_usable: IsUsable) -> Space:
     """The space of a round: Algorithm 1 with one miner, seeded by the id of an ancestor block."""
-    return algorithm1(space, 1, seed, is_usable).subspaces[0].space
+    return draw_subspace(space, 0, seed, is_usable).space
 
 
 def holds_usable_design(space: Space, task: Task) -> bool:
@@ -97,8 +69,9 @@ def holds_usable_design(space: Space, task: Task) -> bool:
     """
     draws = Draws(blake("ponas/pool/usable", *(bytes(values) for values in space.positions)))
     for _ in range(SAMPLES):
-        design = judge(draws.genotype(space), task, space)
-        if design.feasible and not design.dead:
+        genotype = draws.genotype(space)
+        # A verdict on the hardware takes much longer than one on the bits.
+        if not is_dead(genotype) and judge(genotype, task, space).feasible:
             return True
     return False
 
