@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from pool.link.orders import Order
 from pool.rules.reports import Report
 
 MAX_UNACKNOWLEDGED = 1_024
@@ -15,17 +16,25 @@ wait only while it is away."""
 _log = structlog.get_logger("pool.miner")
 
 Key = tuple[bytes, int, int]
+"""Manager, seed of the search or exploitation, and episode."""
 
 
 class Outbox:
-    """Results of a round by manager, assignment and episode, in the order of their making."""
+    """Results of a round, in the order of their making.
+
+    A search may come back under another assignment, on a new link or the same one, from where the
+    manager had it then. A link carries everything in order, so that what was sent on it is not
+    sent on it again, unless it was refused.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[Key, Report] = {}
         self._round = 0
+        self._kept: dict[Key, Report] = {}
+        self._seeds: dict[tuple[bytes, int], int] = {}
         self._manager: bytes | None = None
-        # Keys that the attached manager has not been sent; as a dict, which keeps their order.
+        # In order, as a dict is, what the attached manager is still to be sent; and what it was.
         self._unsent: dict[Key, None] = {}
+        self._sent: set[Key] = set()
         self._more = asyncio.Event()
 
     def __len__(self) -> int:
@@ -35,6 +44,7 @@ class Outbox:
     def attach(self, manager: bytes) -> None:
         """From now on `next_result` gives what a manager has to acknowledge, oldest first."""
         self._manager = manager
+        self._sent.clear()
         self._unsent = {key: None for key in self._kept if key[0] == manager}
         self._more.set()
 
@@ -43,13 +53,14 @@ class Outbox:
         self._manager = None
         self._unsent.clear()
 
-    def put(self, manager: bytes, round_number: int, report: Report) -> None:
-        """Keep a result. Those of earlier rounds count no more and go; so does one too many."""
-        if round_number > self._round:
-            self._round = round_number
-            self._kept.clear()
-            self._unsent.clear()
-        key = (manager, report.assignment_id, report.episode)
+    def put(self, manager: bytes, order: Order, report: Report) -> None:
+        """Keep a result of an order. Those of earlier rounds go; so does one too many."""
+        if order.round > self._round:
+            self._begin_round(order.round)
+        self._seeds[manager, order.id] = order.work.seed
+        key = (manager, order.work.seed, report.episode)
+        if key in self._sent:
+            return
         self._kept[key] = report
         if manager == self._manager:
             self._unsent[key] = None
@@ -59,12 +70,20 @@ class Outbox:
             self._drop(oldest)
             _log.warning("result_given_up", episode=oldest[2], reason="too many wait for a manager")
 
-    def take(self, manager: bytes, assignment: int, episode: int) -> Report | None:
-        """The result that a manager acknowledges, which is kept no longer.
+    def take(
+        self, manager: bytes, assignment: int, episode: int, is_refused: bool
+    ) -> Report | None:
+        """The result that a manager answers, which is kept no longer; refused, it may come again.
 
-        None for one that is not kept: acknowledged before, given up, or never made.
+        None for one that is not kept: answered before, given up, or never made.
         """
-        return self._drop((manager, assignment, episode))
+        seed = self._seeds.get((manager, assignment))
+        if seed is None:
+            return None
+        key = (manager, seed, episode)
+        if is_refused:
+            self._sent.discard(key)
+        return self._drop(key)
 
     def has_waiting(self, manager: bytes) -> bool:
         """Whether a manager still has a result to acknowledge."""
@@ -77,7 +96,13 @@ class Outbox:
             await self._more.wait()
         key = next(iter(self._unsent))
         del self._unsent[key]
+        self._sent.add(key)
         return self._kept[key]
+
+    def _begin_round(self, round_number: int) -> None:
+        self._round = round_number
+        for of_last_round in (self._kept, self._seeds, self._unsent, self._sent):
+            of_last_round.clear()
 
     def _drop(self, key: Key) -> Report | None:
         self._unsent.pop(key, None)

@@ -93,7 +93,7 @@ class Session:
             self._leaving.set()
 
     def deliver(self, order: Order, report: Report) -> None:
-        self._shop.outbox.put(self._manager, order.round, report)
+        self._shop.outbox.put(self._manager, order, report)
 
     async def fetch_weights(self, hash_: bytes, max_bytes: int) -> bytes:
         return await self._channel.fetch(hash_, max_bytes, _WEIGHTS_TIMEOUT_MS)
@@ -193,8 +193,9 @@ class Session:
         return True
 
     def _on_acknowledgement(self, acknowledgement: pb.Acknowledgement) -> None:
+        is_refused = acknowledgement.acceptance == pb.ACCEPTANCE_REFUSED
         self._shop.outbox.take(
-            self._manager, acknowledgement.assignment_id, acknowledgement.episode
+            self._manager, acknowledgement.assignment_id, acknowledgement.episode, is_refused
         )
         self._acknowledged.set()
         if acknowledgement.acceptance == pb.ACCEPTANCE_ACCEPTED:
