@@ -3,6 +3,7 @@
 import click
 
 from node.cli.asking import ask, json_option, node_option, show
+from node.cli.pool_partition import pool_partition
 from ponas.v1 import query_service_pb2 as query
 
 
@@ -18,3 +19,5 @@ pool = click.Group(
     params=[node_option(), json_option()],
     help="A manager's pool and its best design; its commands look further.",
 )
+
+pool.add_command(pool_partition)
