@@ -5,8 +5,9 @@ import itertools
 import pytest
 from structlog.testing import capture_logs
 
-from nas.jobs import Train
+from nas.jobs import Rewind, Train
 from node.chain.envelope import open_as
+from node.chain.hashing import blob_hash
 from node.chain.messages import Lease, LeaseAcceptance
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
@@ -14,7 +15,7 @@ from pool.miner.failover import RETURN_AFTER_MS
 from pool.miner.registration import WrongPool
 from tests.hand_pool import HandPool, challenge_of, exploration, miner_of, with_lease
 from tests.pool_world import NETWORK_ID, PoolWorld, public
-from tests.scripted import ScriptedExecutor
+from tests.scripted import PRECISION, ScriptedExecutor
 from tests.test_pool_miner import WatchedExecutor
 from tests.virtual_time import virtual_time
 
@@ -339,4 +340,64 @@ async def test_a_miner_that_is_paused_without_a_pool_does_not_dial() -> None:
     miner.resume()
     await world.pass_ms(100)
     assert len(pool.registered) == 1
+    await world.close()
+
+
+@virtual_time
+async def test_a_state_that_an_audit_asks_for_is_made_again() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    pool.orders = [exploration(1)]
+    executor = WatchedExecutor(world.clock)
+    world.spawn(miner_of(world, (pool,), executor).run(), "miner")
+    await world.pass_ms(4_000)
+    trained = next(result for result in pool.results if result.epochs)
+    assert (len(trained.states), trained.precision) == (trained.epochs + 1, PRECISION)
+    pool.others.clear()
+    for hash_ in (trained.states[2], bytes(32)):
+        await pool.send(pb.MineResponse(blob_request=pb.BlobRequest(hash=hash_)))
+    await world.pass_ms(3_000)
+
+    chunks = [message.blob_chunk for _, message in pool.others]
+    assert [blob_hash(chunk.data) for chunk in chunks if chunk.total] == [trained.states[2]]
+    assert [chunk.hash for chunk in chunks if not chunk.total] == [bytes(32)]
+    assert executor.jobs[Rewind] == 1
+    await world.close()
+
+
+@virtual_time
+async def test_many_requests_for_states_are_answered_and_few_are_made() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    pool.orders = [exploration(1)]
+    executor = WatchedExecutor(world.clock)
+    world.spawn(miner_of(world, (pool,), executor).run(), "miner")
+    await world.pass_ms(4_000)
+    trained = next(result for result in pool.results if result.epochs)
+    pool.others.clear()
+    for _ in range(20):
+        await pool.send(pb.MineResponse(blob_request=pb.BlobRequest(hash=trained.states[9])))
+    await world.pass_ms(9_000)
+
+    chunks = [message.blob_chunk for _, message in pool.others]
+    assert len(chunks) == 20
+    assert sum(chunk.total > 0 for chunk in chunks) == executor.jobs[Rewind] <= 5
+    await world.close()
+
+
+@virtual_time
+async def test_a_state_that_can_not_be_made_is_said_to_be_missing() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    pool.orders = [exploration(1)]
+    executor = WatchedExecutor(world.clock)
+    world.spawn(miner_of(world, (pool,), executor).run(), "miner")
+    await world.pass_ms(4_000)
+    trained = next(result for result in pool.results if result.epochs)
+    executor.failing = Rewind
+    pool.others.clear()
+    await pool.send(pb.MineResponse(blob_request=pb.BlobRequest(hash=trained.states[0])))
+    await world.pass_ms(1_000)
+
+    assert [message.blob_chunk.total for _, message in pool.others] == [0]
     await world.close()

@@ -96,6 +96,8 @@ def report_to_wire(report: Report) -> pb.Result:
         model_hash=report.model_hash,
         weights_hash=report.weights_hash,
         failure=text_from_wire(report.failure),
+        states=report.states,
+        precision=report.precision,
     )
 
 
@@ -117,6 +119,8 @@ def report_from_wire(message: pb.Result) -> Report:
         message.model_hash,
         message.weights_hash,
         message.failure,
+        tuple(message.states),
+        message.precision,
     )
 
 

@@ -31,6 +31,7 @@ from pool.miner.outbox import Outbox
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant, WrongPool, is_there, register
 from pool.miner.session import Session, TaskOf, Workshop
+from pool.miner.states import Trainings
 from pool.miner.work import Bench
 from pool.miner.worker import Worker, cause
 
@@ -84,7 +85,8 @@ class Miner:
         self._clock = clock
         self._rng = rng
         self._course = Course(len(routes))
-        bench = Bench(executor, Shelf(_KEPT_CANDIDATES, _KEPT_MODELS_BYTES), workers)
+        shelf = Shelf(_KEPT_CANDIDATES, _KEPT_MODELS_BYTES)
+        bench = Bench(executor, shelf, Trainings(executor), workers)
         self._worker = Worker(bench, clock)
         self._shop = Workshop(applicant, bench, self._worker, Outbox(), promises, task_of, clock)
         self._session: Session | None = None

@@ -20,6 +20,7 @@ from nas.jobs import Executor, JobFailed, Propose, Train, rewards_needed, traini
 from node.chain.hashing import blob_hash
 from pool.link.blobs import Shelf, max_weights_bytes
 from pool.link.orders import ExploitOrder, ExploreOrder, Order
+from pool.miner.states import Trainings
 from pool.rules.reports import Report
 from pool.rules.strategy import exploit_variant
 
@@ -33,7 +34,7 @@ Candidate = tuple[Genotype, int, bytes]
 
 @dataclass(frozen=True)
 class Bench:
-    """What a miner works with; `shelf` keeps models that the manager may ask for.
+    """What a miner works with; the manager may ask for what `shelf` and `trainings` keep.
 
     At most `workers` candidates are under way at a time. `known` holds what the round's candidates
     came to: a search may propose a design again, and a miner that had to connect again gets its
@@ -42,6 +43,7 @@ class Bench:
 
     executor: Executor
     shelf: Shelf
+    trainings: Trainings
     workers: int
     known: dict[Candidate, Report] = field(default_factory=dict)
 
@@ -187,10 +189,12 @@ async def _evaluate(
     untrained = reward_without_training(design, info.validation, info.classes)
     if untrained is not None:
         return replace(nothing, correct=untrained)
+    training = Train(order.task, genotype, seed, order.epochs, weights)
     try:
-        trained = await bench.executor.run(Train(order.task, genotype, seed, order.epochs, weights))
+        trained = await bench.executor.run(training)
     except JobFailed as error:
         return replace(nothing, failure=str(error))
+    bench.trainings.remember(training, trained.states)
     bench.shelf.put(trained.correct, trained.model, trained.weights)
     return replace(
         nothing,
@@ -198,4 +202,6 @@ async def _evaluate(
         epochs=trained.epochs,
         model_hash=blob_hash(trained.model),
         weights_hash=blob_hash(trained.weights),
+        states=trained.states,
+        precision=trained.precision,
     )

@@ -32,6 +32,8 @@ class Report:
     model_hash: bytes
     weights_hash: bytes
     failure: str
+    states: tuple[bytes, ...] = ()
+    precision: str = ""
 
 
 class Refused(Exception):
