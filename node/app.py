@@ -84,6 +84,7 @@ def _setup(config: Config, identity: Identity) -> Setup:
         peers=[str(peer) for peer in config.peers],
         pools=[str(pool) for pool in config.pools],
         strength=config.strength,
+        partition=config.partition,
         workers=config.workers,
     )
 

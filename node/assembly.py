@@ -36,6 +36,7 @@ from pool.manager.manager import Manager
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
+from pool.partition.base import PartitionKind
 from pool.records.state import Strength
 
 _OWN_POOL = "own pool"
@@ -58,6 +59,7 @@ class Setup:
     peers: Sequence[str] = ()
     pools: Sequence[str] = ()
     strength: Strength = Strength.AUTO
+    partition: PartitionKind = PartitionKind.ALGORITHM1
     workers: int = 1
 
 
@@ -243,6 +245,7 @@ class Node:
             executor=self._outside.counter,
             clock=self._outside.clock,
             rng=self._outside.rng,
+            partition=self._setup.partition,
         )
 
     def _make_producer(self) -> Producer | None:

@@ -10,6 +10,7 @@ from node.chain.genesis import DEVNET_GENESIS, Network, network_from_json
 from node.endpoint import Endpoint
 from node.errors import ConfigError, SettingError
 from node.log import LogFormat, LogLevel
+from pool.partition.base import PartitionKind
 from pool.records.state import Strength
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?")
@@ -30,8 +31,9 @@ class Config:
     """A node's settings, checked when made.
 
     `pools` are a miner's managers, best first; a miner without one mines solo. `payout_address` is
-    a public key of 32 bytes; None pays to the node's own. `workers` is the number of processes that
-    train and evaluate, on `device`: auto, cpu, cuda or cuda:N.
+    a public key of 32 bytes; None pays to the node's own. `partition` is how a manager splits the
+    space. `workers` is the number of processes that train and evaluate, on `device`: auto, cpu,
+    cuda or cuda:N.
 
     Raises:
         SettingError: two settings contradict each other.
@@ -44,6 +46,7 @@ class Config:
     peers: tuple[Endpoint, ...]
     pools: tuple[Endpoint, ...]
     strength: Strength
+    partition: PartitionKind
     payout_address: bytes | None
     workers: int
     device: str
@@ -56,6 +59,8 @@ class Config:
             raise SettingError(f"--pool is for --role miner; a {self.role} node joins no pool")
         if self.strength is not Strength.AUTO and self.role is not Role.MINER:
             raise SettingError(f"--strength is for --role miner; a {self.role} node does not mine")
+        if self.partition is not PartitionKind.ALGORITHM1 and self.role is not Role.MANAGER:
+            raise SettingError(f"--partition is for --role manager; a {self.role} node has no pool")
         if not self.listen.is_loopback and not self.insecure_plaintext:
             raise SettingError(
                 f"--listen {self.listen} can be reached from other machines and links are not "

@@ -13,6 +13,7 @@ from node.endpoint import Endpoint
 from node.errors import ConfigError, ExitCode, SettingError
 from node.identity import format_address
 from node.log import LogFormat, LogLevel
+from pool.partition.base import PartitionKind
 from pool.records.state import Strength
 
 
@@ -44,6 +45,7 @@ def test_defaults() -> None:
         peers=(),
         pools=(),
         strength=Strength.AUTO,
+        partition=PartitionKind.ALGORITHM1,
         payout_address=None,
         workers=1,
         device="auto",
@@ -70,6 +72,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         peers=(Endpoint("::1", 1), Endpoint("b.example", 2)),
         pools=(Endpoint("127.0.0.1", 3), Endpoint("127.0.0.1", 4)),
         strength=Strength.WEAK,
+        partition=PartitionKind.ALGORITHM1,
         payout_address=bytes(32),
         workers=4,
         device="cuda:1",
@@ -108,6 +111,13 @@ def test_every_option_in_a_file(tmp_path: Path) -> None:
     assert config.payout_address == bytes(32)
     assert (config.log_format, config.log_level) == (LogFormat.JSON, LogLevel.ERROR)
     assert config.insecure_plaintext
+
+
+@pytest.mark.parametrize("kind", list(PartitionKind))
+def test_a_manager_chooses_its_partition(kind: PartitionKind, tmp_path: Path) -> None:
+    assert _parse("--role", "manager", "--partition", kind.value).partition is kind
+    path = _write(tmp_path, f'role = "manager"\npartition = "{kind}"')
+    assert _parse("--config", path).partition is kind
 
 
 def test_command_line_beats_environment_beats_file_beats_default(
@@ -168,6 +178,11 @@ def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
         ("--role miner --pool x:0", "Invalid value for '--pool': 'x:0' needs the port"),
         ("--role full --pool x:1", "--pool is for --role miner; a full node joins no pool"),
         ("--role manager --strength weak", "--strength is for --role miner; a manager node"),
+        ("--role miner --partition disjoint", "--partition is for --role manager; a miner node"),
+        (
+            "--role manager --partition even",
+            "Invalid value for '--partition': 'even' is not",
+        ),
         ("--role miner --strength huge", "Invalid value for '--strength': 'huge' is not one of"),
         ("--role full --workers 0", "Invalid value for '--workers': 0 is not in the range"),
         ("--role full --workers many", "Invalid value for '--workers': 'many' is not a valid int"),

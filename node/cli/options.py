@@ -15,6 +15,7 @@ from node.errors import ExitCode, SettingError
 from node.identity import parse_address
 from node.keyfile import PASSPHRASE_VARIABLE
 from node.log import LogFormat, LogLevel
+from pool.partition.base import PartitionKind
 from pool.records.state import Strength
 
 PROGRAM = "ponas-node"
@@ -147,6 +148,14 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
     type=_choice(Strength),
     callback=_each(Strength),
     help="strong explores, weak trains on from the pool's best; auto measures.",
+)
+@click.option(
+    "--partition",
+    default="algorithm1",
+    show_default=True,
+    type=_choice(PartitionKind),
+    callback=_each(PartitionKind),
+    help="How a manager splits the space: as the paper, without overlap, or also by results.",
 )
 @click.option(
     "--payout-address",

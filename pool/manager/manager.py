@@ -24,7 +24,9 @@ from pool.link.blobs import BlobError, max_weights_bytes
 from pool.link.wire import assignment_to_wire, best_to_wire
 from pool.manager.confirmation import counted_model
 from pool.manager.session import Greeting, Session, TurnedAway
-from pool.partition.algorithm1 import draw_subspace, holds_usable_design
+from pool.partition.algorithm1 import holds_usable_design
+from pool.partition.base import Partition, PartitionKind
+from pool.partition.registry import make_partition
 from pool.records import transition
 from pool.records.state import Best, PoolState, RoundState, RoundTask, Strength
 from pool.rules.payout import payout_lines
@@ -60,7 +62,7 @@ class Manager:
     """Serves miners over links and keeps one round at a time.
 
     `rng` draws nonces and the seed of all searches; `fee_permille` is the manager's part of a
-    reward. `executor` evaluates models.
+    reward. `executor` evaluates models. `partition` splits the space of a round.
     """
 
     def __init__(
@@ -73,11 +75,14 @@ class Manager:
         clock: Clock,
         rng: random.Random,
         fee_permille: int = 0,
+        partition: PartitionKind = PartitionKind.ALGORITHM1,
     ) -> None:
         self._greeting = Greeting(public_key, network_id, rng)
         self._payout_address = payout_address
         self._fee_permille = fee_permille
         self._executor = executor
+        self._kind = partition
+        self._partition: Partition | None = None
         self._clock = clock
         self._seed = rng.randbytes(32)
         self._pool = PoolState()
@@ -95,6 +100,13 @@ class Manager:
         self._model, self._weights = b"", {}
         before = self._pool
         self._pool = transition.started(before, task, self._seed, self._now())
+        self._partition = make_partition(
+            self._kind,
+            task.space,
+            max(1, len(self._pool.connected(Strength.STRONG))),
+            self._round.seed,
+            lambda space: holds_usable_design(space, task.task),
+        )
         for key, session in self._sessions.items():
             if self._pool.miners[key].strength is not before.miners[key].strength:
                 session.welcome(self._pool.miners[key])
@@ -271,10 +283,15 @@ class Manager:
                 session.assign(assignment_to_wire(assignment, self._round, self._now()))
 
     def _draw_subspace(self, number: int) -> Space:
-        round_ = self._round
-        task = round_.task.task
-        drawn = draw_subspace(
-            round_.task.space, number, round_.seed, lambda space: holds_usable_design(space, task)
+        if self._partition is None:
+            raise RuntimeError("no round has started")
+        drawn = self._partition.subspace(number)
+        _log.info(
+            "subspace_drawn",
+            number=number,
+            redraws=drawn.redraws,
+            merged=drawn.merged,
+            repeat=drawn.repeat,
+            is_whole=drawn.is_whole,
         )
-        _log.info("subspace_drawn", number=number, redraws=drawn.redraws, is_whole=drawn.is_whole)
         return drawn.space
