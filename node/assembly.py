@@ -29,6 +29,7 @@ from node.inspection import NodeViews
 from node.net.link import ManagerLink, PeerLink, Transport
 from node.net.memory import MemoryNetwork
 from node.net.peers import PeerNet
+from node.proof_inspection import ShelfProofs
 from node.store.base import Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
@@ -37,6 +38,7 @@ from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
 from pool.partition.base import PartitionKind
+from pool.proofs.shelf import PageShelf, ReceiptShelf
 from pool.records.state import Strength
 
 _OWN_POOL = "own pool"
@@ -321,4 +323,5 @@ class Node:
             self._manager,
             (lambda _: False) if producer is None else producer.has_committed,
             lambda: "" if self.miner is None else self.miner.status.activity,
+            ShelfProofs(ReceiptShelf(self._outside.store), PageShelf(self._outside.store)),
         )

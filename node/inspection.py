@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fpga_model.profile import profile_named
 from nas.designs.genotype import HYPERPARAMETERS, Genotype
 from node.chain.block import Block
+from node.chain.codec import encode
 from node.chain.genesis import Network
 from node.chain.lists import certified
 from node.chain.messages import Claim, PayoutLine
@@ -19,8 +20,10 @@ from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.identity import AddressError, Identity, format_address, parse_address
+from node.proof_views import Proofs
 from node.views import (
     AccountView,
+    BlockBytesView,
     BlockView,
     ClaimView,
     CommitView,
@@ -50,7 +53,7 @@ class NodeViews:
 
     `peers` and `refused` come from the peer network; `manager` is None on a node without a pool,
     and `has_committed(round)` says whether the pool has promised a model. `activity` tells what the
-    node's miner does, if it has one.
+    node's miner does, if it has one; `proofs` are what pools have signed for it.
     """
 
     def __init__(
@@ -67,7 +70,9 @@ class NodeViews:
         manager: Manager | None,
         has_committed: Callable[[int], bool],
         activity: Callable[[], str],
+        proofs: Proofs,
     ) -> None:
+        self.proofs = proofs
         self._role = role
         self._identity = identity
         self._payout_address = payout_address
@@ -199,6 +204,15 @@ class NodeViews:
 
     def miners(self) -> MinersView:
         return MinersView(miner_views(self._pool_of().state))
+
+    def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
+        block_id = self._block_id(which)
+        block = self._chain.block(block_id)
+        if block is None and self._chain.height(block_id) != 0:
+            raise UnknownItem(f"this node has no block {block_id.hex()}")
+        if block is None:
+            return BlockBytesView(b"", b"")
+        return BlockBytesView(encode(block.header.envelope), block.body_bytes)
 
     def _pool_of(self) -> Manager:
         if self._manager is None:

@@ -62,6 +62,39 @@ class QueryServicer(QueryServiceServicer):
     ) -> pb.ListMinersResponse:
         return await _answer(context, pb.ListMinersResponse, self._views.miners)
 
+    async def GetBlockBytes(
+        self, request: pb.GetBlockRequest, context: Any
+    ) -> pb.GetBlockBytesResponse:
+        return await _answer(
+            context,
+            pb.GetBlockBytesResponse,
+            lambda: self._views.block_bytes(_block_asked(request)),
+        )
+
+    async def GetReceipts(
+        self, request: pb.GetReceiptsRequest, context: Any
+    ) -> pb.GetReceiptsResponse:
+        number = request.round if request.HasField("round") else None
+        return await _answer(
+            context,
+            pb.GetReceiptsResponse,
+            lambda: self._views.proofs.receipts(number, request.offset),
+        )
+
+    async def GetPayoutNotices(
+        self, request: pb.GetPayoutNoticesRequest, context: Any
+    ) -> pb.GetPayoutNoticesResponse:
+        return await _answer(context, pb.GetPayoutNoticesResponse, self._views.proofs.notices)
+
+    async def GetShareLog(
+        self, request: pb.GetShareLogRequest, context: Any
+    ) -> pb.GetShareLogResponse:
+        return await _answer(
+            context,
+            pb.GetShareLogResponse,
+            lambda: self._views.proofs.share_page(_parse_hash("hash", request.hash)),
+        )
+
 
 def fill(message: Message, view: object) -> None:
     """Copy a view into the message whose fields have the same names.
@@ -100,17 +133,17 @@ def _block_asked(request: pb.GetBlockRequest) -> bytes | int | None:
         case "height":
             return request.height
         case "id":
-            return _parse_hash(request.id)
+            return _parse_hash("id", request.id)
     return None
 
 
-def _parse_hash(text: str) -> bytes:
+def _parse_hash(field: str, text: str) -> bytes:
     try:
         value = bytes.fromhex(text)
     except ValueError:
         value = b""
     if len(value) != _HASH_BYTES:
-        raise InvalidQuery(f"id takes {2 * _HASH_BYTES} hexadecimal digits, not {text[:80]!r}")
+        raise InvalidQuery(f"{field} takes {2 * _HASH_BYTES} hexadecimal digits, not {text[:80]!r}")
     return value
 
 

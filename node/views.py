@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from node.proof_views import Proofs
+
 
 class QueryError(Exception):
     """A query that can't be answered; the message is one sentence for the asker."""
@@ -119,6 +121,12 @@ class BlockView:
     votes: int
     transactions: int
     state_root: bytes
+
+
+@dataclass(frozen=True)
+class BlockBytesView:
+    header: bytes
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -264,3 +272,12 @@ class Views(Protocol):
     def pool(self) -> PoolView: ...
 
     def miners(self) -> MinersView: ...
+
+    def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
+        """The bytes of what `block` shows."""
+        ...
+
+    @property
+    def proofs(self) -> Proofs:
+        """What pools have signed for this node, and its own pool's share log."""
+        ...

@@ -1,8 +1,12 @@
 """Views of a node that never changes, for tests of whatever shows or serves them."""
 
+from node.proof_inspection import ShelfProofs
+from node.store.base import Store
+from node.store.memory import MemoryStore
 from node.views import (
     AccountView,
     BestView,
+    BlockBytesView,
     BlockView,
     ClaimView,
     CommitView,
@@ -24,6 +28,8 @@ from node.views import (
     VoteView,
     WinnerView,
 )
+from pool.proofs.openpage import OpenPage, close_page
+from pool.proofs.shelf import PageShelf, ReceiptShelf
 
 
 def hash_of(number: int) -> bytes:
@@ -79,6 +85,7 @@ BLOCK = BlockView(
     transactions=0,
     state_root=hash_of(9),
 )
+BLOCK_BYTES = BlockBytesView(b"header", b"body")
 FALLBACK = BlockView(
     id=hash_of(8),
     height=4,
@@ -153,11 +160,22 @@ MINERS = MinersView(
 )
 
 
+PAGE_HASH, _PAGE, _ = close_page(OpenPage(), hash_of(15), 7)
+
+
+def _store_with_page() -> Store:
+    store = MemoryStore()
+    store.write(PageShelf(store).keep(7, PAGE_HASH, _PAGE))
+    return store
+
+
 class FixedViews:
     """`Views` of a full node with one block and one fallback block; runs no pool unless told."""
 
-    def __init__(self, *, has_pool: bool = True) -> None:
+    def __init__(self, *, has_pool: bool = True, store: Store | None = None) -> None:
         self._has_pool = has_pool
+        shelved = _store_with_page() if store is None else store
+        self.proofs = ShelfProofs(ReceiptShelf(shelved), PageShelf(shelved))
 
     def status(self) -> StatusView:
         return STATUS
@@ -190,3 +208,7 @@ class FixedViews:
         if not self._has_pool:
             raise NotOffered("this node runs no pool")
         return MINERS
+
+    def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
+        self.block(which)
+        return BLOCK_BYTES

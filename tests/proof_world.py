@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from node.chain.commits import compute_payout_root
+from node.chain.commits import commit_id, compute_payout_root
 from node.chain.hashing import blake, u64
-from node.chain.messages import PayoutLine, PayoutNotice, Receipt
+from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.receipts import make_notices, make_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, Terms, open_page
 from pool.proofs.verification import Log, WonBlock
 from pool.rules.payout import payout_lines
 from pool.rules.window import Credit, RoundWork, forfeit, window, work_by_address
-from tests.pool_world import public
+from tests.pool_world import NETWORK_ID, public
 
 MANAGER = public("manager")
+UNIT = 3
 
 
 def share(miner: str, episode: int = 0, work: int = 100, round_number: int = 1) -> Share:
@@ -32,6 +33,23 @@ def share(miner: str, episode: int = 0, work: int = 100, round_number: int = 1) 
         size=360,
         model_hash=blake("test/model", miner.encode(), u64(round_number), u64(episode)),
         work=work,
+    )
+
+
+def claim(round_number: int, lines: tuple[PayoutLine, ...]) -> Claim:
+    """The claim of a block with these lines, of a model that no miner here has made."""
+    return Claim(
+        round=round_number,
+        parent=bytes(32),
+        unit=UNIT,
+        genotype=bytes(range(1, 31)),
+        model_hash=bytes(32),
+        payout_root=compute_payout_root(lines),
+        salt=bytes(32),
+        correct=300,
+        secrets=(),
+        body_hash=bytes(32),
+        state_root=bytes(32),
     )
 
 
@@ -77,9 +95,8 @@ class PoolRecords:
         for miner in work:
             if public(miner) in notices:
                 self.notices.setdefault(miner, []).append(notices[public(miner)])
-        self.blocks[number] = WonBlock(
-            number, producer, commitment, compute_payout_root(lines), bytes(32), lines
-        )
+        id_ = commit_id(NETWORK_ID, MANAGER, Commit(number, UNIT, commitment))
+        self.blocks[number] = WonBlock(producer, claim(number, lines), (id_,), lines)
         return lines
 
     def log(self, share_log: bytes) -> Log:
@@ -99,6 +116,11 @@ class PoolRecords:
     def change_block(self, number: int, **changes: object) -> None:
         """Let the chain say something else of a round."""
         self.blocks[number] = replace(self.blocks[number], **changes)  # type: ignore[arg-type]
+
+    def change_claim(self, number: int, **changes: object) -> None:
+        """Let the winner's claim say something else."""
+        changed = replace(self.blocks[number].claim, **changes)  # type: ignore[arg-type]
+        self.change_block(number, claim=changed)
 
     def _enter(self, number: int, miner: str, entry: Share) -> None:
         self.receipts.setdefault(miner, []).append(make_receipt(number, entry, False))

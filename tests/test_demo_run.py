@@ -80,7 +80,8 @@ def fake_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]
     The demo's own folder is made below `tmp_path`.
     """
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
-    add_QueryServiceServicer_to_server(_AllNodes(), server)
+    # It need not answer what the demo does not ask.
+    add_QueryServiceServicer_to_server(_AllNodes(), server)  # type: ignore[abstract]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     fifo = tmp_path / "fifo"

@@ -18,8 +18,8 @@ from pool.proofs.verification import (
     verify_payout,
 )
 from pool.rules.window import LOG_ROUNDS
-from tests.pool_world import public
-from tests.proof_world import MANAGER, PoolRecords, share
+from tests.pool_world import NETWORK_ID, public
+from tests.proof_world import MANAGER, PoolRecords, claim, share
 
 
 def played(rounds: int = 3) -> PoolRecords:
@@ -36,7 +36,7 @@ def audit(records: PoolRecords, miner: str = "a", **changes: object) -> tuple[Fi
         "blocks": records.blocks,
         "logs": records.logs(miner),
     }
-    return audit_manager(MANAGER, **(known | changes))  # type: ignore[arg-type]
+    return audit_manager(NETWORK_ID, MANAGER, **(known | changes))  # type: ignore[arg-type]
 
 
 def kinds(found: tuple[Finding, ...]) -> list[tuple[Kind, int]]:
@@ -62,15 +62,15 @@ def test_a_line_in_the_block_is_paid() -> None:
     records = played(1)
     (notice,) = records.notices["a"]
 
-    assert verify_payout(notice, MANAGER, records.blocks[1]) is Payment.PAID
+    assert verify_payout(notice, NETWORK_ID, MANAGER, records.blocks[1]) is Payment.PAID
 
 
 @pytest.mark.parametrize(
     ("change", "payment"),
     [
         ({"producer": public("rival")}, Payment.NOT_WON),
-        ({"commitment": bytes(32)}, Payment.OTHER_COMMITMENT),
-        ({"payout_root": bytes(32)}, Payment.OTHER_ROOT),
+        ({"commit_ids": (bytes(32),)}, Payment.OTHER_COMMITMENT),
+        ({"claim": claim(1, ())}, Payment.OTHER_ROOT),
         ({"lines": (PayoutLine(public("a"), 1),)}, Payment.NOT_IN_BLOCK),
     ],
 )
@@ -79,20 +79,20 @@ def test_any_other_block_does_not_pay_it(change: dict[str, object], payment: Pay
     records.change_block(1, **change)
     (notice,) = records.notices["a"]
 
-    assert verify_payout(notice, MANAGER, records.blocks[1]) is payment
+    assert verify_payout(notice, NETWORK_ID, MANAGER, records.blocks[1]) is payment
 
 
 def test_a_round_without_a_block_pays_nobody() -> None:
     (notice,) = played(1).notices["a"]
 
-    assert verify_payout(notice, MANAGER, None) is Payment.NOT_WON
+    assert verify_payout(notice, NETWORK_ID, MANAGER, None) is Payment.NOT_WON
 
 
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        ({"commitment": bytes(32)}, Kind.OTHER_COMMITMENT),
-        ({"payout_root": bytes(32)}, Kind.OTHER_ROOT),
+        ({"commit_ids": ()}, Kind.OTHER_COMMITMENT),
+        ({"claim": claim(2, ())}, Kind.OTHER_ROOT),
         ({"lines": ()}, Kind.NOT_PAID),
     ],
 )
@@ -115,7 +115,8 @@ def test_a_pool_with_several_units_owes_one_of_its_notices() -> None:
 def test_a_model_that_wins_under_another_key_is_shown() -> None:
     records = played()
     handed_in = records.receipts["a"][2]
-    records.change_block(2, producer=public("phantom"), model_hash=handed_in.model_hash)
+    records.change_block(2, producer=public("phantom"))
+    records.change_claim(2, model_hash=handed_in.model_hash)
 
     assert kinds(audit(records)) == [(Kind.MODEL_WON_ELSEWHERE, 2)]
 

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import grpc
 import pytest
 
-from node import query, views
+from node import proof_views, query, views
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer, fill
@@ -26,6 +26,10 @@ PAIRS = {
     views.AccountView: pb.GetAccountResponse,
     views.PoolView: pb.GetPoolResponse,
     views.MinersView: pb.ListMinersResponse,
+    views.BlockBytesView: pb.GetBlockBytesResponse,
+    proof_views.ReceiptsView: pb.GetReceiptsResponse,
+    proof_views.PayoutNoticesView: pb.GetPayoutNoticesResponse,
+    proof_views.SharePageView: pb.GetShareLogResponse,
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from node.net.grpc_transport import GrpcServer
 from node.net.link import ManagerLink, PeerLink
 from node.query import QueryServicer
-from tests.fixed_views import BLOCK, FixedViews
+from tests.fixed_views import BLOCK, PAGE_HASH, FixedViews
 
 GRPCURL = Path(sys.executable).parent / "grpcurl"
 
@@ -81,6 +81,10 @@ CALLS = {
     "GetAccount": (json.dumps({"address": "pn-miner"}), "balance", "90"),
     "GetPool": ("", "round", "7"),
     "ListMiners": ("", "miners", None),
+    "GetBlockBytes": (json.dumps({"height": 5}), "header", b"header".hex()),
+    "GetReceipts": ("", "receipts", None),
+    "GetPayoutNotices": ("", "notices", None),
+    "GetShareLog": (json.dumps({"hash": PAGE_HASH.hex()}), "round", "7"),
 }
 
 

@@ -15,7 +15,8 @@ class Table(StrEnum):
     SIGNED = "signed"  # what this node signed last, so that it never contradicts itself
     BLOBS = "blobs"
     RECEIPTS = "receipts"  # what pools have signed for this miner, by round
-    SHARE_PAGES = "share-pages"  # a manager's share log, by round and hash
+    SHARE_PAGES = "share-pages"  # a manager's share log, by hash
+    SHARE_INDEX = "share-index"  # the same pages by round
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ A bounded number of rounds is kept, the newest. What comes in was checked by `po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from node.chain.codec import decode, encode
 from node.chain.envelope import Signed
@@ -82,28 +82,21 @@ class PageShelf:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rounds = {
-            key[_ROUND_BYTES:]: _round_of(key) for key, _ in store.scan(Table.SHARE_PAGES)
-        }
 
     def keep(self, round_number: int, hash_: bytes, data: bytes) -> Sequence[Change]:
         """What to write so that a page is kept, in the batch of the event that closed it."""
-        self._rounds[hash_] = round_number
         oldest = round_number - KEPT_PAGE_ROUNDS + 1
-        for old in [old for old, of_round in self._rounds.items() if of_round < oldest]:
-            del self._rounds[old]
-        put = Put(Table.SHARE_PAGES, u64(round_number) + hash_, data)
-        return (*_older(self._store, Table.SHARE_PAGES, oldest), put)
+        outdated = list(_older(self._store, Table.SHARE_INDEX, oldest))
+        pages = [Delete(Table.SHARE_PAGES, row.key[_ROUND_BYTES:]) for row in outdated]
+        indexed = Put(Table.SHARE_INDEX, u64(round_number) + hash_, b"")
+        return (*outdated, *pages, indexed, Put(Table.SHARE_PAGES, hash_, data))
 
     def page(self, hash_: bytes) -> bytes | None:
         """The canonical bytes of a page, or None if it is not kept."""
-        round_number = self._rounds.get(hash_)
-        if round_number is None:
-            return None
-        return self._store.get(Table.SHARE_PAGES, u64(round_number) + hash_)
+        return self._store.get(Table.SHARE_PAGES, hash_)
 
 
-def _older(store: Store, table: Table, oldest: int) -> Iterable[Change]:
+def _older(store: Store, table: Table, oldest: int) -> Iterator[Delete]:
     for key, _ in store.scan(table):
         if _round_of(key) >= oldest:
             return

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from node.chain.commits import compute_payout_root
-from node.chain.messages import PayoutLine, PayoutNotice, Receipt
+from node.chain.block import Block
+from node.chain.commits import commit_id, compute_payout_root
+from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
 from pool.proofs.recount import lines_of_log
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, ShareLogError, share_hash
 from pool.rules.window import LOG_ROUNDS
@@ -20,13 +21,11 @@ from pool.rules.window import LOG_ROUNDS
 
 @dataclass(frozen=True)
 class WonBlock:
-    """A block won by a model, as the chain has it: the claim's fields, and the body's lines."""
+    """A block won by a model, as the chain has it: its claim, and two fields of its body."""
 
-    round: int
     producer: bytes
-    commitment: bytes
-    payout_root: bytes
-    model_hash: bytes
+    claim: Claim
+    commit_ids: tuple[bytes, ...]
     lines: tuple[PayoutLine, ...]
 
 
@@ -83,13 +82,28 @@ class Log:
         )
 
 
-def verify_payout(notice: PayoutNotice, manager: bytes, block: WonBlock | None) -> Payment:
-    """What became of the line that a notice of `manager` promises; `block` is that round's."""
+def won_block(block: Block) -> WonBlock | None:
+    """A block as it is checked here; None for a fallback block, which pays no lines."""
+    claim = block.header.message
+    if not isinstance(claim, Claim):
+        return None
+    return WonBlock(block.header.signer, claim, block.body.commit_ids, block.body.payouts)
+
+
+def verify_payout(
+    notice: PayoutNotice, network_id: bytes, manager: bytes, block: WonBlock | None
+) -> Payment:
+    """What became of the line that a notice of `manager` promises; `block` is that round's.
+
+    A unit backs one commitment, and a block names those that its claim could be of, so the notice's
+    commitment is the claim's if the block names it.
+    """
     if block is None or block.producer != manager:
         return Payment.NOT_WON
-    if block.commitment != notice.commitment:
+    promised = Commit(notice.round, block.claim.unit, notice.commitment)
+    if commit_id(network_id, manager, promised) not in block.commit_ids:
         return Payment.OTHER_COMMITMENT
-    if block.payout_root != notice.payout_root:
+    if block.claim.payout_root != notice.payout_root:
         return Payment.OTHER_ROOT
     if PayoutLine(notice.address, notice.weight) not in block.lines:
         return Payment.NOT_IN_BLOCK
@@ -97,6 +111,7 @@ def verify_payout(notice: PayoutNotice, manager: bytes, block: WonBlock | None) 
 
 
 def audit_manager(
+    network_id: bytes,
     manager: bytes,
     receipts: Sequence[Receipt],
     notices: Sequence[PayoutNotice],
@@ -110,7 +125,7 @@ def audit_manager(
     nothing.
     """
     findings = [
-        *_payments(manager, notices, blocks),
+        *_payments(network_id, manager, notices, blocks),
         *_models(manager, receipts, blocks),
         *_logs(notices, logs),
         *_shares(receipts, notices, logs),
@@ -129,14 +144,18 @@ _KIND_OF = {
 
 
 def _payments(
-    manager: bytes, notices: Sequence[PayoutNotice], blocks: Mapping[int, WonBlock]
+    network_id: bytes,
+    manager: bytes,
+    notices: Sequence[PayoutNotice],
+    blocks: Mapping[int, WonBlock],
 ) -> Iterator[Finding]:
     by_round = defaultdict(list)
     for notice in notices:
         by_round[notice.round].append(notice)
     for round_number, of_round in by_round.items():
         # A pool with several units commits several times; one of its notices has to be right.
-        found = [verify_payout(notice, manager, blocks.get(round_number)) for notice in of_round]
+        block = blocks.get(round_number)
+        found = [verify_payout(notice, network_id, manager, block) for notice in of_round]
         wrong = [payment for payment in found if payment in _KIND_OF]
         nearest = [payment for payment in wrong if payment is not Payment.OTHER_COMMITMENT]
         if Payment.PAID not in found and wrong:
@@ -149,7 +168,7 @@ def _models(
 ) -> Iterator[Finding]:
     for receipt in receipts:
         block = blocks.get(receipt.round)
-        if block and receipt.model_hash == block.model_hash and block.producer != manager:
+        if block and receipt.model_hash == block.claim.model_hash and block.producer != manager:
             detail = (
                 f"the model {receipt.model_hash.hex()[:12]} was handed to the pool, "
                 f"but won under {block.producer.hex()[:12]}"

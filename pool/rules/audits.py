@@ -56,7 +56,8 @@ def chance(streak: int, unpaid: int, suspicions: Collection[Suspicion] = ()) -> 
     if streak < CERTAIN_SHARES or unpaid <= 2:
         return Fraction(1)
     likely = max(Fraction(1, streak), Fraction(2, unpaid))
-    return min(Fraction(1), likely * SUSPICION_FACTOR ** len(set(suspicions)))
+    factor: int = SUSPICION_FACTOR ** len(set(suspicions))
+    return min(Fraction(1), likely * factor)
 
 
 def is_drawn(secret: bytes, share: bytes, probability: Fraction) -> bool:

@@ -934,3 +934,392 @@ class MinerView(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MinerView: _TypeAlias = MinerView  # noqa: Y015
+
+@_typing.final
+class GetBlockBytesResponse(_message.Message):
+    """A block as it was received, for whoever checks it without believing the node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    header: _builtins.str
+    """Envelope of the claim or fallback; the body that its hash names. Canonical bytes,
+    hexadecimal. Both are empty for genesis.
+    """
+    body: _builtins.str
+    def __init__(
+        self,
+        *,
+        header: _builtins.str = ...,
+        body: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBlockBytesResponse: _TypeAlias = GetBlockBytesResponse  # noqa: Y015
+
+@_typing.final
+class GetReceiptsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """The newest round with any if not set."""
+    offset: _builtins.int
+    """Receipts to skip; an answer holds at most 1,000."""
+    def __init__(
+        self,
+        *,
+        round: _builtins.int | None = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_round", b"_round", "round", b"round"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_round", b"_round", "offset", b"offset", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__round: _TypeAlias = _typing.Literal["round"]  # noqa: Y015
+    _WhichOneofArgType__round: _TypeAlias = _typing.Literal["_round", b"_round"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__round) -> _WhichOneofReturnType__round | None: ...
+
+Global___GetReceiptsRequest: _TypeAlias = GetReceiptsRequest  # noqa: Y015
+
+@_typing.final
+class GetReceiptsResponse(_message.Message):
+    """What pools have signed for results of this node's miner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUNDS_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    @_builtins.property
+    def rounds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rounds of which receipts or payout notices are kept."""
+
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReceiptView]: ...
+    def __init__(
+        self,
+        *,
+        rounds: _abc.Iterable[_builtins.int] | None = ...,
+        round: _builtins.int = ...,
+        receipts: _abc.Iterable[Global___ReceiptView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipts", b"receipts", "round", b"round", "rounds", b"rounds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReceiptsResponse: _TypeAlias = GetReceiptsResponse  # noqa: Y015
+
+@_typing.final
+class ReceiptView(_message.Message):
+    """Fields as in `Receipt` of pool_service.proto."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    MINER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    MODEL_HASH_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    manager: _builtins.str
+    round: _builtins.int
+    miner: _builtins.str
+    share: _builtins.str
+    model_hash: _builtins.str
+    correct: _builtins.int
+    size: _builtins.int
+    work: _builtins.int
+    confirmed: _builtins.bool
+    envelope: _builtins.str
+    """The signed envelope, canonical bytes."""
+    def __init__(
+        self,
+        *,
+        manager: _builtins.str = ...,
+        round: _builtins.int = ...,
+        miner: _builtins.str = ...,
+        share: _builtins.str = ...,
+        model_hash: _builtins.str = ...,
+        correct: _builtins.int = ...,
+        size: _builtins.int = ...,
+        work: _builtins.int = ...,
+        confirmed: _builtins.bool = ...,
+        envelope: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "correct", b"correct", "envelope", b"envelope", "manager", b"manager", "miner", b"miner", "model_hash", b"model_hash", "round", b"round", "share", b"share", "size", b"size", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiptView: _TypeAlias = ReceiptView  # noqa: Y015
+
+@_typing.final
+class GetPayoutNoticesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPayoutNoticesRequest: _TypeAlias = GetPayoutNoticesRequest  # noqa: Y015
+
+@_typing.final
+class GetPayoutNoticesResponse(_message.Message):
+    """What pools have promised this node's miner before the blocks existed, old to new."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___PayoutNoticeView]: ...
+    def __init__(
+        self,
+        *,
+        notices: _abc.Iterable[Global___PayoutNoticeView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPayoutNoticesResponse: _TypeAlias = GetPayoutNoticesResponse  # noqa: Y015
+
+@_typing.final
+class PayoutNoticeView(_message.Message):
+    """Fields as in `PayoutNotice` of pool_service.proto; the envelope holds the proof too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    PAYOUT_ROOT_FIELD_NUMBER: _builtins.int
+    SHARE_LOG_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    ENVELOPE_FIELD_NUMBER: _builtins.int
+    manager: _builtins.str
+    round: _builtins.int
+    commitment: _builtins.str
+    payout_root: _builtins.str
+    share_log: _builtins.str
+    address: _builtins.str
+    weight: _builtins.int
+    index: _builtins.int
+    lines: _builtins.int
+    envelope: _builtins.str
+    """The signed envelope, canonical bytes."""
+    def __init__(
+        self,
+        *,
+        manager: _builtins.str = ...,
+        round: _builtins.int = ...,
+        commitment: _builtins.str = ...,
+        payout_root: _builtins.str = ...,
+        share_log: _builtins.str = ...,
+        address: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        index: _builtins.int = ...,
+        lines: _builtins.int = ...,
+        envelope: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "commitment", b"commitment", "envelope", b"envelope", "index", b"index", "lines", b"lines", "manager", b"manager", "payout_root", b"payout_root", "round", b"round", "share_log", b"share_log", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutNoticeView: _TypeAlias = PayoutNoticeView  # noqa: Y015
+
+@_typing.final
+class GetShareLogRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASH_FIELD_NUMBER: _builtins.int
+    hash: _builtins.str
+    """A page of the log: `share_log` of a notice, or `before` of a later page."""
+    def __init__(
+        self,
+        *,
+        hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShareLogRequest: _TypeAlias = GetShareLogRequest  # noqa: Y015
+
+@_typing.final
+class GetShareLogResponse(_message.Message):
+    """One page of the share log of this node's pool; NOT_FOUND for one that it does not keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    FORFEITS_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    pool: _builtins.str
+    round: _builtins.int
+    before: _builtins.str
+    """Hash of the page before; zeros in the first one."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShareView]: ...
+    @_builtins.property
+    def forfeits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForfeitView]: ...
+    @_builtins.property
+    def terms(self) -> Global___TermsView:
+        """Set in the last page before a commitment."""
+
+    def __init__(
+        self,
+        *,
+        pool: _builtins.str = ...,
+        round: _builtins.int = ...,
+        before: _builtins.str = ...,
+        shares: _abc.Iterable[Global___ShareView] | None = ...,
+        forfeits: _abc.Iterable[Global___ForfeitView] | None = ...,
+        terms: Global___TermsView | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "forfeits", b"forfeits", "pool", b"pool", "round", b"round", "shares", b"shares", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShareLogResponse: _TypeAlias = GetShareLogResponse  # noqa: Y015
+
+@_typing.final
+class ShareView(_message.Message):
+    """An accepted result, and the work that it was credited with, in nanoseconds of the
+    reference core.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ASSIGNMENT_FIELD_NUMBER: _builtins.int
+    EPISODE_FIELD_NUMBER: _builtins.int
+    GENOTYPE_FIELD_NUMBER: _builtins.int
+    TRAINING_SEED_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    MODEL_HASH_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    miner: _builtins.str
+    address: _builtins.str
+    assignment: _builtins.int
+    episode: _builtins.int
+    genotype: _builtins.str
+    training_seed: _builtins.int
+    epochs: _builtins.int
+    correct: _builtins.int
+    size: _builtins.int
+    model_hash: _builtins.str
+    work: _builtins.int
+    def __init__(
+        self,
+        *,
+        miner: _builtins.str = ...,
+        address: _builtins.str = ...,
+        assignment: _builtins.int = ...,
+        episode: _builtins.int = ...,
+        genotype: _builtins.str = ...,
+        training_seed: _builtins.int = ...,
+        epochs: _builtins.int = ...,
+        correct: _builtins.int = ...,
+        size: _builtins.int = ...,
+        model_hash: _builtins.str = ...,
+        work: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "assignment", b"assignment", "correct", b"correct", "episode", b"episode", "epochs", b"epochs", "genotype", b"genotype", "miner", b"miner", "model_hash", b"model_hash", "size", b"size", "training_seed", b"training_seed", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShareView: _TypeAlias = ShareView  # noqa: Y015
+
+@_typing.final
+class ForfeitView(_message.Message):
+    """A miner has lost all work before this place in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    miner: _builtins.str
+    reason: _builtins.str
+    after: _builtins.int
+    """Shares of the page that come before."""
+    def __init__(
+        self,
+        *,
+        miner: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "miner", b"miner", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForfeitView: _TypeAlias = ForfeitView  # noqa: Y015
+
+@_typing.final
+class TermsView(_message.Message):
+    """What turns the work in the log into payout lines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDER_FIELD_NUMBER: _builtins.int
+    MANAGER_FIELD_NUMBER: _builtins.int
+    FEE_PERMILLE_FIELD_NUMBER: _builtins.int
+    finder: _builtins.str
+    manager: _builtins.str
+    fee_permille: _builtins.int
+    def __init__(
+        self,
+        *,
+        finder: _builtins.str = ...,
+        manager: _builtins.str = ...,
+        fee_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee_permille", b"fee_permille", "finder", b"finder", "manager", b"manager"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TermsView: _TypeAlias = TermsView  # noqa: Y015

@@ -72,6 +72,26 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.ListMinersRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.ListMinersResponse.FromString,
                 _registered_method=True)
+        self.GetBlockBytes = channel.unary_unary(
+                '/ponas.v1.QueryService/GetBlockBytes',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockBytesResponse.FromString,
+                _registered_method=True)
+        self.GetReceipts = channel.unary_unary(
+                '/ponas.v1.QueryService/GetReceipts',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetReceiptsRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetReceiptsResponse.FromString,
+                _registered_method=True)
+        self.GetPayoutNotices = channel.unary_unary(
+                '/ponas.v1.QueryService/GetPayoutNotices',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetPayoutNoticesRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetPayoutNoticesResponse.FromString,
+                _registered_method=True)
+        self.GetShareLog = channel.unary_unary(
+                '/ponas.v1.QueryService/GetShareLog',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogResponse.FromString,
+                _registered_method=True)
 
 
 class QueryServiceServicer:
@@ -122,6 +142,30 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBlockBytes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReceipts(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPayoutNotices(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShareLog(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -159,6 +203,26 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.ListMiners,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.ListMinersRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.ListMinersResponse.SerializeToString,
+            ),
+            'GetBlockBytes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBlockBytes,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockBytesResponse.SerializeToString,
+            ),
+            'GetReceipts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceipts,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetReceiptsRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetReceiptsResponse.SerializeToString,
+            ),
+            'GetPayoutNotices': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPayoutNotices,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetPayoutNoticesRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetPayoutNoticesResponse.SerializeToString,
+            ),
+            'GetShareLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShareLog,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -353,6 +417,114 @@ class QueryService:
             '/ponas.v1.QueryService/ListMiners',
             ponas_dot_v1_dot_query__service__pb2.ListMinersRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.ListMinersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBlockBytes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetBlockBytes',
+            ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetBlockBytesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceipts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetReceipts',
+            ponas_dot_v1_dot_query__service__pb2.GetReceiptsRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetReceiptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPayoutNotices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetPayoutNotices',
+            ponas_dot_v1_dot_query__service__pb2.GetPayoutNoticesRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetPayoutNoticesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShareLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetShareLog',
+            ponas_dot_v1_dot_query__service__pb2.GetShareLogRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetShareLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

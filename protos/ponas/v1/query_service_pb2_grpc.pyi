@@ -43,6 +43,10 @@ class QueryServiceStub:
     GetAccount: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]
     GetPool: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]
     ListMiners: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]
+    GetBlockBytes: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockBytesResponse]
+    GetReceipts: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]
+    GetPayoutNotices: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]
+    GetShareLog: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
@@ -59,6 +63,10 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetAccount: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     GetPool: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]  # type: ignore[assignment]
     ListMiners: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]  # type: ignore[assignment]
+    GetBlockBytes: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockBytesResponse]  # type: ignore[assignment]
+    GetReceipts: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]  # type: ignore[assignment]
+    GetPayoutNotices: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]  # type: ignore[assignment]
+    GetShareLog: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]  # type: ignore[assignment]
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Read-only views for people and programs, decoded. Hashes, keys and ids are
@@ -114,5 +122,33 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.ListMinersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.ListMinersResponse, _abc.Awaitable[_query_service_pb2.ListMinersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetBlockBytes(
+        self,
+        request: _query_service_pb2.GetBlockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetBlockBytesResponse, _abc.Awaitable[_query_service_pb2.GetBlockBytesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetReceipts(
+        self,
+        request: _query_service_pb2.GetReceiptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetReceiptsResponse, _abc.Awaitable[_query_service_pb2.GetReceiptsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetPayoutNotices(
+        self,
+        request: _query_service_pb2.GetPayoutNoticesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetPayoutNoticesResponse, _abc.Awaitable[_query_service_pb2.GetPayoutNoticesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetShareLog(
+        self,
+        request: _query_service_pb2.GetShareLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetShareLogResponse, _abc.Awaitable[_query_service_pb2.GetShareLogResponse]]: ...
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
