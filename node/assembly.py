@@ -10,6 +10,7 @@ from nas.jobs import Executor
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
 from node.chain.messages import Envelope
+from node.chain.timing import phase_at
 from node.clock import Clock
 from node.config import Role
 from node.consensus.attester import Attester, SignedBefore
@@ -30,10 +31,11 @@ from node.net.link import ManagerLink, PeerLink, Transport
 from node.net.memory import MemoryNetwork
 from node.net.peers import PeerNet
 from node.proof_inspection import ShelfProofs
-from node.store.base import Store
+from node.store.base import Change, Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
 from pool.manager.manager import Manager
+from pool.miner.evidence import Evidence
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
@@ -281,21 +283,29 @@ class Node:
     def _make_miner(self) -> Miner | None:
         if self._outside.trainer is None or self._setup.role is not Role.MINER:
             return None
+        applicant = Applicant(
+            self._setup.identity.signing_key,
+            self._setup.payout_address,
+            self._setup.network.id,
+            self._setup.strength,
+        )
         return Miner(
-            applicant=Applicant(
-                self._setup.identity.signing_key,
-                self._setup.payout_address,
-                self._setup.network.id,
-                self._setup.strength,
-            ),
+            applicant=applicant,
             routes=self._routes(),
             task_of=lambda _: self._designs.task,
             executor=self._outside.trainer,
             clock=self._outside.clock,
             rng=self._outside.rng,
             promises=self._promises,
+            evidence=Evidence(applicant, self._outside.store, self._keep, self._round_now),
             workers=self._setup.workers,
         )
+
+    def _keep(self, changes: Sequence[Change]) -> None:
+        self._tasks.spawn(self._outside.writer.write(changes), name="keep a pool's word")
+
+    def _round_now(self) -> int:
+        return phase_at(self._setup.network, self._outside.clock.now_ms()).round
 
     def _routes(self) -> Sequence[Route]:
         """The pools that this node's miner tries in order: over the network, then in here."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from nas.jobs import Executor
 from node.chain.envelope import sign
 from node.chain.messages import Lease
 from node.net.link import LinkClosed, ManagerLink, PeerLink
+from node.store.base import Store
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.leases import subspace_hash
@@ -18,7 +19,7 @@ from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.records.state import Strength
 from tests.pool_states import SUBSPACE, handed_out, in_hand, open_round, round_of
-from tests.pool_world import NETWORK_ID, TASK, PoolWorld, applicant, key_of, public
+from tests.pool_world import NETWORK_ID, TASK, PoolWorld, applicant, evidence_of, key_of, public
 
 
 def challenge_of(
@@ -68,7 +69,7 @@ class HandPool:
     """Listens at an address of the world's network, under the key of `manager`.
 
     Every miner that registers is sent `orders`. `registered` holds the times of registrations,
-    `results` and `others` what came after. It acknowledges results if `acknowledges` is set.
+    `results` and `others` what came after. Results are answered by `answer`, if there is one.
     """
 
     def __init__(self, world: PoolWorld, address: str, manager: str = "manager") -> None:
@@ -77,7 +78,7 @@ class HandPool:
         self._manager = manager
         self.challenge = challenge_of(manager)
         self.orders: Sequence[pb.MineResponse] = ()
-        self.acknowledges = True
+        self.answer: Callable[[pb.Result], pb.MineResponse] | None = acknowledged
         self.registered: list[int] = []
         self.results: list[pb.Result] = []
         self.others: list[tuple[int, pb.MineRequest]] = []
@@ -123,8 +124,8 @@ class HandPool:
                 self.others.append((self._world.clock.now_ms(), message))
                 continue
             self.results.append(message.result)
-            if self.acknowledges:
-                await link.send(acknowledged(message.result))
+            if self.answer is not None:
+                await link.send(self.answer(message.result))
 
 
 def acknowledged(result: pb.Result) -> pb.MineResponse:
@@ -139,7 +140,11 @@ def acknowledged(result: pb.Result) -> pb.MineResponse:
 
 
 def miner_of(
-    world: PoolWorld, pools: Sequence[HandPool], executor: Executor, own: HandPool | None = None
+    world: PoolWorld,
+    pools: Sequence[HandPool],
+    executor: Executor,
+    own: HandPool | None = None,
+    store: Store | None = None,
 ) -> Miner:
     """A strong miner `s` of these pools, best first, and of `own` as its node's own pool."""
     transport = world.network.transport("s")
@@ -154,6 +159,7 @@ def miner_of(
         clock=world.clock,
         rng=random.Random(1),
         promises=Promises(),
+        evidence=evidence_of("s", store=store),
     )
 
 

@@ -16,8 +16,11 @@ from nas.task import Task
 from node.clock import LoopClock
 from node.net.link import PeerLink
 from node.net.memory import MemoryNetwork
+from node.store.base import Store
+from node.store.memory import MemoryStore
 from node.tasks import TaskOwner
 from pool.manager.manager import Manager
+from pool.miner.evidence import Evidence
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
@@ -57,6 +60,14 @@ def public(name: str) -> bytes:
 def applicant(name: str, strength: Strength) -> Applicant:
     """A miner who is paid at its own address."""
     return Applicant(key_of(name), public(name), NETWORK_ID, strength)
+
+
+def evidence_of(
+    name: str, strength: Strength = Strength.STRONG, store: Store | None = None
+) -> Evidence:
+    """Where a miner keeps its manager's word; the round is 1."""
+    kept = MemoryStore() if store is None else store
+    return Evidence(applicant(name, strength), kept, kept.write, lambda: 1)
 
 
 class PoolWorld:
@@ -102,6 +113,7 @@ class PoolWorld:
             clock=self.clock,
             rng=self.rng,
             promises=Promises(),
+            evidence=evidence_of(name, strength),
             workers=workers,
         )
         self.miners[name] = miner

@@ -13,7 +13,7 @@ from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.miner.failover import RETURN_AFTER_MS
 from pool.miner.registration import WrongPool
-from tests.hand_pool import HandPool, challenge_of, exploration, miner_of, with_lease
+from tests.hand_pool import HandPool, acknowledged, challenge_of, exploration, miner_of, with_lease
 from tests.pool_world import NETWORK_ID, PoolWorld, public
 from tests.scripted import PRECISION, ScriptedExecutor
 from tests.test_pool_miner import WatchedExecutor
@@ -117,7 +117,7 @@ async def test_a_miner_without_a_unit_says_that_it_can_not_mine_solo() -> None:
 async def test_results_that_were_not_acknowledged_are_sent_again_and_not_made_again() -> None:
     world = PoolWorld()
     pool = HandPool(world, "a")
-    pool.orders, pool.acknowledges = [exploration(1)], False
+    pool.orders, pool.answer = [exploration(1)], None
     executor = WatchedExecutor(world.clock)
     miner = miner_of(world, (pool,), executor)
     world.spawn(miner.run(), "miner")
@@ -129,7 +129,7 @@ async def test_results_that_were_not_acknowledged_are_sent_again_and_not_made_ag
     assert miner.status.unacknowledged == len(made) > 2
     assert not miner.status.is_idle
     pool.results.clear()
-    pool.acknowledges = True
+    pool.answer = acknowledged
     pool.listen()
     await world.pass_ms(2_000)
 

@@ -24,7 +24,7 @@ from tests.pool_states import (
     open_round,
     round_of,
 )
-from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, applicant, public
+from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, applicant, evidence_of, public
 from tests.scripted import ScriptedExecutor
 from tests.test_pool_manager import RawMiner, trained
 from tests.virtual_time import run_virtual
@@ -193,6 +193,7 @@ def test_no_pool_breaks_a_miner(
             clock=world.clock,
             rng=random.Random(1),
             promises=Promises(),
+            evidence=evidence_of("s"),
         )
         running = world.spawn(miner.run(), "miner")
         await world.pass_ms(5_000)

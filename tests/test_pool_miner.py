@@ -24,7 +24,16 @@ from pool.miner.registration import WrongPool
 from pool.records.state import PoolState, RoundTask, Strength
 from pool.rules.strategy import NO_BEST_YET
 from tests.pool_states import SUBSPACE, alive_design, handed_out, in_hand, open_round, round_of
-from tests.pool_world import NETWORK_ID, PHASE_MS, SPACE, TASK, PoolWorld, applicant, public
+from tests.pool_world import (
+    NETWORK_ID,
+    PHASE_MS,
+    SPACE,
+    TASK,
+    PoolWorld,
+    applicant,
+    evidence_of,
+    public,
+)
 from tests.scripted import ScriptedExecutor
 from tests.virtual_time import virtual_time
 
@@ -335,6 +344,7 @@ def miner_at(world: PoolWorld, serve: OnMiner, executor: ScriptedExecutor) -> Mi
         clock=world.clock,
         rng=random.Random(1),
         promises=Promises(),
+        evidence=evidence_of("s"),
     )
 
 

@@ -17,6 +17,7 @@ from node.clock import Clock
 from node.net.link import LinkClosed, MinerLink, Unreachable
 from node.tasks import TaskOwner
 from pool.link.blobs import Shelf
+from pool.miner.evidence import Evidence
 from pool.miner.failover import (
     RETURN_AFTER_MS,
     Course,
@@ -79,6 +80,7 @@ class Miner:
         clock: Clock,
         rng: random.Random,
         promises: Promises,
+        evidence: Evidence,
         workers: int = 1,
     ) -> None:
         self._routes = routes
@@ -88,7 +90,9 @@ class Miner:
         shelf = Shelf(_KEPT_CANDIDATES, _KEPT_MODELS_BYTES)
         bench = Bench(executor, shelf, Trainings(executor), workers)
         self._worker = Worker(bench, clock)
-        self._shop = Workshop(applicant, bench, self._worker, Outbox(), promises, task_of, clock)
+        self._shop = Workshop(
+            applicant, bench, self._worker, Outbox(), promises, evidence, task_of, clock
+        )
         self._session: Session | None = None
         self._pool = ""
         self._resumed = asyncio.Event()

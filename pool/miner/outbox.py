@@ -20,7 +20,7 @@ Key = tuple[bytes, int, int]
 
 
 class Outbox:
-    """Results of a round, in the order of their making.
+    """Results of the newest round, number `round`, in the order of their making.
 
     A search may come back under another assignment, on a new link or the same one, from where the
     manager had it then. A link carries everything in order, so that what was sent on it is not
@@ -28,7 +28,7 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._round = 0
+        self.round = 0
         self._kept: dict[Key, Report] = {}
         self._seeds: dict[tuple[bytes, int], int] = {}
         self._manager: bytes | None = None
@@ -55,7 +55,7 @@ class Outbox:
 
     def put(self, manager: bytes, order: Order, report: Report) -> None:
         """Keep a result of an order. Those of earlier rounds go; so does one too many."""
-        if order.round > self._round:
+        if order.round > self.round:
             self._begin_round(order.round)
         self._seeds[manager, order.id] = order.work.seed
         key = (manager, order.work.seed, report.episode)
@@ -100,7 +100,7 @@ class Outbox:
         return self._kept[key]
 
     def _begin_round(self, round_number: int) -> None:
-        self._round = round_number
+        self.round = round_number
         for of_last_round in (self._kept, self._seeds, self._unsent, self._sent):
             of_last_round.clear()
 

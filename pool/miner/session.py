@@ -23,12 +23,14 @@ from pool.link.wire import (
     strength_from_wire,
     text_from_wire,
 )
+from pool.miner.evidence import Evidence
 from pool.miner.failover import End, Parting
 from pool.miner.outbox import Outbox
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
 from pool.miner.work import Bench
 from pool.miner.worker import Worker
+from pool.proofs.receipts import ProofError
 from pool.rules.reports import Report
 
 _WEIGHTS_TIMEOUT_MS = 10_000
@@ -52,6 +54,7 @@ class Workshop:
     worker: Worker
     outbox: Outbox
     promises: Promises
+    evidence: Evidence
     task_of: TaskOf
     clock: Clock
 
@@ -138,6 +141,9 @@ class Session:
             self._handle(message)
         except (WireError, LeaseError) as error:
             self._channel.end(f"the pool's message makes no sense: {error}")
+        except ProofError as error:
+            _log.error("pool_at_fault", objection=str(error.objection), reason=str(error))
+            self._channel.end(f"the pool's word proves nothing: {error.objection}: {error}")
 
     def _handle(self, message: pb.MineResponse) -> None:
         match message.WhichOneof("content"):
@@ -152,6 +158,8 @@ class Session:
             case "shared_best":
                 best = message.shared_best
                 _log.info("best_shared", round=best.round, correct=best.correct, size=best.size)
+            case "payout_notice":
+                self._shop.evidence.keep_notice(self._manager, message.payout_notice)
             case "drain":
                 reason = f"the pool drains: {text_from_wire(message.drain.reason)}"
                 self.leave(Parting(End.DRAINED, reason, wait_ms=message.drain.wait_ms))
@@ -194,11 +202,16 @@ class Session:
 
     def _on_acknowledgement(self, acknowledgement: pb.Acknowledgement) -> None:
         is_refused = acknowledgement.acceptance == pb.ACCEPTANCE_REFUSED
-        self._shop.outbox.take(
+        outbox = self._shop.outbox
+        report = outbox.take(
             self._manager, acknowledgement.assignment_id, acknowledgement.episode, is_refused
         )
         self._acknowledged.set()
         if acknowledgement.acceptance == pb.ACCEPTANCE_ACCEPTED:
+            if report is not None and acknowledgement.HasField("receipt"):
+                self._shop.evidence.keep_receipt(
+                    self._manager, outbox.round, report, acknowledgement.receipt
+                )
             return
         _log.warning(
             "result_not_accepted",
