@@ -6,13 +6,11 @@ classifier layers follow. Design section 6.
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from nas.designs.genotype import Genotype
 from nas.designs.shapes import INPUT_FRAC_BITS
 from nas.evaluation.model_format import CLASSIFIER_FRAC_BITS, IntegerModel
-
-Codes = npt.NDArray[np.int64]
+from nas.evaluation.model_format import Codes as Codes
 
 HIDDEN_BITS = 16
 HIDDEN_FRAC_BITS = 10

@@ -31,7 +31,8 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
 
     fpga: designs judged a second. controller: episodes a second. train: how many times faster than
     the authors' loop. exact: seconds to count 10,000 images. overhead: what a search takes beside
-    a training. memory: what a further worker takes.
+    a training. memory: what a further worker takes. The first two and overhead take seconds, the
+    others a minute or two.
     """
     if name != "train" and (designs is not None or data is not None):
         raise click.UsageError("--designs and --data are for train only")
