@@ -63,7 +63,7 @@ def show(space: Space, subspaces: Sequence[Subspace], covered: Coverage) -> None
     """Print the coverage and a row for each subspace, up to _MOST_ROWS."""
     summary = Table(show_header=False, box=None)
     sizes = [subspace.space.size() for subspace in subspaces]
-    how = "exact" if covered.is_exact else f"estimated, +- {covered.standard_error:.1g}"
+    how = "exact" if covered.is_exact else f"estimated, +- {_share(covered.standard_error)}"
     summary.add_row("designs", _count(space.size()))
     summary.add_row("covered", f"{_share(covered.covered)} ({how})")
     summary.add_row("overlap", f"{_share(covered.overlap)} of the covered")
