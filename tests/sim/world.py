@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from nacl.signing import SigningKey
 
-from node.assembly import Node, Setup, Surroundings
+from node.assembly import Node, Setup, Surroundings, mines_solo
 from node.chain.genesis import Attester, Network, Producer
 from node.chain.params import FAST, Parameters
 from node.chain.timing import Phase, deadline, round_start
@@ -83,13 +83,14 @@ class World:
     def boot(self, name: str) -> None:
         """Start a machine, on what its store has kept."""
         machine = self.machines[name]
+        trains = machine.setup.role is Role.MINER
         outside = Surroundings(
             clock=self.clock,
             transport=self.links.transport(name),
             store=machine.store,
             writer=InlineWriter(machine.store),
-            counter=None if machine.setup.pools else machine.executor,
-            trainer=machine.executor if machine.setup.role is Role.MINER else None,
+            counter=machine.executor if not trains or mines_solo(machine.setup) else None,
+            trainer=machine.executor if trains else None,
             rng=random.Random(self.rng.getrandbits(64)),
         )
         machine.node = node = Node(machine.setup, outside)
