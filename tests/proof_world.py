@@ -36,7 +36,7 @@ def share(miner: str, episode: int = 0, work: int = 100, round_number: int = 1) 
     )
 
 
-def claim(round_number: int, lines: tuple[PayoutLine, ...]) -> Claim:
+def claim(round_number: int, lines: tuple[PayoutLine, ...], body_hash: bytes = bytes(32)) -> Claim:
     """The claim of a block with these lines, of a model that no miner here has made."""
     return Claim(
         round=round_number,
@@ -48,7 +48,7 @@ def claim(round_number: int, lines: tuple[PayoutLine, ...]) -> Claim:
         salt=bytes(32),
         correct=300,
         secrets=(),
-        body_hash=bytes(32),
+        body_hash=body_hash,
         state_root=bytes(32),
     )
 

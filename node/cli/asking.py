@@ -81,14 +81,20 @@ def query_command(name: str, query: Query) -> click.Command:
 
 def ask(address: str, method: str, request: Message) -> Message:
     """One call to a node; a failure ends the program with one sentence and its exit code."""
-    with grpc.insecure_channel(address, _CHANNEL_OPTIONS) as channel:
-        try:
-            answer: Message = getattr(QueryServiceStub(channel), method)(
-                request, timeout=_TIMEOUT_S
-            )
-        except grpc.RpcError as error:
-            raise _failure(address, error) from None
-        return answer
+    try:
+        return _call(address, method, request)
+    except grpc.RpcError as error:
+        raise _failure(address, error) from None
+
+
+def ask_if_there(address: str, method: str, request: Message) -> Message | None:
+    """Like `ask`, but None for an item that the node does not have."""
+    try:
+        return _call(address, method, request)
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            return None
+        raise _failure(address, error) from None
 
 
 def show(answer: Message, as_json: bool) -> None:
@@ -101,6 +107,12 @@ def show(answer: Message, as_json: bool) -> None:
         )
     else:
         console().print(render(answer))
+
+
+def _call(address: str, method: str, request: Message) -> Message:
+    with grpc.insecure_channel(address, _CHANNEL_OPTIONS) as channel:
+        answer: Message = getattr(QueryServiceStub(channel), method)(request, timeout=_TIMEOUT_S)
+        return answer
 
 
 def _endpoint(_context: click.Context, _option: click.Parameter, text: str) -> str:

@@ -60,7 +60,7 @@ def check_receipt(
     `share` is what the miner reported, its `work` ignored: the manager computes that. Raises
     ProofError.
     """
-    signed = _open(Receipt, envelope, network_id, manager)
+    signed = open_receipt(envelope, network_id, manager)
     receipt = signed.message
     credited = Share(**(vars(share) | {"work": receipt.work}))
     expected = make_receipt(round_number, credited, bool(receipt.confirmed))
@@ -71,6 +71,11 @@ def check_receipt(
     if receipt.share != expected.share:
         raise ProofError(Objection.OTHER_SHARE, "the receipt names another entry in the log")
     return signed
+
+
+def open_receipt(envelope: Envelope, network_id: bytes, manager: bytes) -> Signed[Receipt]:
+    """A receipt with this manager's signature, for whatever result. Raises ProofError."""
+    return _open(Receipt, envelope, network_id, manager)
 
 
 def make_notices(

@@ -200,20 +200,25 @@ def _recount(notice: PayoutNotice, log: Log) -> Iterator[Finding]:
 def _shares(
     receipts: Sequence[Receipt], notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]
 ) -> Iterator[Finding]:
-    newest = max((n for n in notices if n.share_log in logs), key=lambda n: n.round, default=None)
-    if newest is None or not receipts:
+    if not receipts:
         return
-    pages = logs[newest.share_log].pages
-    miner = receipts[0].miner
+    # Logs overlap; what they share is the same pages.
+    pages = {id(page): page for log in logs.values() for page in log.pages}.values()
     logged = {share_hash(share): share for page in pages for share in page.shares}
-    yield from _forfeits(miner, pages)
-    if not pages:
-        return
+    yield from _forfeits(receipts[0].miner, pages)
+    spans = [
+        (logs[notice.share_log].pages[0], notice.round)
+        for notice in notices
+        if notice.share_log in logs and logs[notice.share_log].pages
+    ]
     for receipt in receipts:
         # Results after the commitment of a round are in the next round's first pages; and the
         # oldest round may begin in a page that is not here.
-        is_covered = pages[0].round < receipt.round or pages[0].before == FIRST_PAGE
-        if is_covered and receipt.round < newest.round and receipt.share not in logged:
+        is_covered = any(
+            (oldest.round < receipt.round or oldest.before == FIRST_PAGE) and receipt.round < newest
+            for oldest, newest in spans
+        )
+        if is_covered and receipt.share not in logged:
             yield _lost(receipt, logged.values())
 
 
@@ -228,7 +233,7 @@ def _lost(receipt: Receipt, logged: Iterable[Share]) -> Finding:
     return Finding(Kind.SHARE_MISSING, receipt.round, detail)
 
 
-def _forfeits(miner: bytes, pages: Sequence[Page]) -> Iterator[Finding]:
+def _forfeits(miner: bytes, pages: Iterable[Page]) -> Iterator[Finding]:
     for page in pages:
         for forfeit in page.forfeits:
             if forfeit.miner == miner:

@@ -1,0 +1,183 @@
+"""What a miner's node keeps, a pool hands out and the chain holds, all checked on arrival.
+
+Envelopes carry signatures, blocks and pages are checked by hash; only which chain is final is the
+miner's own node believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from node.chain.block import open_block
+from node.chain.codec import decode
+from node.chain.envelope import Signed
+from node.chain.errors import NotCanonical, Rejected
+from node.chain.messages import Envelope, PayoutNotice, Receipt
+from node.identity import parse_address
+from ponas.v1 import query_service_pb2 as query
+from pool.proofs.receipts import ProofError, check_notice, open_receipt
+from pool.proofs.sharelog import FIRST_PAGE, Forfeited, Page, Share, Terms, pack_page
+from pool.proofs.verification import Log, WonBlock, won_block
+from pool.rules.window import LOG_ROUNDS
+
+Ask = Callable[[str, Message], Any]
+"""Calls a method of the query service; ends the program if there is no answer."""
+
+TryAsk = Callable[[str, Message], Any | None]
+"""The same, but None for an item that the node does not have."""
+
+
+class EvidenceError(Exception):
+    """A node answered with something that proves nothing; one sentence."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The final part of the chain that a node follows: won blocks by round."""
+
+    network_id: bytes
+    final_round: int
+    blocks: dict[int, WonBlock]
+
+
+def read_chain(ask: Ask, oldest_round: int) -> Chain:
+    """Final blocks from a round on. Raises EvidenceError for bytes that are no block."""
+    status = ask("GetStatus", query.GetStatusRequest())
+    network_id = bytes.fromhex(status.network_id)
+    blocks = {}
+    for height in range(status.final_height, 0, -1):
+        answer = ask("GetBlockBytes", query.GetBlockRequest(height=height))
+        try:
+            header = decode(Envelope, bytes.fromhex(answer.header))
+            block = open_block(header, bytes.fromhex(answer.body), network_id)
+        except (Rejected, ValueError) as error:
+            raise EvidenceError(f"the node's block at height {height} is none: {error}") from error
+        if block.round < oldest_round:
+            break
+        if (won := won_block(block)) is not None:
+            blocks[block.round] = won
+    return Chain(network_id, status.final_round, blocks)
+
+
+def read_notices(ask: Ask, network_id: bytes) -> list[Signed[PayoutNotice]]:
+    """All notices that the node keeps, signature and proof checked. Raises EvidenceError."""
+    answer = ask("GetPayoutNotices", query.GetPayoutNoticesRequest())
+    notices = []
+    for shown in answer.notices:
+        envelope = _envelope(shown.envelope)
+        address = parse_address(shown.address)
+        try:
+            signed = check_notice(
+                envelope, network_id, envelope.public_key, address, (shown.round,)
+            )
+        except ProofError as error:
+            raise EvidenceError(f"a notice of round {shown.round}: {error}") from error
+        notices.append(signed)
+    return notices
+
+
+def read_receipts(ask: Ask, network_id: bytes, manager: bytes) -> list[Receipt]:
+    """All receipts of a manager that the node keeps, signatures checked. Raises EvidenceError."""
+    rounds = ask("GetReceipts", query.GetReceiptsRequest()).rounds
+    receipts = []
+    for number in rounds:
+        for shown in _receipts_of(ask, number):
+            envelope = _envelope(shown.envelope)
+            if envelope.public_key != manager:
+                continue
+            try:
+                receipts.append(open_receipt(envelope, network_id, manager).message)
+            except ProofError as error:
+                raise EvidenceError(f"a receipt of round {number}: {error}") from error
+    return receipts
+
+
+class LogReader:
+    """Reads share logs from a pool's node, each page once."""
+
+    def __init__(self, ask: TryAsk) -> None:
+        self._ask = ask
+        self._pages: dict[bytes, Page | None] = {}
+
+    def read(self, notice: PayoutNotice) -> Log:
+        """The log of a notice, LOG_ROUNDS rounds deep or from the pool's first page on.
+
+        A page whose hash is another counts as not handed out.
+        """
+        pages: list[Page] = []
+        hash_ = notice.share_log
+        while hash_ != FIRST_PAGE:
+            page = self._page(hash_)
+            if page is None or (pages and page.round > pages[-1].round):
+                return Log(tuple(reversed(pages)), missing=hash_)
+            pages.append(page)
+            if page.round <= notice.round - LOG_ROUNDS:
+                break
+            hash_ = page.before
+        return Log(tuple(reversed(pages)))
+
+    def _page(self, hash_: bytes) -> Page | None:
+        if hash_ not in self._pages:
+            answer = self._ask("GetShareLog", query.GetShareLogRequest(hash=hash_.hex()))
+            self._pages[hash_] = None if answer is None else _page_of(answer, hash_)
+        return self._pages[hash_]
+
+
+def _receipts_of(ask: Ask, number: int) -> Iterator[query.ReceiptView]:
+    offset = 0
+    while answer := ask("GetReceipts", query.GetReceiptsRequest(round=number, offset=offset)):
+        yield from answer.receipts
+        offset += len(answer.receipts)
+        if not answer.receipts:
+            return
+
+
+def _envelope(text: str) -> Envelope:
+    try:
+        return decode(Envelope, bytes.fromhex(text))
+    except (NotCanonical, ValueError) as error:
+        raise EvidenceError(f"the node shows an envelope that is none: {error}") from error
+
+
+def _page_of(shown: query.GetShareLogResponse, hash_: bytes) -> Page | None:
+    """The page that was shown, if it is the one with this hash."""
+    try:
+        page = Page(
+            pool=bytes.fromhex(shown.pool),
+            round=shown.round,
+            before=bytes.fromhex(shown.before),
+            shares=tuple(_share_of(share) for share in shown.shares),
+            forfeits=tuple(
+                Forfeited(bytes.fromhex(forfeit.miner), forfeit.reason.encode(), forfeit.after)
+                for forfeit in shown.forfeits
+            ),
+            terms=(_terms_of(shown.terms),) if shown.HasField("terms") else (),
+        )
+        found, _ = pack_page(page)
+    except (NotCanonical, ValueError):
+        return None
+    return page if found == hash_ else None
+
+
+def _share_of(shown: query.ShareView) -> Share:
+    return Share(
+        miner=bytes.fromhex(shown.miner),
+        address=parse_address(shown.address),
+        assignment=shown.assignment,
+        episode=shown.episode,
+        genotype=bytes.fromhex(shown.genotype),
+        training_seed=shown.training_seed,
+        epochs=shown.epochs,
+        correct=shown.correct,
+        size=shown.size,
+        model_hash=bytes.fromhex(shown.model_hash),
+        work=shown.work,
+    )
+
+
+def _terms_of(shown: query.TermsView) -> Terms:
+    return Terms(parse_address(shown.finder), parse_address(shown.manager), shown.fee_permille)
