@@ -147,7 +147,7 @@ class Node:
             rng=outside.rng,
             addresses=setup.peers,
         )
-        self._promises = Promises()
+        self._promises = Promises(outside.store, self._keep)
         self._manager = self._make_manager()
         self._producer = self._make_producer()
         self.miner = self._make_miner()
@@ -302,7 +302,7 @@ class Node:
         )
 
     def _keep(self, changes: Sequence[Change]) -> None:
-        self._tasks.spawn(self._outside.writer.write(changes), name="keep a pool's word")
+        self._tasks.spawn(self._outside.writer.write(changes), name="keep a word that was given")
 
     def _round_now(self) -> int:
         return phase_at(self._setup.network, self._outside.clock.now_ms()).round

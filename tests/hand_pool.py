@@ -16,10 +16,18 @@ from ponas.v1 import pool_service_pb2 as pb
 from pool.link.leases import subspace_hash
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
 from pool.miner.miner import Miner, Route
-from pool.miner.promises import Promises
 from pool.records.state import Strength
 from tests.pool_states import SUBSPACE, handed_out, in_hand, open_round, round_of
-from tests.pool_world import NETWORK_ID, TASK, PoolWorld, applicant, evidence_of, key_of, public
+from tests.pool_world import (
+    NETWORK_ID,
+    TASK,
+    PoolWorld,
+    applicant,
+    evidence_of,
+    key_of,
+    no_promises,
+    public,
+)
 
 
 def challenge_of(
@@ -158,7 +166,7 @@ def miner_of(
         executor=executor,
         clock=world.clock,
         rng=random.Random(1),
-        promises=Promises(),
+        promises=no_promises(),
         evidence=evidence_of("s", store=store),
     )
 

@@ -70,6 +70,12 @@ def evidence_of(
     return Evidence(applicant(name, strength), kept, kept.write, lambda: 1)
 
 
+def no_promises() -> Promises:
+    """A miner's promises before it has made any."""
+    store = MemoryStore()
+    return Promises(store, store.write)
+
+
 class PoolWorld:
     """One manager at the address `pool` and miners by name; all of it on one seed."""
 
@@ -112,7 +118,7 @@ class PoolWorld:
             executor=executor or ScriptedExecutor(self.clock),
             clock=self.clock,
             rng=self.rng,
-            promises=Promises(),
+            promises=no_promises(),
             evidence=evidence_of(name, strength),
             workers=workers,
         )

@@ -14,7 +14,6 @@ from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
 from pool.miner.miner import Miner, Route
-from pool.miner.promises import Promises
 from pool.records import transition
 from pool.records.state import Strength
 from tests.pool_states import (
@@ -24,7 +23,16 @@ from tests.pool_states import (
     open_round,
     round_of,
 )
-from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, applicant, evidence_of, public
+from tests.pool_world import (
+    NETWORK_ID,
+    PHASE_MS,
+    TASK,
+    PoolWorld,
+    applicant,
+    evidence_of,
+    no_promises,
+    public,
+)
 from tests.scripted import ScriptedExecutor
 from tests.test_pool_manager import RawMiner, trained
 from tests.virtual_time import run_virtual
@@ -192,7 +200,7 @@ def test_no_pool_breaks_a_miner(
             executor=ScriptedExecutor(world.clock),
             clock=world.clock,
             rng=random.Random(1),
-            promises=Promises(),
+            promises=no_promises(),
             evidence=evidence_of("s"),
         )
         running = world.spawn(miner.run(), "miner")

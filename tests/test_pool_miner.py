@@ -19,7 +19,6 @@ from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
 from pool.miner.miner import Miner, Route
-from pool.miner.promises import Promises
 from pool.miner.registration import WrongPool
 from pool.records.state import PoolState, RoundTask, Strength
 from pool.rules.strategy import NO_BEST_YET
@@ -32,6 +31,7 @@ from tests.pool_world import (
     PoolWorld,
     applicant,
     evidence_of,
+    no_promises,
     public,
 )
 from tests.scripted import ScriptedExecutor
@@ -343,7 +343,7 @@ def miner_at(world: PoolWorld, serve: OnMiner, executor: ScriptedExecutor) -> Mi
         executor=executor,
         clock=world.clock,
         rng=random.Random(1),
-        promises=Promises(),
+        promises=no_promises(),
         evidence=evidence_of("s"),
     )
 
