@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from nas.data import datasets
 from nas.designs.genotype import Genotype, Layer
 from nas.designs.genotype_json import genotype_to_object
 from node.cli.client import main
@@ -132,6 +133,37 @@ def test_an_image_that_is_none(design: Path, image: str) -> None:
     result = estimate(design, "--image", image)
     assert result.exit_code == 2
     assert "is not CHANNELSxHEIGHTxWIDTH" in result.output
+
+
+def test_a_file_that_knows_its_data_says_image_and_classes(tmp_path: Path) -> None:
+    design = tmp_path / "best.json"
+    sizes = datasets.describe("digits").sizes_to_object()
+    design.write_text(json.dumps(genotype_to_object(GENOTYPE) | sizes))
+    plain = write(tmp_path, GENOTYPE)
+    arguments = ("--profile", "xc7z010", "--json")
+    expected = estimate(plain, *arguments, "--image", "1x8x8").output
+    assert estimate(design, *arguments).output == expected
+    # What is asked for goes first.
+    other = ("--image", "3x32x32", "--classes", "200")
+    assert estimate(design, *arguments, *other).output == estimate(plain, *arguments, *other).output
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ({"image": [1, 8, 8]}, "image [1, 8, 8] is not CHANNELSxHEIGHTxWIDTH"),
+        ({"classes": 1}, "classes are 1, not 2 to 256"),
+        ({"classes": True}, "classes are True, not 2 to 256"),
+    ],
+)
+def test_sizes_in_a_file_that_are_none(
+    tmp_path: Path, sizes: dict[str, object], reason: str
+) -> None:
+    design = tmp_path / "best.json"
+    design.write_text(json.dumps(genotype_to_object(GENOTYPE) | sizes))
+    result = estimate(design)
+    assert result.exit_code == 1
+    assert reason in result.output
 
 
 def test_a_file_that_is_no_genotype(tmp_path: Path) -> None:

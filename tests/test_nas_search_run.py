@@ -160,7 +160,9 @@ async def test_the_best_model_is_kept(tmp_path: Path) -> None:
     model = (tmp_path / MODEL).read_bytes()
     assert hashlib.blake2b(model, digest_size=32).hexdigest() == best.model_hash
     assert (tmp_path / WEIGHTS).read_bytes() == b"weights" + model
-    assert genotype_from_json((tmp_path / GENOTYPE).read_text()) == best.genotype
+    text = (tmp_path / GENOTYPE).read_text()
+    assert genotype_from_json(text) == best.genotype
+    assert (json.loads(text)["image"], json.loads(text)["classes"]) == ("1x8x8", 10)
 
 
 @settings(max_examples=20, deadline=None)

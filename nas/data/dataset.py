@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,12 @@ class DatasetInfo:
     def images(self) -> int:
         """Images of all three splits."""
         return self.train + self.validation + self.test
+
+    def sizes_to_object(self) -> dict[str, Any]:
+        """For JSON beside a design, so that `ponas fpga estimate` can do without the data."""
+        shape = self.shape
+        image = f"{shape.channels}x{shape.height}x{shape.width}"
+        return {"image": image, "classes": self.classes}
 
 
 @dataclass(frozen=True, eq=False)

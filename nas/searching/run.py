@@ -112,7 +112,7 @@ class _Attempts:
             trial = trials.failed(episode, design, seed, str(error), size)
         else:
             trial = trials.trained(episode, design, seed, found)
-            self._winner.offer(trial, found)
+            self._winner.offer(trial, found, self._info)
         if episode > len(self._journal.trials):
             self._journal.keep_early(trial)
         return trial

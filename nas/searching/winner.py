@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nas.data.cache import write_whole
+from nas.data.dataset import DatasetInfo
 from nas.designs.genotype_json import genotype_to_object
 from nas.jobs import Trained
 from nas.searching.trial import Outcome, Trial
@@ -36,15 +37,19 @@ class Winner:
         """The trial whose model is kept; its turn in the journal may still have to come."""
         return self._best
 
-    def offer(self, trial: Trial, trained: Trained) -> None:
-        """Keep the trial's model if it is the best. Raises OSError from the disk."""
+    def offer(self, trial: Trial, trained: Trained, info: DatasetInfo) -> None:
+        """Keep the trial's model, trained on `info`'s data, if it is the best.
+
+        Raises OSError from the disk.
+        """
         if self._best is not None and _rank(trial) <= _rank(self._best):
             return
         self._best = trial
         write_whole(self._folder / MODEL, [trained.model])
         write_whole(self._folder / WEIGHTS, [trained.weights])
-        genotype = genotype_to_object(trial.genotype) | {"trial": trial.to_object()}
-        write_whole(self._folder / GENOTYPE, [json.dumps(genotype, indent=2).encode() + b"\n"])
+        content = genotype_to_object(trial.genotype) | info.sizes_to_object()
+        content["trial"] = trial.to_object()
+        write_whole(self._folder / GENOTYPE, [json.dumps(content, indent=2).encode() + b"\n"])
 
 
 def _rank(trial: Trial) -> tuple[float, int]:

@@ -85,6 +85,7 @@ def retrain(
     key = result_key(job, dataset.content_hash, device)
     report = genotype_to_object(genotype) | {
         "dataset": task.dataset,
+        **dataset.info.sizes_to_object(),
         "key": asdict(key),
         "key_digest": key.digest,
         "reward": {"correct": trained.correct, "images": trained.size},

@@ -21,12 +21,33 @@ _UNBOUNDED = 10_000
 _IMAGE = re.compile(r"(\d{1,4})x(\d{1,4})x(\d{1,4})")
 
 
-def _image(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, int, int]:
-    match = _IMAGE.fullmatch(text)
+_CLASSES = range(2, 257)
+_DEFAULTS = {"image": "3x32x32", "classes": 10}
+
+
+def _image(text: object) -> tuple[int, int, int]:
+    """Channels, height, width. Raises ValueError with a sentence for anything else."""
+    match = _IMAGE.fullmatch(text) if isinstance(text, str) else None
     sizes = tuple(map(int, match.groups())) if match else ()
     if len(sizes) != 3 or 0 in sizes:
-        raise click.BadParameter(f"{text!r} is not CHANNELSxHEIGHTxWIDTH, such as 3x32x32.")
+        raise ValueError(f"image {text!r} is not CHANNELSxHEIGHTxWIDTH, such as 3x32x32")
     return sizes[0], sizes[1], sizes[2]
+
+
+def _image_option(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[int, int, int] | None:
+    try:
+        return None if text is None else _image(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from None
+
+
+def _classes(value: object) -> int:
+    """Raises ValueError with a sentence for anything but a number of classes."""
+    if type(value) is not int or value not in _CLASSES:
+        raise ValueError(f"classes are {value!r}, not {_CLASSES[0]} to {_CLASSES[-1]}")
+    return value
 
 
 def _width(table: Table) -> int:
@@ -53,14 +74,15 @@ def fpga() -> None:
 )
 @click.option(
     "--image",
-    "image",
-    default="3x32x32",
-    show_default=True,
-    callback=_image,
+    callback=_image_option,
     metavar="CxHxW",
-    help="Channels, height and width of one image.",
+    help="Channels, height and width of one image.  [default: the file's, or 3x32x32]",
 )
-@click.option("--classes", type=click.IntRange(2, 256), default=10, show_default=True)
+@click.option(
+    "--classes",
+    type=click.IntRange(_CLASSES[0], _CLASSES[-1]),
+    help="Classes to tell apart.  [default: the file's, or 10]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the exact verdict as JSON.")
 @click.option(
     "--plot",
@@ -70,20 +92,19 @@ def fpga() -> None:
 def estimate(
     genotype_file: Path,
     profile_name: str,
-    image: tuple[int, int, int],
-    classes: int,
+    image: tuple[int, int, int] | None,
+    classes: int | None,
     as_json: bool,
     plot: Path | None,
 ) -> None:
     """Judge the design in GENOTYPE_FILE by a hardware profile.
 
     The file is JSON: {"layers": [{"kernel_height": 3, ...}, ...]}, each layer with its ten
-    hyperparameters by name. Tn and Tm are the input and output channels an engine works on at
-    once; the share is that of the profile's LUTs.
+    hyperparameters by name; best.json of a search and report.json of `ponas retrain` are such
+    files and know image and classes. Tn and Tm are the input and output channels an engine works
+    on at once; the share is that of the profile's LUTs.
     """
     from fpga_model.device import judge_network
-    from fpga_model.layer import LayerError
-    from nas.designs.genotype import GenotypeError
     from nas.designs.genotype_json import genotype_from_json
     from nas.designs.hardware import hardware
     from nas.designs.shapes import InputShape
@@ -91,9 +112,12 @@ def estimate(
 
     profile = PROFILES[profile_name]
     try:
-        genotype = genotype_from_json(genotype_file.read_text("utf-8"))
-        network = hardware(genotype, InputShape(*image), classes)
-    except (OSError, UnicodeError, GenotypeError, LayerError) as error:
+        text = genotype_file.read_text("utf-8")
+        genotype = genotype_from_json(text)
+        known = _DEFAULTS | json.loads(text)
+        shape = InputShape(*(image or _image(known["image"])))
+        network = hardware(genotype, shape, classes or _classes(known["classes"]))
+    except (OSError, ValueError) as error:
         raise click.ClickException(f"{genotype_file}: {error}.") from None
     verdict = judge_network(network, profile)
     if as_json:
