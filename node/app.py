@@ -15,6 +15,7 @@ from node.clock import SystemClock
 from node.config import Config, Role
 from node.consensus.designs import NasDesigns
 from node.control import controlling
+from node.endpoint import parse_endpoint
 from node.errors import ConfigError, SafetyError
 from node.folder import DataFolder, open_data_folder
 from node.identity import Identity
@@ -99,6 +100,7 @@ async def _serve(
     folder.withdraw_address()
     address = await server.start(str(config.listen))
     folder.publish_address(address)
+    node.listens_at(parse_endpoint(address).port)
     _log.info(
         "listening",
         address=address,

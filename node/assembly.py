@@ -27,6 +27,7 @@ from node.consensus.validator import Validator
 from node.errors import NodeError
 from node.identity import Identity
 from node.inspection import NodeViews
+from node.net.drift import ClockVerdict, judge_clock
 from node.net.link import ManagerLink, PeerLink, Transport
 from node.net.memory import MemoryNetwork
 from node.net.peers import PeerNet
@@ -145,6 +146,8 @@ class Node:
             transport=outside.transport,
             clock=outside.clock,
             rng=outside.rng,
+            store=outside.store,
+            writer=outside.writer,
             addresses=setup.peers,
         )
         self._promises = Promises(outside.store, self._keep)
@@ -200,6 +203,10 @@ class Node:
         await self.peers.close()
         await self._tasks.close()
 
+    def listens_at(self, port: int) -> None:
+        """Let peers tell each other that this node takes connections at a TCP port."""
+        self.peers.listens_at(port)
+
     def submit(self, envelope: Envelope) -> None:
         """Take an object of this node's own as if it came by gossip, and send it to all peers.
 
@@ -209,7 +216,7 @@ class Node:
         self.peers.broadcast(envelope)
 
     def _ask_for_blocks(self) -> None:
-        peers = self.peers.peers()
+        peers = self.peers.sessions()
         for peer in self._outside.rng.sample(peers, min(len(peers), _ASKED_AT_A_GAP)):
             self.peers.request_sync(peer.public_key)
 
@@ -237,7 +244,12 @@ class Node:
             SignedBefore(self._outside.store, self._outside.writer),
             self._outside.clock,
             self.submit,
+            lambda: self._judge_clock().reason,
         )
+
+    def _judge_clock(self) -> ClockVerdict:
+        round_ms = self._setup.network.parameters.timing.round_ms
+        return judge_clock(self.peers.clock_offsets_ms(), round_ms)
 
     def _make_manager(self) -> Manager | None:
         if self._outside.counter is None or not (mines_solo(self._setup) or self.runs_public_pool):
@@ -328,8 +340,9 @@ class Node:
             self._rounds,
             self._designs,
             self._outside.clock,
-            self.peers.peers,
+            self.peers.view,
             self.peers.refused,
+            self._judge_clock,
             self._manager,
             (lambda _: False) if producer is None else producer.has_committed,
             lambda: "" if self.miner is None else self.miner.status.activity,

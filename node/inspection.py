@@ -20,6 +20,7 @@ from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.identity import AddressError, Identity, format_address, parse_address
+from node.net.drift import ClockVerdict
 from node.proof_views import Proofs
 from node.views import (
     AccountView,
@@ -34,7 +35,7 @@ from node.views import (
     MinersView,
     NotOffered,
     PayoutView,
-    PeerView,
+    PeersView,
     PoolView,
     RoundView,
     StatusView,
@@ -51,9 +52,10 @@ from pool.records.view import miner_views, pool_view
 class NodeViews:
     """Implements `node.views.Views`.
 
-    `peers` and `refused` come from the peer network; `manager` is None on a node without a pool,
-    and `has_committed(round)` says whether the pool has promised a model. `activity` tells what the
-    node's miner does, if it has one; `proofs` are what pools have signed for it.
+    `peers` and `refused` come from the peer network, `clock_verdict` says whether this node's
+    clock lets it sign; `manager` is None on a node without a pool, and `has_committed(round)`
+    says whether the pool has promised a model. `activity` tells what the node's miner does, if it
+    has one; `proofs` are what pools have signed for it.
     """
 
     def __init__(
@@ -65,8 +67,9 @@ class NodeViews:
         rounds: Rounds,
         designs: NasDesigns,
         clock: Clock,
-        peers: Callable[[], Sequence[PeerView]],
+        peers: Callable[[], PeersView],
         refused: Counter[str],
+        clock_verdict: Callable[[], ClockVerdict],
         manager: Manager | None,
         has_committed: Callable[[int], bool],
         activity: Callable[[], str],
@@ -82,6 +85,7 @@ class NodeViews:
         self._clock = clock
         self._peers = peers
         self._refused = refused
+        self._clock_verdict = clock_verdict
         self._manager = manager
         self._has_committed = has_committed
         self._activity = activity
@@ -89,6 +93,7 @@ class NodeViews:
     def status(self) -> StatusView:
         tree, network = self._chain.tree, self._chain.network
         now, head = phase_at(network, self._clock.now_ms()), tree.head()
+        clock = self._clock_verdict()
         return StatusView(
             version=version("ponas"),
             network=network.parameters.name,
@@ -107,9 +112,11 @@ class NodeViews:
             final_round=tree.final.round,
             final_height=self._chain.final_height,
             final=tree.final.id,
-            peers=self._peers(),
+            peers=self._peers().peers,
             refused=self._refused,
             activity=self._activity(),
+            clock_offset_ms=clock.offset_ms,
+            not_signing=clock.reason,
         )
 
     def block(self, which: bytes | int | None) -> BlockView:
@@ -213,6 +220,9 @@ class NodeViews:
         if block is None:
             return BlockBytesView(b"", b"")
         return BlockBytesView(encode(block.header.envelope), block.body_bytes)
+
+    def peers(self) -> PeersView:
+        return self._peers()
 
     def _pool_of(self) -> Manager:
         if self._manager is None:

@@ -95,6 +95,9 @@ class QueryServicer(QueryServiceServicer):
             lambda: self._views.proofs.share_page(_parse_hash("hash", request.hash)),
         )
 
+    async def ListPeers(self, request: pb.ListPeersRequest, context: Any) -> pb.ListPeersResponse:
+        return await _answer(context, pb.ListPeersResponse, self._views.peers)
+
 
 def fill(message: Message, view: object) -> None:
     """Copy a view into the message whose fields have the same names.

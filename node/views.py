@@ -45,6 +45,23 @@ class PeerView:
     public_key: bytes
     outbound: bool
     head_round: int
+    score: int
+    offences: Mapping[str, int]
+    clock_offset_ms: int | None
+
+
+@dataclass(frozen=True)
+class BanView:
+    subject: str
+    reason: str
+    until_ms: int
+
+
+@dataclass(frozen=True)
+class PeersView:
+    peers: Sequence[PeerView]
+    bans: Sequence[BanView]
+    known_addresses: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,8 @@ class StatusView:
     peers: Sequence[PeerView]
     refused: Mapping[str, int]
     activity: str
+    clock_offset_ms: int | None
+    not_signing: str
 
 
 @dataclass(frozen=True)
@@ -281,3 +300,5 @@ class Views(Protocol):
     def proofs(self) -> Proofs:
         """What pools have signed for this node, and its own pool's share log."""
         ...
+
+    def peers(self) -> PeersView: ...

@@ -5,6 +5,7 @@ from node.store.base import Store
 from node.store.memory import MemoryStore
 from node.views import (
     AccountView,
+    BanView,
     BestView,
     BlockBytesView,
     BlockView,
@@ -18,6 +19,7 @@ from node.views import (
     MinerView,
     NotOffered,
     PayoutView,
+    PeersView,
     PeerView,
     PoolView,
     RoundView,
@@ -36,6 +38,8 @@ def hash_of(number: int) -> bytes:
     return bytes([number]) * 32
 
 
+PEER = PeerView("127.0.0.1:7700", hash_of(6), True, 6, 12, {"malformed": 1, "replayed": 1}, None)
+PEERS = PeersView((PEER,), (BanView("203.0.113.9", "bad-proof", 1_800_000_000_000),), 17)
 STATUS = StatusView(
     version="0.1.0",
     network="devnet",
@@ -54,9 +58,11 @@ STATUS = StatusView(
     final_round=4,
     final_height=3,
     final=hash_of(5),
-    peers=(PeerView("127.0.0.1:7700", hash_of(6), True, 6),),
+    peers=(PEER,),
     refused={"bad-signature": 2, "replayed": 1},
     activity="idle: no best yet",
+    clock_offset_ms=-12,
+    not_signing="",
 )
 WINNER = WinnerView(
     unit=1,
@@ -203,6 +209,9 @@ class FixedViews:
         if not self._has_pool:
             raise NotOffered("this node runs no pool")
         return POOL
+
+    def peers(self) -> PeersView:
+        return PEERS
 
     def miners(self) -> MinersView:
         if not self._has_pool:

@@ -2,25 +2,30 @@
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from nacl.signing import SigningKey
 
+from node.chain.block import open_header
 from node.chain.envelope import open_envelope, sign
 from node.chain.hashing import blob_hash
-from node.chain.messages import Envelope, Transfer
+from node.chain.messages import Envelope, Fallback, Transfer
 from node.clock import LoopClock
+from node.endpoint import parse_endpoint
 from node.net.greeting import NONCE_BYTES, Introduction, greet
 from node.net.link import LinkClosed, PeerLink
 from node.net.memory import MemoryNetwork
 from node.net.peers import PeerNet
 from node.net.protocol import Gossip
+from node.store.base import Store
+from node.store.memory import MemoryStore
+from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
 from node.wire import WireBlock, envelope_to_proto
-from ponas.v1.peer_service_pb2 import PeerMessage
+from ponas.v1.peer_service_pb2 import Addresses, PeerMessage, Pong
 
 NETWORK = bytes([9]) * 32
 GENESIS = bytes([1]) * 32
@@ -60,6 +65,54 @@ def check_signature(received: Envelope) -> Gossip:
     return Gossip.RELAY
 
 
+def chain(length: int, body_bytes: int = 50) -> list[WireBlock]:
+    """Blocks a round apart, each with a body of its own, on genesis."""
+    blocks, parent = list[WireBlock](), GENESIS
+    for number in range(1, length + 1):
+        body = number.to_bytes(4, "big") + bytes(body_bytes - 4)
+        fallback = Fallback(number, parent, 0, (), blob_hash(body), bytes(32))
+        blocks.append(WireBlock(sign(fallback, KEY, NETWORK).envelope, body))
+        parent = block_id(blocks[-1])
+    return blocks
+
+
+def block_id(block: WireBlock) -> bytes:
+    return open_header(block.header, NETWORK).id
+
+
+class Tame:
+    """A bare link whose holder does what a node asks of everybody, and no more.
+
+    It answers pings and tells no addresses; the rest is the test's.
+    """
+
+    def __init__(self, link: PeerLink) -> None:
+        self._link = link
+        self.remote, self.outbound = link.remote, link.outbound
+        self.send, self.close = link.send, link.close
+        self._early = deque[PeerMessage]()
+
+    async def show_up(self) -> None:
+        """Answer the first ping, so that the peer passes for prompt; nothing else is lost."""
+        with suppress(LinkClosed):
+            while not (message := await self._link.receive()).HasField("ping"):
+                self._early.append(message)
+            await self.send(PeerMessage(pong=Pong()))
+
+    async def receive(self) -> PeerMessage:
+        if self._early:
+            return self._early.popleft()
+        while True:
+            message = await self._link.receive()
+            match message.WhichOneof("content"):
+                case "ping":
+                    await self.send(PeerMessage(pong=Pong()))
+                case "get_addresses":
+                    await self.send(PeerMessage(addresses=Addresses()))
+                case _:
+                    return message
+
+
 class ScriptedHandler:
     """A `ChainHandler` whose chain is a list of blocks, known by their place in it."""
 
@@ -72,12 +125,21 @@ class ScriptedHandler:
         self.votes: list[Envelope] = []
         self.batches: list[int] = []
         self.votes_learnt: list[Envelope] = []
+        # Blocks left for later while more are on their way, as those that nobody voted for yet.
+        self.num_held_back = 0
+        self._known = {GENESIS: 0}
 
     def head(self) -> tuple[int, bytes]:
         return len(self.chain), self.id_at(len(self.chain))
 
     def id_at(self, height: int) -> bytes:
-        return blob_hash(self.chain[height - 1].body) if height else GENESIS
+        return block_id(self.chain[height - 1]) if height else GENESIS
+
+    def _heights(self) -> dict[bytes, int]:
+        """Heights by id, of a chain that only grows."""
+        for height in range(len(self._known), len(self.chain) + 1):
+            self._known[self.id_at(height)] = height
+        return self._known
 
     def on_gossip(self, envelope: Envelope) -> Gossip:
         verdict = self.judge(envelope)
@@ -87,17 +149,26 @@ class ScriptedHandler:
     def locator(self) -> Sequence[bytes]:
         return [self.head()[1]]
 
-    def blocks_after(
-        self, locator: Sequence[bytes], limit: int
-    ) -> tuple[Sequence[WireBlock], Sequence[Envelope]]:
-        known = {self.id_at(height): height for height in range(len(self.chain) + 1)}
-        start = max((known.get(block_id, 0) for block_id in locator), default=0)
-        return self.chain[start : start + limit], self.votes
+    def knows(self, block_id: bytes) -> bool:
+        return block_id in self._heights()
 
-    async def on_blocks(self, blocks: Sequence[WireBlock], votes: Sequence[Envelope]) -> bool:
+    def headers_after(
+        self, locator: Sequence[bytes], limit: int
+    ) -> tuple[Sequence[Envelope], Sequence[Envelope]]:
+        heights = self._heights()
+        start = max((heights.get(block_id, 0) for block_id in locator), default=0)
+        return [block.header for block in self.chain[start : start + limit]], self.votes
+
+    def body(self, block_id: bytes) -> bytes | None:
+        height = self._heights().get(block_id)
+        return self.chain[height - 1].body if height else None
+
+    async def on_blocks(
+        self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False
+    ) -> bool:
         for vote in votes:
             self.judge(vote)
-        self.chain.extend(blocks)
+        self.chain.extend(blocks[: len(blocks) - self.num_held_back] if more_follow else blocks)
         self.batches.append(len(blocks))
         self.votes_learnt.extend(votes)
         return bool(blocks)
@@ -125,18 +196,34 @@ class World:
         self._tasks = TaskOwner()
         self._peers: list[Peer] = []
 
-    def add(self, name: str, dials: Sequence[str] = (), network_id: bytes = NETWORK) -> Peer:
-        """Start a node that listens under its name."""
+    def add(
+        self,
+        name: str,
+        dials: Sequence[str] = (),
+        network_id: bytes = NETWORK,
+        store: Store | None = None,
+        offset_ms: int = 0,
+    ) -> Peer:
+        """Start a node that listens under its name, by a clock that is off by `offset_ms`.
+
+        A name of the form IP:PORT is announced to others.
+        """
         handler = ScriptedHandler()
+        store = MemoryStore() if store is None else store
+        clock = LoopClock(asyncio.get_running_loop(), offset_ms)
         net = PeerNet(
             network_id=network_id,
             key=key_of(name),
             handler=handler,
             transport=self.network.transport(name),
-            clock=self.clock,
+            clock=clock,
             rng=random.Random(name),
+            store=store,
+            writer=InlineWriter(store),
             addresses=dials,
         )
+        if ":" in name:
+            net.listens_at(parse_endpoint(name).port)
         self.network.listen(name, net.accept)
         self._tasks.spawn(net.run(), name=f"run {name}")
         self._peers.append(Peer(net, handler))
@@ -146,8 +233,10 @@ class World:
         """A bare link of somebody who greeted properly and was let in, or not."""
         link = await self.network.transport(name).dial_peer(address)
         await introduce(link, name)
+        tame = Tame(link)
+        await tame.show_up()
         await pass_time(self._longest_delay_ms / 1_000)
-        return link
+        return tame
 
     async def close(self) -> None:
         for peer in self._peers:

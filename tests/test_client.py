@@ -85,6 +85,13 @@ class _Node(QueryServiceServicer):
     ) -> query.GetPoolResponse:
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, "this node runs no pool")
 
+    def ListPeers(
+        self, request: query.ListPeersRequest, context: grpc.ServicerContext
+    ) -> query.ListPeersResponse:
+        self.request = request
+        peers = [query.Peer(address="a:1", clock_offset_ms=-3), query.Peer(address="b:2")]
+        return query.ListPeersResponse(peers=peers, known_addresses=9)
+
     def ListMiners(
         self, request: query.ListMinersRequest, context: grpc.ServicerContext
     ) -> query.ListMinersResponse:

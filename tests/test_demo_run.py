@@ -51,6 +51,11 @@ class _AllNodes(QueryServiceServicer):
     ) -> query.GetRoundResponse:
         return query.GetRoundResponse()
 
+    def ListPeers(
+        self, request: query.ListPeersRequest, context: grpc.ServicerContext
+    ) -> query.ListPeersResponse:
+        return query.ListPeersResponse()
+
     def GetTask(
         self, request: query.GetTaskRequest, context: grpc.ServicerContext
     ) -> query.GetTaskResponse:

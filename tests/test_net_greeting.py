@@ -49,10 +49,11 @@ def _proof(key: SigningKey, *fields: bytes) -> PeerMessage:
     ("first", "reason"),
     [
         (_hello(network_id=bytes(32)), Refusal.WRONG_NETWORK),
-        (_hello(protocol_version=2), Refusal.WRONG_VERSION),
+        (_hello(protocol_version=PROTOCOL_VERSION + 1), Refusal.WRONG_VERSION),
         (_hello(public_key=bytes(31)), Refusal.MALFORMED),
         (_hello(head=bytes(33)), Refusal.MALFORMED),
         (_hello(nonce=bytes(31)), Refusal.MALFORMED),
+        (_hello(listen_port=65_536), Refusal.MALFORMED),
         (_hello("a"), Refusal.OWN_IDENTITY),
         (gossip(1), Refusal.NO_HELLO),
     ],
@@ -215,7 +216,7 @@ async def test_of_two_links_the_one_that_the_lower_key_dialled_stays(
             await drain(link)
 
         world.network.listen("other", on_peer)
-        await pass_time(60)
+        await pass_time(10)
         assert [peer.outbound for peer in a.net.peers()] == [keeps_outbound]
         assert a.net.refused == {Refusal.DUPLICATE_CONNECTION: 1}
         await world.network.close()

@@ -18,6 +18,8 @@ from node.net.link import MAX_MESSAGE_BYTES, LinkClosed, Malformed, PeerLink, Un
 from node.net.peers import PeerNet
 from node.net.protocol import CHUNK_BYTES
 from node.query import QueryServicer
+from node.store.memory import MemoryStore
+from node.store.writer import InlineWriter
 from ponas.v1.peer_service_pb2 import ExchangeRequest, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
 from tests.fixed_views import FixedViews
@@ -203,7 +205,7 @@ def test_stop_ends_open_links() -> None:
 
 
 def _node(name: str, addresses: tuple[str, ...] = ()) -> tuple[PeerNet, ScriptedHandler]:
-    handler = ScriptedHandler()
+    handler, store = ScriptedHandler(), MemoryStore()
     net = PeerNet(
         network_id=NETWORK,
         key=key_of(name),
@@ -211,6 +213,8 @@ def _node(name: str, addresses: tuple[str, ...] = ()) -> tuple[PeerNet, Scripted
         transport=GrpcTransport(),
         clock=SystemClock(),
         rng=random.Random(name),
+        store=store,
+        writer=InlineWriter(store),
         addresses=addresses,
     )
     return net, handler

@@ -23,7 +23,7 @@ class SetClock:
 
 def test_bucket_allows_its_capacity_at_once_then_its_rate() -> None:
     clock = SetClock()
-    bucket = TokenBucket(clock, capacity=3, per_second=2)
+    bucket = TokenBucket(clock, capacity=3, per_minute=120)
     assert [bucket.take() for _ in range(4)] == [True, True, True, False]
     assert bucket.wait_ms() == 500
     clock.at_ms = 499
@@ -34,21 +34,21 @@ def test_bucket_allows_its_capacity_at_once_then_its_rate() -> None:
 
 @given(st.lists(st.integers(0, 3_000), max_size=60), st.integers(1, 20), st.integers(1, 50))
 def test_bucket_never_allows_more_than_it_says(
-    pauses_ms: list[int], capacity: int, per_second: int
+    pauses_ms: list[int], capacity: int, per_minute: int
 ) -> None:
     clock = SetClock()
-    bucket = TokenBucket(clock, capacity, per_second)
+    bucket = TokenBucket(clock, capacity, per_minute)
     num_taken = 0
     for pause_ms in pauses_ms:
         clock.at_ms += pause_ms
         num_taken += bucket.take()
-    assert num_taken <= capacity + per_second * clock.at_ms / 1_000
+    assert num_taken <= capacity + per_minute * clock.at_ms / 60_000
 
 
 @given(st.integers(1, 20), st.integers(1, 2_000))
-def test_waiting_as_told_is_enough(capacity: int, per_second: int) -> None:
+def test_waiting_as_told_is_enough(capacity: int, per_minute: int) -> None:
     clock = SetClock()
-    bucket = TokenBucket(clock, capacity, per_second)
+    bucket = TokenBucket(clock, capacity, per_minute)
     while bucket.take():
         pass
     clock.at_ms += bucket.wait_ms()
@@ -57,7 +57,7 @@ def test_waiting_as_told_is_enough(capacity: int, per_second: int) -> None:
 
 def test_clock_set_back_gives_nothing() -> None:
     clock = SetClock(at_ms=10_000)
-    bucket = TokenBucket(clock, capacity=1, per_second=1)
+    bucket = TokenBucket(clock, capacity=1, per_minute=60)
     assert bucket.take()
     clock.at_ms = 0
     assert not bucket.take()

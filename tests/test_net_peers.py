@@ -7,21 +7,24 @@ import pytest
 
 from node.chain.envelope import sign
 from node.chain.errors import Reason, Rejected
-from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Envelope, Transfer
+from node.chain.messages import MAX_PAYLOAD_BYTES, Envelope, Transfer
 from node.net.link import LinkClosed
-from node.net.peers import MAX_INBOUND
-from node.net.protocol import MAX_LOCATOR, Gossip, Refusal
-from node.wire import WireBlock, envelope_to_proto
+from node.net.protocol import MAX_BODIES, MAX_LOCATOR, Gossip, Refusal
+from node.net.roster import MAX_INBOUND
+from node.wire import envelope_to_proto
 from ponas.v1.peer_service_pb2 import (
+    Addresses,
     BlobMissing,
-    Blocks,
+    Bodies,
     GetBlob,
-    GetBlocks,
+    GetBodies,
+    GetHeaders,
+    Headers,
     Hello,
     PeerMessage,
     Proof,
 )
-from ponas.v1.types_pb2 import BlobChunk, Block
+from ponas.v1.types_pb2 import BlobChunk
 from tests.peer_world import (
     GENESIS,
     KEY,
@@ -32,7 +35,6 @@ from tests.peer_world import (
     gossip,
     open_world,
     pass_time,
-    public_key_of,
 )
 from tests.virtual_time import virtual_time
 
@@ -159,16 +161,32 @@ HOSTILE = {
     "second hello": (PeerMessage(hello=Hello()), Refusal.MALFORMED),
     "second proof": (PeerMessage(proof=Proof()), Refusal.MALFORMED),
     "locator too long": (
-        PeerMessage(get_blocks=GetBlocks(locator=[GENESIS] * (MAX_LOCATOR + 1), limit=1)),
+        PeerMessage(get_headers=GetHeaders(locator=[GENESIS] * (MAX_LOCATOR + 1), limit=1)),
         Refusal.MALFORMED,
     ),
     "id too short": (
-        PeerMessage(get_blocks=GetBlocks(locator=[bytes(31)], limit=1)),
+        PeerMessage(get_headers=GetHeaders(locator=[bytes(31)], limit=1)),
         Refusal.MALFORMED,
     ),
+    "no ids": (PeerMessage(get_bodies=GetBodies()), Refusal.MALFORMED),
+    "too many ids": (
+        PeerMessage(get_bodies=GetBodies(ids=[GENESIS] * (MAX_BODIES + 1))),
+        Refusal.MALFORMED,
+    ),
+    "body's id too long": (PeerMessage(get_bodies=GetBodies(ids=[bytes(33)])), Refusal.MALFORMED),
     "chunk unasked": (PeerMessage(blob_chunk=BlobChunk(hash=bytes(32))), Refusal.UNASKED),
     "missing unasked": (PeerMessage(blob_missing=BlobMissing(hash=bytes(32))), Refusal.UNASKED),
-    "blocks unasked": (PeerMessage(blocks=Blocks()), Refusal.UNASKED),
+    "headers unasked": (PeerMessage(headers=Headers()), Refusal.UNASKED),
+    "bodies unasked": (PeerMessage(bodies=Bodies()), Refusal.UNASKED),
+    "addresses unasked": (PeerMessage(addresses=Addresses()), Refusal.UNASKED),
+    "oversized question": (
+        PeerMessage(get_blob=GetBlob(hash=bytes(5_000))),
+        Refusal.OVERSIZED,
+    ),
+    "oversized gossip": (
+        _spoilt(lambda e: setattr(e, "signature", bytes(17_000))),
+        Refusal.OVERSIZED,
+    ),
     "oversized payload": (
         _spoilt(lambda e: setattr(e, "payload", bytes(MAX_PAYLOAD_BYTES + 1))),
         Reason.NOT_CANONICAL,
@@ -230,18 +248,23 @@ async def test_replayed_object_is_counted_once_per_replay() -> None:
         assert a.handler.heard == [envelope(1)]
 
 
+def _reject(_: Envelope) -> Gossip:
+    raise Rejected(Reason.NO_UNIT, "no such unit")
+
+
 @virtual_time
 async def test_peer_with_too_many_refused_messages_is_dropped() -> None:
+    # A rule of the chain costs no points, so only the number of refusals counts.
     async with open_world() as world:
         a = world.add("a")
+        a.handler.judge = _reject
         link = await world.intrude("a")
-        for _ in range(40):
-            await link.send(PeerMessage())
+        for number in range(40):
+            await link.send(gossip(number))
         _, closed = await drain(link)
         await pass_time(1)
         assert closed == Refusal.TOO_MANY_REFUSED
-        assert a.net.refused[Refusal.TOO_MANY_REFUSED] == 1
-        assert a.net.refused[Refusal.MALFORMED] == 33
+        assert a.net.refused == {Reason.NO_UNIT: 33, Refusal.TOO_MANY_REFUSED: 1}
         assert a.net.peers() == []
 
 
@@ -311,84 +334,6 @@ async def test_peer_that_asks_without_reading_is_dropped() -> None:
         assert a.net.refused == {Refusal.TOO_MANY_REQUESTS: 1}
 
 
-def _chain(num_blocks: int, body_bytes: int = 8) -> list[WireBlock]:
-    return [
-        WireBlock(envelope(number), number.to_bytes(8, "big").ljust(body_bytes, b"\0"))
-        for number in range(num_blocks)
-    ]
-
-
-@virtual_time
-async def test_sync_brings_the_whole_chain_in_batches() -> None:
-    async with open_world() as world:
-        b = world.add("b")
-        b.handler.chain = _chain(150)
-        b.handler.votes = [envelope(7)]
-        a = world.add("a", ["b"])
-        await pass_time(5)
-        assert a.handler.chain == b.handler.chain
-        assert a.handler.batches == [64, 64, 22, 0]
-        assert a.handler.votes_learnt == [envelope(7)] * 4
-        assert a.net.peers()[0].head_round == 150
-
-
-@virtual_time
-async def test_sync_answers_stay_within_a_message() -> None:
-    async with open_world() as world:
-        b = world.add("b")
-        b.handler.chain = _chain(5, MAX_BODY_BYTES)
-        a = world.add("a", ["b"])
-        await pass_time(5)
-        assert a.handler.batches == [2, 2, 1, 0]
-
-
-@virtual_time
-async def test_sync_is_asked_again_on_request() -> None:
-    async with open_world() as world:
-        a, b = world.add("a"), world.add("b", ["a"])
-        await pass_time(5)
-        assert a.handler.batches == []
-        b.handler.chain = _chain(3)
-        a.net.request_sync()
-        a.net.request_sync(public_key_of("b"))
-        a.net.request_sync(public_key_of("nobody"))
-        await pass_time(5)
-        assert a.handler.batches == [3, 0]
-
-
-@virtual_time
-async def test_sync_counts_what_the_handler_rejects() -> None:
-    async with open_world() as world:
-        b = world.add("b")
-        b.handler.chain = _chain(3)
-        b.handler.votes = [envelope(1, network_id=bytes(32))]
-        a = world.add("a", ["b"])
-        await pass_time(5)
-        assert a.net.refused == {Reason.BAD_SIGNATURE: 1}
-        assert a.handler.chain == []
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (PeerMessage(blob_missing=BlobMissing(hash=bytes(32))), Refusal.UNASKED),
-        (PeerMessage(blocks=Blocks(blocks=[Block()] * 65)), Refusal.OVERSIZED),
-        (PeerMessage(blocks=Blocks(blocks=[Block(body=bytes(2**20 + 1))])), Reason.BODY_TOO_LARGE),
-    ],
-    ids=["no blocks", "too many", "too large"],
-)
-@virtual_time
-async def test_sync_refuses_a_wrong_answer(answer: PeerMessage, reason: str) -> None:
-    async with open_world() as world:
-        a = world.add("a")
-        link = await world.intrude("a")
-        a.net.request_sync()
-        assert (await link.receive()).HasField("get_blocks")
-        await link.send(answer)
-        await pass_time(5)
-        assert a.net.refused == {reason: 1}
-
-
 @virtual_time
 async def test_closing_tells_the_peers() -> None:
     async with open_world() as world:
@@ -402,12 +347,9 @@ async def test_closing_tells_the_peers() -> None:
 
 @virtual_time
 async def test_rejecting_handler_decides_the_reason() -> None:
-    def reject(_: Envelope) -> Gossip:
-        raise Rejected(Reason.NO_UNIT, "no such unit")
-
     async with open_world() as world:
         a, b = world.add("a"), world.add("b", ["a"])
-        a.handler.judge = reject
+        a.handler.judge = _reject
         await pass_time(5)
         b.net.broadcast(sign(Transfer(bytes(32), 5, 0), KEY, NETWORK).envelope)
         await pass_time(5)
@@ -428,19 +370,3 @@ async def test_strangers_beyond_the_limit_are_refused_but_own_addresses_are_not(
         world.add("b")
         await pass_time(60)
         assert [peer.address for peer in a.net.peers() if peer.outbound] == ["b"]
-
-
-@virtual_time
-async def test_sync_ends_with_its_peer_and_can_be_asked_again() -> None:
-    async with open_world() as world:
-        a = world.add("a")
-        link = await world.intrude("a")
-        a.net.request_sync()
-        assert (await link.receive()).HasField("get_blocks")
-        await link.close("gone")
-        await pass_time(5)
-        b = world.add("b", ["a"])
-        b.handler.chain = _chain(2)
-        await pass_time(5)
-        assert a.handler.chain == b.handler.chain
-        assert not a.net.refused

@@ -30,6 +30,7 @@ PAIRS = {
     proof_views.ReceiptsView: pb.GetReceiptsResponse,
     proof_views.PayoutNoticesView: pb.GetPayoutNoticesResponse,
     proof_views.SharePageView: pb.GetShareLogResponse,
+    views.PeersView: pb.ListPeersResponse,
 }
 
 

@@ -85,6 +85,11 @@ _QUERIES = {
         "ADDRESS",
         is_required=True,
     ),
+    "peers": Query(
+        "ListPeers",
+        "Whom a node is connected to, how they behave, and who is banned.",
+        lambda _: query.ListPeersRequest(),
+    ),
     "miners": Query(
         "ListMiners",
         "What each miner of a pool does.",

@@ -35,7 +35,7 @@ def render(message: Message) -> RenderableType:
         if field.is_repeated:
             parts.extend(_list(field, value))
         elif field.message_type is None:
-            values.add_row(_label(field), _scalar(field, value))
+            values.add_row(_label(field), _value(message, field))
         elif message.HasField(field.name):
             parts += [_heading(field), Padding(render(value), (0, 0, 0, 2))]
     return Group(values, *parts) if values.row_count else Group(*parts)
@@ -53,7 +53,7 @@ def _list(field: _Field, items: Any) -> Iterator[RenderableType]:
         return
     yield _heading(field)
     columns = field.message_type.fields
-    rows = [[_cell(column, getattr(item, column.name)) for column in columns] for item in items]
+    rows = [[_cell(item, column) for column in columns] for item in items]
     if len(columns) > _MOST_COLUMNS:
         yield Padding(Columns([_card(columns, row) for row in rows], padding=(1, 4)), (0, 0, 0, 2))
         return
@@ -80,15 +80,21 @@ def _grid() -> Table:
     return grid
 
 
-def _cell(field: _Field, value: Any) -> str:
+def _cell(message: Message, field: _Field) -> str:
     if not field.is_repeated:
-        return shorten(_scalar(field, value))
+        return shorten(_value(message, field))
+    items = getattr(message, field.name)
     if field.message_type is None:
-        return ", ".join(shorten(_scalar(field, item)) for item in value)
+        return ", ".join(shorten(_scalar(field, item)) for item in items)
     inner = field.message_type.fields
-    return ", ".join(
-        " ".join(_cell(part, getattr(item, part.name)) for part in inner) for item in value
-    )
+    return ", ".join(" ".join(_cell(item, part) for part in inner) for item in items)
+
+
+def _value(message: Message, field: _Field) -> str:
+    """A single value; what is optional and unset is not shown as zero."""
+    if field.has_presence and field.message_type is None and not message.HasField(field.name):
+        return "unknown"
+    return _scalar(field, getattr(message, field.name))
 
 
 def _scalar(field: _Field, value: Any) -> str:

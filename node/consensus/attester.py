@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import structlog
 from nacl.signing import SigningKey
 
 from node.chain.commits import choose_listed
@@ -19,6 +20,8 @@ from node.consensus.chain import Chain
 from node.consensus.mempool import Mempool
 from node.store.base import Put, Store, Table
 from node.store.writer import Writer
+
+_log = structlog.get_logger("attester")
 
 _LAST_LIST = b"list"
 _LAST_VOTE = b"vote"
@@ -55,7 +58,11 @@ class SignedBefore:
 
 
 class Attester:
-    """Signs for one key. Everything it sends goes through `send`."""
+    """Signs for one key. Everything it sends goes through `send`.
+
+    `why_silent` is asked before each signature: a reason not to sign now, such as a clock that is
+    off, or nothing.
+    """
 
     def __init__(
         self,
@@ -66,6 +73,7 @@ class Attester:
         signed_before: SignedBefore,
         clock: Clock,
         send: Send,
+        why_silent: Callable[[], str],
     ) -> None:
         self._key = key
         self._chain = chain
@@ -74,9 +82,12 @@ class Attester:
         self._signed_before = signed_before
         self._clock = clock
         self._send = send
+        self._why_silent = why_silent
 
     async def sign_list(self, context: RoundContext) -> None:
         """List the commits that are here at the deadline."""
+        if self._is_silent(context.round):
+            return
         commits = self._rounds.book(context.round).commits.values()
         listed = List(context.round, choose_listed(context, commits))
         if await self._signed_before.allows_list(context.round):
@@ -95,6 +106,8 @@ class Attester:
         await self._clock.sleep_until(turn_ms)
         # Only a valid block on this node's head is reason to stand back.
         if self._clock.now_ms() >= vote_at or self._fallback_of(context, order[:place]):
+            return
+        if self._is_silent(context.round):
             return
         parent = self._chain.head(context.round)
         draft = Fallback(context.round, parent.id, place, (), bytes(32), bytes(32))
@@ -127,8 +140,15 @@ class Attester:
 
     async def vote(self, context: RoundContext, target: bytes) -> None:
         """Vote for a block of the round, from the checkpoint that its state has justified."""
+        if self._is_silent(context.round):
+            return
         source = self._chain.tree.source_for(target)
         digest = compute_logits_digest(bytes(self._key.verify_key), self._chain.logits_hash(target))
         vote = Vote(source.round, source.id, context.round, target, digest, b"")
         if await self._signed_before.allows_vote(vote):
             self._send(sign(vote, self._key, context.network.id).envelope)
+
+    def _is_silent(self, round_number: int) -> bool:
+        if reason := self._why_silent():
+            _log.warning("not_signing", round=round_number, reason=reason)
+        return bool(reason)

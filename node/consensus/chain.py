@@ -149,6 +149,13 @@ class Chain:
         record = decode(_Record, data)
         return decode(Envelope, record.header), record.body
 
+    def body(self, block_id: bytes) -> bytes | None:
+        """The body of a block of this node, or None."""
+        if block_id not in self._heights:
+            return None
+        stored = self._stored(block_id)
+        return None if stored is None else stored[1]
+
     def height(self, block_id: bytes) -> int | None:
         """Blocks from genesis to a block, or None if it is unknown."""
         return self._heights.get(block_id)

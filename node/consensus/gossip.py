@@ -78,15 +78,20 @@ class ChainGate:
     def locator(self) -> Sequence[bytes]:
         return self._chain.locator()
 
-    def blocks_after(
+    def knows(self, block_id: bytes) -> bool:
+        return self._chain.height(block_id) is not None
+
+    def headers_after(
         self, locator: Sequence[bytes], limit: int
-    ) -> tuple[Sequence[WireBlock], Sequence[Envelope]]:
-        blocks = self._chain.after(locator, limit)
+    ) -> tuple[Sequence[Envelope], Sequence[Envelope]]:
         votes = self._chain.tree.votes()
         return (
-            [WireBlock(header, body) for header, body in blocks],
+            [header for header, _ in self._chain.after(locator, limit)],
             [vote.envelope for vote in votes if vote.message.round > self._chain.tree.final.round],
         )
+
+    def body(self, block_id: bytes) -> bytes | None:
+        return self._chain.body(block_id)
 
     def blob(self, blob_hash: bytes) -> bytes | None:
         shelved = self._rounds.blob(blob_hash)
@@ -106,7 +111,9 @@ class ChainGate:
             case _:
                 raise Rejected(Reason.WRONG_KIND, "this kind is not for the peer network")
 
-    async def on_blocks(self, blocks: Sequence[WireBlock], votes: Sequence[Envelope]) -> bool:
+    async def on_blocks(
+        self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False
+    ) -> bool:
         network_id = self._chain.network.id
         opened = [open_block(block.header, block.body, network_id) for block in blocks]
         self._take_votes(open_as(Vote, vote, network_id) for vote in votes)
@@ -119,10 +126,12 @@ class ChainGate:
             # Rounds are the chain's time: nobody is ahead of the clock (consensus G4).
             if block.round > now + 1:
                 break
-            if self._chain.height(block.id) is None:
-                if not await self._import(block, block.id in vouched):
-                    break
-                learnt = True
+            if self._chain.height(block.id) is not None:
+                continue
+            is_vouched = block.id in vouched
+            if (more_follow and not is_vouched) or not await self._import(block, is_vouched):
+                break
+            learnt = True
         return learnt
 
     def _on_round_message(self, signed: Signed[RoundMessage]) -> Gossip:

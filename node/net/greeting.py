@@ -19,16 +19,21 @@ from node.net.protocol import HELLO_TIMEOUT_S, PROTOCOL_VERSION, Refusal, Refuse
 from ponas.v1.peer_service_pb2 import Hello, PeerMessage, Proof
 
 NONCE_BYTES = 32
+_HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True)
 class Introduction:
-    """What a node says of itself: network, key, head (round, id), and a nonce used only once."""
+    """What a node says of itself: network, key, head (round, id), and a nonce used only once.
+
+    `listen_port` is where it takes connections, 0 for nowhere.
+    """
 
     network_id: bytes
     key: SigningKey
     head: tuple[int, bytes]
     nonce: bytes
+    listen_port: int = 0
 
 
 async def greet(link: PeerLink, own: Introduction) -> Hello:
@@ -60,6 +65,7 @@ def _hello(own: Introduction) -> Hello:
         head_round=head_round,
         head=head_id,
         nonce=own.nonce,
+        listen_port=own.listen_port,
     )
 
 
@@ -82,6 +88,8 @@ def _checked_hello(answer: PeerMessage, own: Introduction) -> Hello:
         raise Refused(Refusal.MALFORMED, f"keys and ids have {HASH_BYTES} bytes")
     if len(theirs.nonce) != NONCE_BYTES:
         raise Refused(Refusal.MALFORMED, f"nonces have {NONCE_BYTES} bytes")
+    if theirs.listen_port > _HIGHEST_PORT:
+        raise Refused(Refusal.MALFORMED, f"there is no port {theirs.listen_port}")
     # 5. Somebody else.
     if theirs.public_key == bytes(own.key.verify_key):
         raise Refused(Refusal.OWN_IDENTITY, "this node met itself")

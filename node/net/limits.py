@@ -9,14 +9,17 @@ _FIRST_BACKOFF_MS = 500
 _LONGEST_BACKOFF_MS = 30_000
 
 
-class TokenBucket:
-    """Allows `per_second` events a second on average and `capacity` at once."""
+# A token in the bucket's own unit, so that every millisecond brings a whole number of them.
+_TOKEN = 60_000
 
-    def __init__(self, clock: Clock, capacity: int, per_second: int) -> None:
+
+class TokenBucket:
+    """Allows `per_minute` events a minute on average and `capacity` at once."""
+
+    def __init__(self, clock: Clock, capacity: int, per_minute: int) -> None:
         self._clock = clock
-        self._per_second = per_second
-        # Thousandths of a token, so that every millisecond brings a whole number of them.
-        self._capacity = self._level = 1_000 * capacity
+        self._per_minute = per_minute
+        self._capacity = self._level = _TOKEN * capacity
         self._filled_ms = clock.now_ms()
 
     def take(self) -> bool:
@@ -25,15 +28,15 @@ class TokenBucket:
         # A clock that was set back brings no tokens and takes none.
         passed_ms = max(0, now_ms - self._filled_ms)
         self._filled_ms = now_ms
-        self._level = min(self._capacity, self._level + passed_ms * self._per_second)
-        if self._level < 1_000:
+        self._level = min(self._capacity, self._level + passed_ms * self._per_minute)
+        if self._level < _TOKEN:
             return False
-        self._level -= 1_000
+        self._level -= _TOKEN
         return True
 
     def wait_ms(self) -> int:
         """Milliseconds after the last `take` until the next can succeed."""
-        return max(0, -((self._level - 1_000) // self._per_second))
+        return max(0, -((self._level - _TOKEN) // self._per_minute))
 
 
 class Seen:

@@ -1,36 +1,40 @@
-"""The peer protocol over links: greeting, gossip, block sync and blobs with every peer."""
+"""The peer protocol over links: who is let in, and what becomes of each message."""
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
 from nacl.signing import SigningKey
 
 from node.chain.errors import Rejected
-from node.chain.hashing import blake, u64
 from node.chain.messages import Envelope
 from node.clock import Clock
-from node.net.blobs import BlobFetcher, serve_chunk
+from node.net.addressbook import AddressBook
+from node.net.addresses import checked_address, with_port
+from node.net.bans import Bans
+from node.net.blobs import BlobFetcher
+from node.net.conduct import Verdict, score
+from node.net.dialler import Dialler
+from node.net.dispatch import Dispatcher
 from node.net.greeting import NONCE_BYTES, Introduction, greet
-from node.net.limits import Seen, backoff_ms
-from node.net.link import LinkClosed, PeerLink, Transport, Unreachable
-from node.net.protocol import ChainHandler, Gossip, Refusal, Refused
+from node.net.link import LinkClosed, PeerLink, Transport
+from node.net.protocol import ChainHandler, Refusal, Refused
+from node.net.relay import Relay
+from node.net.remembered import PeerMemory
+from node.net.roster import Roster
 from node.net.session import Session
-from node.net.sync import check_request, pull_blocks, serve_blocks
+from node.net.sync import Syncer
+from node.net.tending import tend
+from node.store.base import Store
+from node.store.writer import Writer
 from node.tasks import TaskOwner
-from node.views import PeerView
-from node.wire import envelope_from_proto, envelope_to_proto
+from node.views import BanView, PeersView, PeerView
 from ponas.v1.peer_service_pb2 import Hello, PeerMessage
-from ponas.v1.types_pb2 import Envelope as EnvelopeMessage
 
-# Peers that dialled us. Those at the given addresses come beside them: strangers can't take
-# their places.
-MAX_INBOUND = 64
-# Gossip remembered, to judge nothing twice; and what a peer that comes late is told.
-_SEEN = 65_536
-_RECENT = 256
+# Peers to come back to first after a restart.
+_ANCHORS = 2
 
 _log = structlog.get_logger("peers")
 
@@ -47,9 +51,11 @@ class PeerNet:
         key: identity of this node.
         handler: the consensus node.
         transport: opens links.
-        clock: measures rates and back-off.
-        rng: draws nonces and the jitter of the back-off; must be unpredictable on a real network.
-        addresses: HOST:PORT of peers to stay connected to.
+        clock: measures rates and back-off, and what is compared with peers' clocks.
+        rng: draws nonces, back-off and whom to dial; must be unpredictable on a real network.
+        store: keeps known addresses and bans.
+        writer: writes to the store.
+        addresses: HOST:PORT of peers to stay connected to; they are never banned.
     """
 
     def __init__(
@@ -61,6 +67,8 @@ class PeerNet:
         transport: Transport,
         clock: Clock,
         rng: random.Random,
+        store: Store,
+        writer: Writer,
         addresses: Sequence[str] = (),
     ) -> None:
         # Messages and links refused since start, by `Reason` and `Refusal`.
@@ -68,44 +76,57 @@ class PeerNet:
         self._network_id = network_id
         self._key = key
         self._handler = handler
-        self._transport = transport
         self._clock = clock
         self._rng = rng
-        self._addresses = tuple(dict.fromkeys(addresses))
-        self._sessions: dict[bytes, Session] = {}
-        self._key_at: dict[str, bytes] = {}
-        self._seen = Seen(_SEEN)
-        self._recent: deque[PeerMessage] = deque(maxlen=_RECENT)
-        self._syncing: set[Session] = set()
+        self._listen_port = 0
+        self._roster = Roster(bytes(key.verify_key), addresses)
         self._tasks = TaskOwner()
-        self._blobs = BlobFetcher(lambda: tuple(self._sessions.values()), self._refuse, self._tasks)
+        self._memory = PeerMemory(store, writer, self._tasks)
+        remembered = self._memory.load()
+        self._book = AddressBook(rng, remembered.known)
+        self._bans = Bans(clock, remembered.bans, self._memory.keep_bans)
+        self._relay = Relay(handler, self._roster.all)
+        self._dispatcher = Dispatcher(handler, self._relay, self._book, clock)
+        self._syncer = Syncer(network_id, handler, self._refuse, self._tasks)
+        self._blobs = BlobFetcher(self._roster.all, self._refuse, self._tasks)
+        self._dialler = Dialler(
+            self,
+            given=addresses,
+            anchors=remembered.anchors,
+            book=self._book,
+            transport=transport,
+            clock=clock,
+            rng=rng,
+            tasks=self._tasks,
+        )
         self._closed = asyncio.Event()
 
     async def run(self) -> None:
-        """Keep the given addresses connected until `close`."""
-        for address in self._addresses:
-            self._tasks.spawn(self._keep_connected(address), name=f"dial {address}")
+        """Dial peers until `close`."""
+        self._tasks.spawn(self._dialler.run(), name="dialler")
         await self._closed.wait()
+
+    def listens_at(self, port: int) -> None:
+        """Tell peers from now on that they can dial this node at a TCP port of its host."""
+        self._listen_port = port
 
     async def close(self) -> None:
         """End all sessions, transfers and dialling."""
         self._closed.set()
-        sessions = tuple(self._sessions.values())
-        for session in sessions:
+        for session in self._roster.all():
             session.end("the node stops")
         await self._tasks.close()
 
     async def accept(self, link: PeerLink) -> None:
         """Serve a peer that connected, until its link ends."""
-        await self._serve(link)
+        await self.serve(link)
 
     def broadcast(self, envelope: Envelope) -> None:
         """Send an object of this node's own to all peers; never waits. A second time does nothing.
 
         Peers that connect later hear of the last 256 objects sent or passed on.
         """
-        if self._seen.add(key := _gossip_key(envelope)):
-            self._spread(envelope, key)
+        self._relay.broadcast(envelope)
 
     async def fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
         """A blob of at most `max_bytes` by its hash, from whichever peer has it.
@@ -121,173 +142,168 @@ class PeerNet:
         Does nothing if the peer is gone or being asked already.
         """
         if public_key is None:
-            session = max(
-                self._sessions.values(), key=lambda session: session.head_round, default=None
-            )
+            session = max(self._roster.all(), key=lambda session: session.head_round, default=None)
         else:
-            session = self._sessions.get(public_key)
-        if session is None or session in self._syncing or self._closed.is_set():
-            return
-        self._syncing.add(session)
-        self._tasks.spawn(self._sync(session), name=f"sync {session.link.remote}")
+            session = self._roster.of_key(public_key)
+        if session is not None and not self._closed.is_set():
+            self._syncer.start(session)
+
+    def view(self) -> PeersView:
+        """Peers and bans, for people."""
+        return PeersView(
+            self.peers(),
+            [BanView(ban.subject, ban.reason, ban.until_ms) for ban in self._bans.bans()],
+            len(self._book),
+        )
 
     def peers(self) -> list[PeerView]:
         """The connected peers, for people."""
-        return [
-            PeerView(
-                session.link.remote, session.public_key, session.link.outbound, session.head_round
-            )
-            for session in self._sessions.values()
-        ]
+        return [self._view_of(session) for session in self._roster.all()]
 
-    async def _keep_connected(self, address: str) -> None:
-        attempt = 0
-        while True:
-            # The peer may have dialled us; then this address is looked after already.
-            if connected := self._sessions.get(self._key_at.get(address, b"")):
-                await connected.ended.wait()
-            try:
-                link = await self._transport.dial_peer(address)
-            except Unreachable as error:
-                _log.warning("peer_unreachable", address=address, reason=error.reason)
-                attempt += 1
-            else:
-                refusal = await self._serve(link)
-                if refusal is Refusal.OWN_IDENTITY:
-                    return
-                attempt = 0 if refusal in (None, Refusal.DUPLICATE_CONNECTION) else attempt + 1
-            await self._clock.sleep_until(self._clock.now_ms() + backoff_ms(attempt, self._rng))
+    def clock_offsets_ms(self) -> list[int]:
+        """How far the clocks of the peers that this node dialled are ahead of its own at least."""
+        offsets = (each.clock_offset_ms for each in self._roster.all() if each.link.outbound)
+        return [offset_ms for offset_ms in offsets if offset_ms is not None]
 
-    async def _serve(self, link: PeerLink) -> Refusal | None:
+    def sessions(self) -> Sequence[Session]:
+        """The connected peers."""
+        return self._roster.all()
+
+    def session_at(self, address: str) -> Session | None:
+        """The peer that is known to live at an address, if it is connected."""
+        return self._roster.at(address)
+
+    def is_banned(self, address: str) -> bool:
+        """Whether an address is not to be dialled."""
+        return self._bans.is_banned(address)
+
+    async def serve(self, link: PeerLink) -> Refusal | None:
         """Talk to a peer until its link ends; says why it was not let in."""
         try:
-            return await self._greet_and_talk(link)
+            session = self._admit(link, await self._greet(link))
+        except Refused as error:
+            return await self._turn_away(link, error)
+        except LinkClosed as closed:
+            _log.info("peer_lost", remote=link.remote, reason=closed.reason)
+            return Refusal.NO_HELLO
+        else:
+            await self._talk(session)
+            return None
         finally:
             # Whatever ended it, also in the midst of the greeting.
             await link.close("broken off")
 
-    async def _greet_and_talk(self, link: PeerLink) -> Refusal | None:
-        nonce = self._rng.randbytes(NONCE_BYTES)
-        own = Introduction(self._network_id, self._key, self._handler.head(), nonce)
+    async def meet(self, link: PeerLink) -> Refusal | None:
+        """Greet a peer and hang up; says what was wrong."""
         try:
-            session = self._admit(link, await greet(link, own))
+            await self._greet(link)
         except Refused as error:
-            self.refused[error.reason] += 1
-            _log.warning("peer_refused", remote=link.remote, reason=str(error))
-            await link.close(str(error))
-            return error.reason
-        except LinkClosed as closed:
-            _log.info("peer_lost", remote=link.remote, reason=closed.reason)
+            return await self._turn_away(link, error)
+        except LinkClosed:
             return Refusal.NO_HELLO
-        _log.info("peer_connected", remote=link.remote, public_key=session.public_key.hex())
-        try:
-            await session.run(self._on_message)
+        else:
+            self._note_met(link.remote)
+            return None
         finally:
-            if self._sessions.get(session.public_key) is session:
-                del self._sessions[session.public_key]
-            if isinstance(session.reason, Refusal):
-                self.refused[session.reason] += 1
-            _log.info("peer_lost", remote=link.remote, reason=session.reason)
-        return None
+            await link.close("only looking")
+
+    async def _greet(self, link: PeerLink) -> Hello:
+        is_trusted = link.outbound and self._roster.is_given(link.remote)
+        if not is_trusted and self._bans.is_banned(link.remote):
+            raise Refused(Refusal.BANNED, "this host misbehaved")
+        own = Introduction(
+            self._network_id,
+            self._key,
+            self._handler.head(),
+            self._rng.randbytes(NONCE_BYTES),
+            self._listen_port,
+        )
+        hello = await greet(link, own)
+        if not is_trusted and self._bans.is_banned(link.remote, hello.public_key):
+            raise Refused(Refusal.BANNED, "this peer misbehaved")
+        return hello
+
+    async def _turn_away(self, link: PeerLink, error: Refused) -> Refusal:
+        self.refused[error.reason] += 1
+        if error.reason is Refusal.BAD_PROOF:
+            self._bans.blame(error, link.remote)
+        _log.warning("peer_refused", remote=link.remote, reason=str(error))
+        await link.close(str(error))
+        return error.reason
 
     def _admit(self, link: PeerLink, hello: Hello) -> Session:
         """Enter a peer among the connected ones, and tell it what it may have missed."""
+        if self._closed.is_set():
+            raise LinkClosed("the node stops")
         key = hello.public_key
+        address = link.remote if link.outbound else with_port(link.remote, hello.listen_port)
+        session = self._roster.admit(
+            link, key, lambda: Session(link, key, hello.head_round, self._clock, address)
+        )
         if link.outbound:
-            self._key_at[link.remote] = key
-        rival = self._sessions.get(key)
-        if rival is not None and not rival.ended.is_set():
-            # Of two links both ends must keep the same one: the one that the lower key dialled.
-            keep_outbound = bytes(self._key.verify_key) < key
-            if rival.link.outbound == link.outbound or link.outbound != keep_outbound:
-                raise Refused(Refusal.DUPLICATE_CONNECTION, "this peer is connected already")
-            rival.end(Refusal.DUPLICATE_CONNECTION)
-        elif not link.outbound and self._num_inbound() >= MAX_INBOUND:
-            raise Refused(Refusal.TOO_MANY_PEERS, f"serves {MAX_INBOUND} peers already")
-        session = self._sessions[key] = Session(link, key, hello.head_round, self._clock)
-        for message in self._recent:
-            session.post(message)
+            self._note_met(link.remote)
+        elif address is not None:
+            self._book.add(address, link.remote)
+        self._relay.catch_up(session)
         if hello.head != self._handler.head()[1]:
             self.request_sync(key)
+        _log.info("peer_connected", remote=link.remote, public_key=key.hex())
         return session
 
-    def _num_inbound(self) -> int:
-        return sum(not session.link.outbound for session in self._sessions.values())
+    async def _talk(self, session: Session) -> None:
+        tending = self._tasks.spawn(self._tend(session), name=f"tend {session.link.remote}")
+        try:
+            await session.run(self._on_message)
+        finally:
+            tending.cancel()
+            self._roster.leave(session)
+            if isinstance(session.reason, Refusal):
+                self.refused[session.reason] += 1
+            _log.info("peer_lost", remote=session.link.remote, reason=session.reason)
+
+    async def _tend(self, session: Session) -> None:
+        try:
+            await tend(session, self._book, self._clock)
+        except Refused as error:
+            self._refuse(session, error)
+
+    def _note_met(self, address: str) -> None:
+        """Remember a node that answered at an address, for others and for the next run."""
+        try:
+            self._book.met(checked_address(address))
+        except ValueError:
+            # A name that the operator gave; it is in the settings, and peers don't take it.
+            return
+        self._memory.keep_known(self._book.known())
+        dialled = [each.link.remote for each in self._roster.all() if each.link.outbound]
+        chosen = [each for each in dialled if not self._roster.is_given(each)]
+        self._memory.keep_anchors(chosen[:_ANCHORS])
 
     def _on_message(self, session: Session, message: PeerMessage) -> None:
         try:
-            self._dispatch(session, message)
+            self._dispatcher.take(session, message)
         except (Refused, Rejected) as error:
             self._refuse(session, error)
-
-    def _dispatch(self, session: Session, message: PeerMessage) -> None:
-        match message.WhichOneof("content"):
-            case "gossip":
-                self._on_gossip(session, message.gossip)
-            case "get_blob":
-                request = message.get_blob
-                session.answer(lambda: serve_chunk(request, self._handler.blob(request.hash)))
-            case "get_blocks":
-                check_request(message.get_blocks)
-                session.answer(lambda: serve_blocks(message.get_blocks, self._handler))
-            case "blocks" | "blob_chunk" | "blob_missing":
-                if not session.settle(message):
-                    raise Refused(Refusal.UNASKED, "answered what nobody asked")
-            case "hello" | "proof":
-                raise Refused(Refusal.MALFORMED, "greeted twice")
-            case None:
-                raise Refused(Refusal.MALFORMED, "sent an empty message")
-
-    def _on_gossip(self, session: Session, message: EnvelopeMessage) -> None:
-        envelope = envelope_from_proto(message)
-        key = _gossip_key(envelope)
-        if not session.delivered.add(key):
-            raise Refused(Refusal.REPLAYED, "sent the same object twice")
-        if not self._seen.add(key):
-            return
-        match self._handler.on_gossip(envelope):
-            case Gossip.RELAY:
-                self._spread(envelope, key)
-            case Gossip.DEFER:
-                self._seen.discard(key)
-                session.delivered.discard(key)
-            case Gossip.DROP:
-                pass
-
-    def _spread(self, envelope: Envelope, key: bytes) -> None:
-        message = PeerMessage(gossip=envelope_to_proto(envelope))
-        self._recent.append(message)
-        for session in self._sessions.values():
-            if key not in session.delivered:
-                session.post(message)
-
-    async def _sync(self, session: Session) -> None:
-        try:
-            while await pull_blocks(session, self._handler):
-                pass
-        except (Refused, Rejected) as error:
-            self._refuse(session, error)
-        except (LinkClosed, TimeoutError) as error:
-            _log.info("sync_broken", remote=session.link.remote, reason=str(error))
-        finally:
-            self._syncing.discard(session)
 
     def _refuse(self, session: Session, error: Refused | Rejected) -> None:
         self.refused[error.reason] += 1
-        _log.debug("message_refused", remote=session.link.remote, reason=str(error))
+        remote, key = session.link.remote, session.public_key
+        _log.debug("message_refused", remote=remote, reason=str(error))
+        is_trusted = self._roster.is_trusted(session)
+        verdict = self._bans.blame(error, remote, key, is_trusted=is_trusted)
+        if verdict is not Verdict.KEEP:
+            _log.warning("peer_misbehaved", remote=remote, verdict=verdict.name.lower())
+            session.end(Refusal.BANNED if verdict is Verdict.BAN else Refusal.TOO_MANY_REFUSED)
         session.blame()
 
-
-def _gossip_key(envelope: Envelope) -> bytes:
-    """What gossip is known by: with the signature, unlike the id.
-
-    Else somebody could send an object with a spoilt signature first, and the true one would
-    pass for known.
-    """
-    return blake(
-        "ponas/gossip",
-        u64(envelope.kind),
-        envelope.payload,
-        envelope.public_key,
-        envelope.signature,
-    )
+    def _view_of(self, session: Session) -> PeerView:
+        conduct = self._bans.conduct_of(session.public_key)
+        return PeerView(
+            address=session.link.remote,
+            public_key=session.public_key,
+            outbound=session.link.outbound,
+            head_round=session.head_round,
+            score=round(score(conduct, self._clock.now_ms())),
+            offences=conduct.offences,
+            clock_offset_ms=session.clock_offset_ms,
+        )

@@ -1,20 +1,24 @@
 """The peer protocol: what nodes refuse, how much they allow, and what they ask of the chain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from node.chain.messages import Envelope
 from node.wire import WireBlock
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 # Every chunk of a blob but the last is exactly this long, so that nobody can drip-feed one.
 CHUNK_BYTES = 1024 * 1024
-# Blocks asked for at once, and what an answer may weigh together with its votes.
-SYNC_BATCH = 64
+# Headers and bodies asked for at once, and what an answer may weigh.
+MAX_HEADERS = 512
+MAX_BODIES = 128
 SYNC_BYTES = 3 * 1024 * 1024
 MAX_LOCATOR = 64
+# Addresses in an answer.
+MAX_ADDRESSES = 64
 
 HELLO_TIMEOUT_S = 10.0
 # Short, because another peer can be asked instead within the phase of a round; and how long
@@ -22,6 +26,44 @@ HELLO_TIMEOUT_S = 10.0
 CHUNK_TIMEOUT_S = 3.0
 HEDGE_MS = 200
 SYNC_TIMEOUT_S = 15.0
+# A peer is asked for its clock this often; one that is silent for the time-out is given up.
+PING_EVERY_MS = 30_000
+PING_TIMEOUT_S = 60.0
+# Dialled peers are asked for other nodes when they connect, and then this often.
+ADDRESSES_EVERY_MS = 3_600_000
+ADDRESSES_TIMEOUT_S = 60.0
+
+
+class KindLimit(NamedTuple):
+    """How many messages of a kind a peer may send, and how large each may be."""
+
+    at_once: int
+    per_minute: int
+    max_bytes: int
+
+
+_REQUEST_BYTES = 4 * 1024
+_ANSWER_BYTES = 4 * 1024 * 1024
+# Faster peers are slowed by not reading on. Honest traffic is a few messages a second, and what
+# was asked for: answers that nobody asked for are refused whatever their number.
+KIND_LIMITS: Mapping[str, KindLimit] = MappingProxyType(
+    {
+        "gossip": KindLimit(2_000, 30_000, 16 * 1024),
+        "get_blob": KindLimit(256, 3_840, _REQUEST_BYTES),
+        "blob_chunk": KindLimit(256, 30_000, CHUNK_BYTES + _REQUEST_BYTES),
+        "blob_missing": KindLimit(256, 30_000, _REQUEST_BYTES),
+        "get_headers": KindLimit(16, 240, _REQUEST_BYTES),
+        "headers": KindLimit(64, 30_000, _ANSWER_BYTES),
+        "get_bodies": KindLimit(64, 1_200, 8 * 1024),
+        "bodies": KindLimit(64, 30_000, _ANSWER_BYTES),
+        "ping": KindLimit(4, 12, _REQUEST_BYTES),
+        "pong": KindLimit(64, 30_000, _REQUEST_BYTES),
+        "get_addresses": KindLimit(2, 2, _REQUEST_BYTES),
+        "addresses": KindLimit(64, 30_000, 8 * 1024),
+    }
+)
+# What can't be told what it is, and greetings that come twice.
+OTHER_LIMIT = KindLimit(32, 60, _REQUEST_BYTES)
 
 
 class Refusal(StrEnum):
@@ -45,6 +87,9 @@ class Refusal(StrEnum):
     TOO_SLOW = "too-slow"
     TOO_MANY_REQUESTS = "too-many-requests"
     TOO_MANY_REFUSED = "too-many-refused"
+    BROKEN_HEADERS = "broken-headers"
+    BAD_ADDRESS = "bad-address"
+    BANNED = "banned"
 
 
 class Refused(Exception):
@@ -84,14 +129,26 @@ class ChainHandler(Protocol):
         """Ids of known blocks, newest first, thinning out towards genesis."""
         ...
 
-    def blocks_after(
-        self, locator: Sequence[bytes], limit: int
-    ) -> tuple[Sequence[WireBlock], Sequence[Envelope]]:
-        """Blocks in chain order after the newest of `locator`, and votes above the final block."""
+    def knows(self, block_id: bytes) -> bool:
+        """Whether the block is here."""
         ...
 
-    async def on_blocks(self, blocks: Sequence[WireBlock], votes: Sequence[Envelope]) -> bool:
-        """Take in blocks and votes of a peer; True if something was new, to be asked for more.
+    def headers_after(
+        self, locator: Sequence[bytes], limit: int
+    ) -> tuple[Sequence[Envelope], Sequence[Envelope]]:
+        """Headers in chain order after the newest of `locator`, and votes above the final block."""
+        ...
+
+    def body(self, block_id: bytes) -> bytes | None:
+        """The body of a block of this node, or None."""
+        ...
+
+    async def on_blocks(
+        self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False
+    ) -> bool:
+        """Take in blocks and votes of a peer; whether something was new.
+
+        If `more_follow`, blocks that no quorum vouches for are left: votes may be on their way.
 
         Raises:
             Rejected: one of them breaks a rule, which is counted against the peer.

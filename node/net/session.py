@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable
 
 from node.clock import Clock
+from node.net.drift import Sample, best_of, take_sample
 from node.net.limits import Seen, TokenBucket
 from node.net.link import LinkClosed, Malformed, PeerLink
-from node.net.protocol import Refusal
+from node.net.protocol import KIND_LIMITS, OTHER_LIMIT, Refusal
 from node.tasks import TaskOwner
 from ponas.v1.peer_service_pb2 import PeerMessage
 
@@ -18,10 +19,11 @@ _MAX_OUTBOX_BYTES = 8 * 1024 * 1024
 _MAX_ASKED = 16
 _MAX_ANSWERS = 2 * _MAX_ASKED
 _DELIVERED = 2_048
-
-# Faster peers are slowed by not reading on. Honest traffic is a few messages a second.
-_MESSAGES_AT_ONCE, _MESSAGES_PER_SECOND = 2_000, 500
-_REFUSED_AT_ONCE, _REFUSED_PER_SECOND = 32, 1
+# Refused messages of any kind, beside the points they may cost.
+_REFUSED_AT_ONCE, _REFUSED_PER_MINUTE = 32, 60
+# Measurements of a peer's clock to choose the best from: two minutes, so that a clock that was
+# set is soon noticed.
+_CLOCK_SAMPLES = 4
 
 
 class Session:
@@ -32,8 +34,17 @@ class Session:
     a blob doesn't hold up gossip, nor gossip a blob.
     """
 
-    def __init__(self, link: PeerLink, public_key: bytes, head_round: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        link: PeerLink,
+        public_key: bytes,
+        head_round: int,
+        clock: Clock,
+        address: str | None = None,
+    ) -> None:
         self.link = link
+        # Where the peer can be dialled, as far as is known.
+        self.address = address
         self.public_key = public_key
         self.head_round = head_round
         self.ended = asyncio.Event()
@@ -48,8 +59,12 @@ class Session:
         self._asked: deque[tuple[int, asyncio.Future[PeerMessage]]] = deque()
         self._last_lag_ms = 0
         self._clock = clock
-        self._inflow = TokenBucket(clock, _MESSAGES_AT_ONCE, _MESSAGES_PER_SECOND)
-        self._patience = TokenBucket(clock, _REFUSED_AT_ONCE, _REFUSED_PER_SECOND)
+        self._clock_samples: deque[Sample] = deque(maxlen=_CLOCK_SAMPLES)
+        self._inflow: dict[str | None, TokenBucket] = {
+            kind: TokenBucket(clock, limit.at_once, limit.per_minute)
+            for kind, limit in (*KIND_LIMITS.items(), (None, OTHER_LIMIT))
+        }
+        self._patience = TokenBucket(clock, _REFUSED_AT_ONCE, _REFUSED_PER_MINUTE)
 
     def post(self, message: PeerMessage) -> None:
         """Queue a message; never waits. A peer that lets too much pile up is dropped."""
@@ -102,6 +117,22 @@ class Session:
             request.set_result(answer)
         return True
 
+    def note_clock(self, asked_ms: int, their_clock_ms: int) -> None:
+        """Learn how far the peer's clock is off, from its answer that just came."""
+        sample = take_sample(asked_ms, self._clock.now_ms(), their_clock_ms)
+        if sample.round_trip_ms < 0:
+            # This node's own clock was set meanwhile, so none of the samples tells anything.
+            self._clock_samples.clear()
+        else:
+            self._clock_samples.append(sample)
+
+    @property
+    def clock_offset_ms(self) -> int | None:
+        """How far the peer's clock is ahead of this node's at least; None if not measured."""
+        if not self._clock_samples:
+            return None
+        return best_of(self._clock_samples).certain_offset_ms
+
     def blame(self) -> None:
         """Count a refused message against the peer; too many in a short time end the link."""
         if not self._patience.take():
@@ -133,13 +164,17 @@ class Session:
         try:
             while not self.ended.is_set():
                 message = await self.link.receive()
-                while not self._inflow.take():
-                    await self._clock.sleep_until(self._clock.now_ms() + self._inflow.wait_ms())
+                await self._slow_down(message.WhichOneof("content"))
                 on_message(self, message)
         except Malformed:
             self.end(Refusal.MALFORMED)
         except LinkClosed as closed:
             self.end(closed.reason)
+
+    async def _slow_down(self, kind: str | None) -> None:
+        bucket = self._inflow.get(kind, self._inflow[None])
+        while not bucket.take():
+            await self._clock.sleep_until(self._clock.now_ms() + bucket.wait_ms())
 
     async def _write(self) -> None:
         try:

@@ -1,9 +1,25 @@
-"""Block sync: one batch asked of a peer, and one served to it."""
+"""Header-first sync: whose headers link to what is known is then asked for the bodies.
 
+A liar has to sign a chain of headers before a single body is moved, and bodies are asked for while
+those before are checked.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import structlog
+
+from node.chain.block import open_header
+from node.chain.envelope import Signed
+from node.chain.errors import Rejected
 from node.chain.hashing import HASH_BYTES
+from node.chain.messages import MAX_BODY_BYTES, Claim, Envelope, Fallback
+from node.net.link import LinkClosed
 from node.net.protocol import (
+    MAX_BODIES,
+    MAX_HEADERS,
     MAX_LOCATOR,
-    SYNC_BATCH,
     SYNC_BYTES,
     SYNC_TIMEOUT_S,
     ChainHandler,
@@ -11,29 +27,143 @@ from node.net.protocol import (
     Refused,
 )
 from node.net.session import Session
-from node.wire import block_from_proto, block_to_proto, envelope_from_proto, envelope_to_proto
-from ponas.v1.peer_service_pb2 import Blocks, GetBlocks, PeerMessage
+from node.tasks import TaskOwner
+from node.wire import WireBlock, envelope_from_proto, envelope_to_proto
+from ponas.v1.peer_service_pb2 import Bodies, GetBodies, GetHeaders, Headers, PeerMessage
+
+_Header = Signed[Claim] | Signed[Fallback]
+
+# Blocks that wait for votes in later ones; a chain with more must do without a quorum's word.
+_MAX_WAITING = 2 * MAX_BODIES
+
+_log = structlog.get_logger("peers")
 
 
-async def pull_blocks(session: Session, handler: ChainHandler) -> bool:
-    """Ask a peer for the next batch and hand it over; True if there may be more.
+class Syncer:
+    """Follows peers' chains, one at a time from each.
+
+    Args:
+        network_id: 32 bytes.
+        handler: takes the blocks in.
+        refuse: told of a peer that broke a rule.
+        tasks: owns the transfers.
+    """
+
+    def __init__(
+        self,
+        network_id: bytes,
+        handler: ChainHandler,
+        refuse: Callable[[Session, Refused | Rejected], None],
+        tasks: TaskOwner,
+    ) -> None:
+        self._network_id = network_id
+        self._handler = handler
+        self._refuse = refuse
+        self._tasks = tasks
+        self._syncing: set[Session] = set()
+
+    def start(self, session: Session) -> None:
+        """Ask a peer for blocks until it has nothing new; does nothing if it is asked already."""
+        if session not in self._syncing:
+            self._syncing.add(session)
+            self._tasks.spawn(self._sync(session), name=f"sync {session.link.remote}")
+
+    async def _sync(self, session: Session) -> None:
+        try:
+            while await self._pull(session):
+                pass
+        except (Refused, Rejected) as error:
+            self._refuse(session, error)
+        except (LinkClosed, TimeoutError) as error:
+            _log.info("sync_broken", remote=session.link.remote, reason=str(error))
+        finally:
+            self._syncing.discard(session)
+
+    async def _pull(self, session: Session) -> bool:
+        """Take in the peer's next headers and their bodies; whether something was new.
+
+        Raises:
+            Refused, Rejected: the peer answered wrongly.
+            LinkClosed, TimeoutError: it did not answer.
+        """
+        headers, votes = await self._ask_headers(session)
+        if not headers:
+            return await self._handler.on_blocks([], votes)
+        learnt, rest = False, headers
+        # Blocks that are not in the tree yet, with those behind them still on their way.
+        waiting: list[tuple[_Header, bytes]] = []
+        asking = self._ask_bodies(session, rest)
+        try:
+            while rest:
+                bodies = await asking
+                waiting += zip(rest, bodies, strict=False)
+                rest = rest[len(bodies) :]
+                if rest:
+                    asking = self._ask_bodies(session, rest)
+                more_follow = bool(rest) and len(waiting) < _MAX_WAITING
+                is_new = await self._handler.on_blocks(
+                    [WireBlock(header.envelope, body) for header, body in waiting],
+                    () if more_follow else votes,
+                    more_follow=more_follow,
+                )
+                learnt = learnt or is_new
+                if not (is_new or more_follow):
+                    break
+                waiting = [each for each in waiting if not self._handler.knows(each[0].id)]
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        return learnt
+
+    async def _ask_headers(self, session: Session) -> tuple[list[_Header], list[Envelope]]:
+        request = GetHeaders(locator=self._handler.locator()[:MAX_LOCATOR], limit=MAX_HEADERS)
+        answer = await session.ask(PeerMessage(get_headers=request), SYNC_TIMEOUT_S)
+        if not answer.HasField("headers"):
+            raise Refused(Refusal.UNASKED, "answered with something other than headers")
+        if len(answer.headers.headers) > MAX_HEADERS:
+            raise Refused(Refusal.OVERSIZED, f"sent more than {MAX_HEADERS} headers")
+        received = [envelope_from_proto(header) for header in answer.headers.headers]
+        headers = [open_header(header, self._network_id) for header in received]
+        check_links(headers, self._handler.knows)
+        return headers, [envelope_from_proto(vote) for vote in answer.headers.votes]
+
+    def _ask_bodies(
+        self, session: Session, headers: Sequence[_Header]
+    ) -> asyncio.Task[Sequence[bytes]]:
+        ids = [header.id for header in headers[:MAX_BODIES]]
+        # Not awaited at once: what came before is checked meanwhile.
+        return asyncio.ensure_future(_fetch_bodies(session, ids))
+
+
+async def _fetch_bodies(session: Session, ids: Sequence[bytes]) -> Sequence[bytes]:
+    answer = await session.ask(PeerMessage(get_bodies=GetBodies(ids=ids)), SYNC_TIMEOUT_S)
+    if not answer.HasField("bodies"):
+        raise Refused(Refusal.UNASKED, "answered with something other than bodies")
+    bodies = answer.bodies.bodies
+    if not 1 <= len(bodies) <= len(ids):
+        raise Refused(Refusal.MALFORMED, f"sent {len(bodies)} bodies for {len(ids)} headers")
+    if any(len(body) > MAX_BODY_BYTES for body in bodies):
+        raise Refused(Refusal.OVERSIZED, f"a body has at most {MAX_BODY_BYTES} bytes")
+    return bodies
+
+
+def check_links(headers: Sequence[_Header], knows: Callable[[bytes], bool]) -> None:
+    """Check that headers form a chain from a known block on.
 
     Raises:
-        Refused, Rejected: the peer answered wrongly.
-        LinkClosed, TimeoutError: it did not answer.
+        Refused: the first's parent is unknown, one's parent is not the one before, or a round
+            does not rise.
     """
-    request = GetBlocks(locator=handler.locator()[:MAX_LOCATOR], limit=SYNC_BATCH)
-    answer = await session.ask(PeerMessage(get_blocks=request), SYNC_TIMEOUT_S)
-    if not answer.HasField("blocks"):
-        raise Refused(Refusal.UNASKED, "answered with something other than blocks")
-    if len(answer.blocks.blocks) > SYNC_BATCH:
-        raise Refused(Refusal.OVERSIZED, f"sent more than the {SYNC_BATCH} blocks asked for")
-    blocks = [block_from_proto(block) for block in answer.blocks.blocks]
-    votes = [envelope_from_proto(vote) for vote in answer.blocks.votes]
-    return await handler.on_blocks(blocks, votes)
+    if headers and not knows(headers[0].message.parent):
+        raise Refused(Refusal.BROKEN_HEADERS, "the headers start from a block nobody asked about")
+    for before, header in pairwise(headers):
+        if header.message.parent != before.id:
+            raise Refused(Refusal.BROKEN_HEADERS, "a header does not build on the one before it")
+        if header.message.round <= before.message.round:
+            raise Refused(Refusal.BROKEN_HEADERS, "rounds do not rise along the headers")
 
 
-def check_request(request: GetBlocks) -> None:
+def check_locator(request: GetHeaders) -> None:
     """Refuse a request that no honest peer makes.
 
     Raises:
@@ -44,18 +174,36 @@ def check_request(request: GetBlocks) -> None:
         raise Refused(Refusal.MALFORMED, detail)
 
 
-def serve_blocks(request: GetBlocks, handler: ChainHandler) -> PeerMessage:
-    """As many of the blocks after the locator, then votes, as one message takes."""
-    limit = min(request.limit, SYNC_BATCH)
-    blocks, votes = handler.blocks_after(tuple(request.locator), limit)
-    answer = Blocks()
-    left_bytes = SYNC_BYTES
-    for block in map(block_to_proto, blocks):
-        if (left_bytes := left_bytes - block.ByteSize()) < 0:
-            break
-        answer.blocks.append(block)
+def check_ids(request: GetBodies) -> None:
+    """Refuse a request that no honest peer makes.
+
+    Raises:
+        Refused: it asks for too many bodies, or by what is no id.
+    """
+    if not 1 <= len(request.ids) <= MAX_BODIES or any(len(i) != HASH_BYTES for i in request.ids):
+        detail = f"bodies are asked for by 1 to {MAX_BODIES} ids of {HASH_BYTES} bytes"
+        raise Refused(Refusal.MALFORMED, detail)
+
+
+def serve_headers(request: GetHeaders, handler: ChainHandler) -> PeerMessage:
+    """The headers after the locator, then as many votes as the message takes."""
+    headers, votes = handler.headers_after(tuple(request.locator), min(request.limit, MAX_HEADERS))
+    answer = Headers(headers=map(envelope_to_proto, headers))
+    left_bytes = SYNC_BYTES - answer.ByteSize()
     for vote in map(envelope_to_proto, votes):
         if (left_bytes := left_bytes - vote.ByteSize()) < 0:
             break
         answer.votes.append(vote)
-    return PeerMessage(blocks=answer)
+    return PeerMessage(headers=answer)
+
+
+def serve_bodies(request: GetBodies, handler: ChainHandler) -> PeerMessage:
+    """As many of the bodies as one message takes, up to the first that is not here."""
+    answer = Bodies()
+    left_bytes = SYNC_BYTES
+    for block_id in request.ids:
+        body = handler.body(block_id)
+        if body is None or (left_bytes := left_bytes - len(body)) < 0:
+            break
+        answer.bodies.append(body)
+    return PeerMessage(bodies=answer)

@@ -17,6 +17,7 @@ class Table(StrEnum):
     RECEIPTS = "receipts"  # what pools have signed for this miner, by round
     SHARE_PAGES = "share-pages"  # a manager's share log, by hash
     SHARE_INDEX = "share-index"  # the same pages by round
+    PEERS = "peers"  # addresses and bans: nothing is lost with them that peers can't tell again
 
 
 @dataclass(frozen=True, slots=True)

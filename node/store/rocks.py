@@ -7,6 +7,7 @@ store is made. Opening checks both, and changes nothing in a store that it refus
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -86,6 +87,7 @@ def open_store(path: Path, network_id: bytes) -> RocksStore:
     database = _open(path)
     try:
         _check_belongs(path, database, network_id)
+        _add_missing_tables(path, database)
         return RocksStore(database)
     except BaseException:
         database.close()
@@ -148,6 +150,13 @@ def _check_belongs(path: Path, database: Rdict, network_id: bytes) -> None:
             f"the store in {path} belongs to the network {found_id.hex()}, not to "
             f"{network_id.hex()}; choose another --data-dir or --network"
         )
+
+
+def _add_missing_tables(path: Path, database: Rdict) -> None:
+    """Tables that the version which made the store did not know yet; it may open it again."""
+    present = Rdict.list_cf(str(path), _options())
+    for name in (str(table) for table in Table if table not in present):
+        _guarded(partial(database.create_column_family, name, _options())).close()
 
 
 def _read_meta(path: Path, database: Rdict) -> tuple[bytes | None, bytes | None]:

@@ -17,7 +17,7 @@ from node.net.link import (
     Transport,
     Unreachable,
 )
-from ponas.v1.peer_service_pb2 import GetBlocks, PeerMessage
+from ponas.v1.peer_service_pb2 import GetHeaders, PeerMessage
 from ponas.v1.pool_service_pb2 import Challenge, Heartbeat, MineRequest, MineResponse
 from ponas.v1.types_pb2 import BlobChunk
 
@@ -44,7 +44,7 @@ Scenario = Callable[[Backend], Coroutine[Any, Any, None]]
 
 
 def numbered(number: int) -> PeerMessage:
-    return PeerMessage(get_blocks=GetBlocks(limit=number))
+    return PeerMessage(get_headers=GetHeaders(limit=number))
 
 
 def sized(num_bytes: int) -> PeerMessage:
@@ -75,8 +75,8 @@ async def keeps_order_both_ways(backend: Backend) -> None:
             await dialled.send(numbered(number))
             await served.send(numbered(1000 + number))
         for number in range(1, 40):
-            assert (await served.receive()).get_blocks.limit == number
-            assert (await dialled.receive()).get_blocks.limit == 1000 + number
+            assert (await served.receive()).get_headers.limit == number
+            assert (await dialled.receive()).get_headers.limit == 1000 + number
         assert dialled.outbound
         assert not served.outbound
 

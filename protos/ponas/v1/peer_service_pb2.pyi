@@ -65,12 +65,18 @@ class PeerMessage(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     GOSSIP_FIELD_NUMBER: _builtins.int
-    GET_BLOCKS_FIELD_NUMBER: _builtins.int
-    BLOCKS_FIELD_NUMBER: _builtins.int
     GET_BLOB_FIELD_NUMBER: _builtins.int
     BLOB_CHUNK_FIELD_NUMBER: _builtins.int
     BLOB_MISSING_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
+    GET_HEADERS_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    GET_BODIES_FIELD_NUMBER: _builtins.int
+    BODIES_FIELD_NUMBER: _builtins.int
+    PING_FIELD_NUMBER: _builtins.int
+    PONG_FIELD_NUMBER: _builtins.int
+    GET_ADDRESSES_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of either side."""
@@ -79,10 +85,6 @@ class PeerMessage(_message.Message):
     def gossip(self) -> _types_pb2.Envelope:
         """A signed object to check and pass on."""
 
-    @_builtins.property
-    def get_blocks(self) -> Global___GetBlocks: ...
-    @_builtins.property
-    def blocks(self) -> Global___Blocks: ...
     @_builtins.property
     def get_blob(self) -> Global___GetBlob: ...
     @_builtins.property
@@ -93,23 +95,45 @@ class PeerMessage(_message.Message):
     def proof(self) -> Global___Proof:
         """Second message of either side."""
 
+    @_builtins.property
+    def get_headers(self) -> Global___GetHeaders: ...
+    @_builtins.property
+    def headers(self) -> Global___Headers: ...
+    @_builtins.property
+    def get_bodies(self) -> Global___GetBodies: ...
+    @_builtins.property
+    def bodies(self) -> Global___Bodies: ...
+    @_builtins.property
+    def ping(self) -> Global___Ping: ...
+    @_builtins.property
+    def pong(self) -> Global___Pong: ...
+    @_builtins.property
+    def get_addresses(self) -> Global___GetAddresses: ...
+    @_builtins.property
+    def addresses(self) -> Global___Addresses: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         gossip: _types_pb2.Envelope | None = ...,
-        get_blocks: Global___GetBlocks | None = ...,
-        blocks: Global___Blocks | None = ...,
         get_blob: Global___GetBlob | None = ...,
         blob_chunk: _types_pb2.BlobChunk | None = ...,
         blob_missing: Global___BlobMissing | None = ...,
         proof: Global___Proof | None = ...,
+        get_headers: Global___GetHeaders | None = ...,
+        headers: Global___Headers | None = ...,
+        get_bodies: Global___GetBodies | None = ...,
+        bodies: Global___Bodies | None = ...,
+        ping: Global___Ping | None = ...,
+        pong: Global___Pong | None = ...,
+        get_addresses: Global___GetAddresses | None = ...,
+        addresses: Global___Addresses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "blocks", b"blocks", "content", b"content", "get_blob", b"get_blob", "get_blocks", b"get_blocks", "gossip", b"gossip", "hello", b"hello", "proof", b"proof"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "blocks", b"blocks", "content", b"content", "get_blob", b"get_blob", "get_blocks", b"get_blocks", "gossip", b"gossip", "hello", b"hello", "proof", b"proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blocks", "blocks", "get_blob", "blob_chunk", "blob_missing", "proof"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blob", "blob_chunk", "blob_missing", "proof", "get_headers", "headers", "get_bodies", "bodies", "ping", "pong", "get_addresses", "addresses"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -127,6 +151,7 @@ class Hello(_message.Message):
     HEAD_ROUND_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
+    LISTEN_PORT_FIELD_NUMBER: _builtins.int
     network_id: _builtins.bytes
     protocol_version: _builtins.int
     public_key: _builtins.bytes
@@ -135,6 +160,10 @@ class Hello(_message.Message):
     head: _builtins.bytes
     nonce: _builtins.bytes
     """32 random bytes, fresh for each connection, which the other side signs."""
+    listen_port: _builtins.int
+    """TCP port at which the sender takes connections, 0 for none. The host is the
+    one that the other side sees: nobody can name a third party's.
+    """
     def __init__(
         self,
         *,
@@ -144,10 +173,11 @@ class Hello(_message.Message):
         head_round: _builtins.int = ...,
         head: _builtins.bytes = ...,
         nonce: _builtins.bytes = ...,
+        listen_port: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "head_round", b"head_round", "network_id", b"network_id", "nonce", b"nonce", "protocol_version", b"protocol_version", "public_key", b"public_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "head_round", b"head_round", "listen_port", b"listen_port", "network_id", b"network_id", "nonce", b"nonce", "protocol_version", b"protocol_version", "public_key", b"public_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,8 +211,8 @@ class Proof(_message.Message):
 Global___Proof: _TypeAlias = Proof  # noqa: Y015
 
 @_typing.final
-class GetBlocks(_message.Message):
-    """Asks for the blocks after the newest known id."""
+class GetHeaders(_message.Message):
+    """Asks for the headers after the newest known id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -205,33 +235,160 @@ class GetBlocks(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetBlocks: _TypeAlias = GetBlocks  # noqa: Y015
+Global___GetHeaders: _TypeAlias = GetHeaders  # noqa: Y015
 
 @_typing.final
-class Blocks(_message.Message):
-    """Blocks in chain order, and the votes the sender holds above its final block."""
+class Headers(_message.Message):
+    """Claims and Fallbacks in chain order, and the votes the sender holds above its
+    final block.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    BLOCKS_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
     VOTES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Block]: ...
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Envelope]: ...
     @_builtins.property
     def votes(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Envelope]: ...
     def __init__(
         self,
         *,
-        blocks: _abc.Iterable[_types_pb2.Block] | None = ...,
+        headers: _abc.Iterable[_types_pb2.Envelope] | None = ...,
         votes: _abc.Iterable[_types_pb2.Envelope] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Blocks: _TypeAlias = Blocks  # noqa: Y015
+Global___Headers: _TypeAlias = Headers  # noqa: Y015
+
+@_typing.final
+class GetBodies(_message.Message):
+    """Asks for the bodies of blocks, by the blocks' ids."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        ids: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBodies: _TypeAlias = GetBodies  # noqa: Y015
+
+@_typing.final
+class Bodies(_message.Message):
+    """As many of the bodies asked for, from the first on, as one message takes;
+    none if the sender lacks the first.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def bodies(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        bodies: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bodies", b"bodies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Bodies: _TypeAlias = Bodies  # noqa: Y015
+
+@_typing.final
+class Ping(_message.Message):
+    """Asks how far the other side is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ping: _TypeAlias = Ping  # noqa: Y015
+
+@_typing.final
+class Pong(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOCK_MS_FIELD_NUMBER: _builtins.int
+    HEAD_ROUND_FIELD_NUMBER: _builtins.int
+    clock_ms: _builtins.int
+    """The sender's own clock, ms since the Unix epoch."""
+    head_round: _builtins.int
+    def __init__(
+        self,
+        *,
+        clock_ms: _builtins.int = ...,
+        head_round: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "head_round", b"head_round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pong: _TypeAlias = Pong  # noqa: Y015
+
+@_typing.final
+class GetAddresses(_message.Message):
+    """Asks for other nodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAddresses: _TypeAlias = GetAddresses  # noqa: Y015
+
+@_typing.final
+class Addresses(_message.Message):
+    """A random sample of nodes that the sender itself has met, as IP:PORT."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Addresses: _TypeAlias = Addresses  # noqa: Y015
 
 @_typing.final
 class GetBlob(_message.Message):

@@ -29,8 +29,8 @@ class PeerServiceStub:
     """Node to node. One stream a connection; both ends speak the same messages,
     so a blob can be asked for or pushed whoever opened the connection. Each side
     sends hello, then, having checked the other's, proof; the rest only after the
-    other's proof. Requests (get_blocks, get_blob) are answered in the order they
-    were asked.
+    other's proof. Requests (get_..., ping) are answered in the order they were
+    asked.
     """
 
     def __init__(self, channel):
@@ -50,8 +50,8 @@ class PeerServiceServicer:
     """Node to node. One stream a connection; both ends speak the same messages,
     so a blob can be asked for or pushed whoever opened the connection. Each side
     sends hello, then, having checked the other's, proof; the rest only after the
-    other's proof. Requests (get_blocks, get_blob) are answered in the order they
-    were asked.
+    other's proof. Requests (get_..., ping) are answered in the order they were
+    asked.
     """
 
     def Exchange(self, request_iterator, context):
@@ -80,8 +80,8 @@ class PeerService:
     """Node to node. One stream a connection; both ends speak the same messages,
     so a blob can be asked for or pushed whoever opened the connection. Each side
     sends hello, then, having checked the other's, proof; the rest only after the
-    other's proof. Requests (get_blocks, get_blob) are answered in the order they
-    were asked.
+    other's proof. Requests (get_..., ping) are answered in the order they were
+    asked.
     """
 
     @staticmethod

@@ -30,8 +30,8 @@ class PeerServiceStub:
     """Node to node. One stream a connection; both ends speak the same messages,
     so a blob can be asked for or pushed whoever opened the connection. Each side
     sends hello, then, having checked the other's, proof; the rest only after the
-    other's proof. Requests (get_blocks, get_blob) are answered in the order they
-    were asked.
+    other's proof. Requests (get_..., ping) are answered in the order they were
+    asked.
     """
 
     @_typing.overload
@@ -45,8 +45,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """Node to node. One stream a connection; both ends speak the same messages,
     so a blob can be asked for or pushed whoever opened the connection. Each side
     sends hello, then, having checked the other's, proof; the rest only after the
-    other's proof. Requests (get_blocks, get_blob) are answered in the order they
-    were asked.
+    other's proof. Requests (get_..., ping) are answered in the order they were
+    asked.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -56,8 +56,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Node to node. One stream a connection; both ends speak the same messages,
     so a blob can be asked for or pushed whoever opened the connection. Each side
     sends hello, then, having checked the other's, proof; the rest only after the
-    other's proof. Requests (get_blocks, get_blob) are answered in the order they
-    were asked.
+    other's proof. Requests (get_..., ping) are answered in the order they were
+    asked.
     """
 
     @_abc_1.abstractmethod

@@ -85,6 +85,8 @@ class GetStatusResponse(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     ACTIVITY_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_MS_FIELD_NUMBER: _builtins.int
+    NOT_SIGNING_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     network: _builtins.str
     network_id: _builtins.str
@@ -106,6 +108,12 @@ class GetStatusResponse(_message.Message):
     final: _builtins.str
     activity: _builtins.str
     """What a miner does, or why it does nothing; empty for other roles."""
+    clock_offset_ms: _builtins.int
+    """The clocks of the peers dialled minus this node's, their median; unset while
+    fewer than four are known.
+    """
+    not_signing: _builtins.str
+    """Why this node signs no lists and votes at present; empty if it may."""
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]: ...
     @_builtins.property
@@ -135,12 +143,16 @@ class GetStatusResponse(_message.Message):
         peers: _abc.Iterable[Global___Peer] | None = ...,
         refused: _abc.Iterable[Global___Counter] | None = ...,
         activity: _builtins.str = ...,
+        clock_offset_ms: _builtins.int | None = ...,
+        not_signing: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms", "clock_offset_ms", b"clock_offset_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "final", b"final", "final_height", b"final_height", "final_round", b"final_round", "head", b"head", "head_round", b"head_round", "height", b"height", "justified", b"justified", "justified_round", b"justified_round", "network", b"network", "network_id", b"network_id", "payout_address", b"payout_address", "peers", b"peers", "phase", b"phase", "phase_remaining_ms", b"phase_remaining_ms", "public_key", b"public_key", "refused", b"refused", "role", b"role", "round", b"round", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms", "activity", b"activity", "clock_offset_ms", b"clock_offset_ms", "final", b"final", "final_height", b"final_height", "final_round", b"final_round", "head", b"head", "head_round", b"head_round", "height", b"height", "justified", b"justified", "justified_round", b"justified_round", "network", b"network", "network_id", b"network_id", "not_signing", b"not_signing", "payout_address", b"payout_address", "peers", b"peers", "phase", b"phase", "phase_remaining_ms", b"phase_remaining_ms", "public_key", b"public_key", "refused", b"refused", "role", b"role", "round", b"round", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__clock_offset_ms: _TypeAlias = _typing.Literal["clock_offset_ms"]  # noqa: Y015
+    _WhichOneofArgType__clock_offset_ms: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_offset_ms) -> _WhichOneofReturnType__clock_offset_ms | None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
 
@@ -152,11 +164,24 @@ class Peer(_message.Message):
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     OUTBOUND_FIELD_NUMBER: _builtins.int
     HEAD_ROUND_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    OFFENCES_FIELD_NUMBER: _builtins.int
+    CLOCK_OFFSET_MS_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     public_key: _builtins.str
     outbound: _builtins.bool
     head_round: _builtins.int
-    """Where its chain ended when it connected."""
+    """Where its chain ended when it was last heard of."""
+    score: _builtins.int
+    """Points for misbehaviour; at 50 the link ends, at 100 the peer is banned."""
+    clock_offset_ms: _builtins.int
+    """Its clock minus ours, as far as the time messages take lets it be told;
+    unset until it was measured.
+    """
+    @_builtins.property
+    def offences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Counter]:
+        """What the points are for: messages of this peer refused, by reason."""
+
     def __init__(
         self,
         *,
@@ -164,14 +189,90 @@ class Peer(_message.Message):
         public_key: _builtins.str = ...,
         outbound: _builtins.bool = ...,
         head_round: _builtins.int = ...,
+        score: _builtins.int = ...,
+        offences: _abc.Iterable[Global___Counter] | None = ...,
+        clock_offset_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms", "clock_offset_ms", b"clock_offset_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms", "address", b"address", "clock_offset_ms", b"clock_offset_ms", "head_round", b"head_round", "offences", b"offences", "outbound", b"outbound", "public_key", b"public_key", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clock_offset_ms: _TypeAlias = _typing.Literal["clock_offset_ms"]  # noqa: Y015
+    _WhichOneofArgType__clock_offset_ms: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_offset_ms) -> _WhichOneofReturnType__clock_offset_ms | None: ...
+
+Global___Peer: _TypeAlias = Peer  # noqa: Y015
+
+@_typing.final
+class ListPeersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "head_round", b"head_round", "outbound", b"outbound", "public_key", b"public_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Peer: _TypeAlias = Peer  # noqa: Y015
+Global___ListPeersRequest: _TypeAlias = ListPeersRequest  # noqa: Y015
+
+@_typing.final
+class ListPeersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEERS_FIELD_NUMBER: _builtins.int
+    BANS_FIELD_NUMBER: _builtins.int
+    KNOWN_ADDRESSES_FIELD_NUMBER: _builtins.int
+    known_addresses: _builtins.int
+    """Other nodes' addresses known."""
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]: ...
+    @_builtins.property
+    def bans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Ban]: ...
+    def __init__(
+        self,
+        *,
+        peers: _abc.Iterable[Global___Peer] | None = ...,
+        bans: _abc.Iterable[Global___Ban] | None = ...,
+        known_addresses: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bans", b"bans", "known_addresses", b"known_addresses", "peers", b"peers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPeersResponse: _TypeAlias = ListPeersResponse  # noqa: Y015
+
+@_typing.final
+class Ban(_message.Message):
+    """Somebody whose connections are refused until a time, ms since the Unix epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """A public key or a host."""
+    reason: _builtins.str
+    until_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "subject", b"subject", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ban: _TypeAlias = Ban  # noqa: Y015
 
 @_typing.final
 class Counter(_message.Message):

@@ -47,6 +47,7 @@ class QueryServiceStub:
     GetReceipts: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]
     GetPayoutNotices: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]
     GetShareLog: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]
+    ListPeers: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListPeersRequest, _query_service_pb2.ListPeersResponse]
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
@@ -67,6 +68,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetReceipts: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]  # type: ignore[assignment]
     GetPayoutNotices: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]  # type: ignore[assignment]
     GetShareLog: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]  # type: ignore[assignment]
+    ListPeers: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListPeersRequest, _query_service_pb2.ListPeersResponse]  # type: ignore[assignment]
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Read-only views for people and programs, decoded. Hashes, keys and ids are
@@ -150,5 +152,12 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetShareLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetShareLogResponse, _abc.Awaitable[_query_service_pb2.GetShareLogResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListPeers(
+        self,
+        request: _query_service_pb2.ListPeersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.ListPeersResponse, _abc.Awaitable[_query_service_pb2.ListPeersResponse]]: ...
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

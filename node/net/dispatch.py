@@ -1,0 +1,64 @@
+"""What a peer's message asks for, and who answers it."""
+
+from node.clock import Clock
+from node.net.addressbook import AddressBook
+from node.net.blobs import serve_chunk
+from node.net.protocol import KIND_LIMITS, OTHER_LIMIT, ChainHandler, Refusal, Refused
+from node.net.relay import Relay
+from node.net.session import Session
+from node.net.sync import check_ids, check_locator, serve_bodies, serve_headers
+from node.net.tending import serve_addresses, serve_pong
+from ponas.v1.peer_service_pb2 import PeerMessage
+
+
+class Dispatcher:
+    """Hands each message to the part of the node that it is for."""
+
+    def __init__(
+        self, handler: ChainHandler, relay: Relay, book: AddressBook, clock: Clock
+    ) -> None:
+        self._handler = handler
+        self._relay = relay
+        self._book = book
+        self._clock = clock
+
+    def take(self, session: Session, message: PeerMessage) -> None:
+        """Deal with a message of a greeted peer.
+
+        Raises:
+            Refused: it breaks a rule of the protocol.
+            Rejected: it is gossip that breaks a rule of the chain.
+        """
+        kind = message.WhichOneof("content")
+        limit = KIND_LIMITS.get(kind or "", OTHER_LIMIT)
+        if message.ByteSize() > limit.max_bytes:
+            raise Refused(Refusal.OVERSIZED, f"sent {kind} of {message.ByteSize()} bytes")
+        match kind:
+            case "gossip":
+                self._relay.take(session, message.gossip)
+            case "headers" | "bodies" | "blob_chunk" | "blob_missing" | "pong" | "addresses":
+                if not session.settle(message):
+                    raise Refused(Refusal.UNASKED, "answered what nobody asked")
+            case "hello" | "proof":
+                raise Refused(Refusal.MALFORMED, "greeted twice")
+            case None:
+                raise Refused(Refusal.MALFORMED, "sent an empty message")
+            case _:
+                self._answer(session, message)
+
+    def _answer(self, session: Session, message: PeerMessage) -> None:
+        handler = self._handler
+        match message.WhichOneof("content"):
+            case "get_blob":
+                request = message.get_blob
+                session.answer(lambda: serve_chunk(request, handler.blob(request.hash)))
+            case "get_headers":
+                check_locator(message.get_headers)
+                session.answer(lambda: serve_headers(message.get_headers, handler))
+            case "get_bodies":
+                check_ids(message.get_bodies)
+                session.answer(lambda: serve_bodies(message.get_bodies, handler))
+            case "ping":
+                session.answer(lambda: serve_pong(self._clock, handler.head()[0]))
+            case "get_addresses":
+                session.answer(lambda: serve_addresses(session, self._book))

@@ -1,0 +1,86 @@
+"""Gossip: every object judged once and passed on to those who have not sent it."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from node.chain.hashing import blake, u64
+from node.chain.messages import Envelope
+from node.net.limits import Seen
+from node.net.protocol import ChainHandler, Gossip, Refusal, Refused
+from node.net.session import Session
+from node.wire import envelope_from_proto, envelope_to_proto
+from ponas.v1.peer_service_pb2 import PeerMessage
+from ponas.v1.types_pb2 import Envelope as EnvelopeMessage
+
+# Gossip remembered, to judge nothing twice; and what a peer that comes late is told.
+_SEEN = 65_536
+_RECENT = 256
+
+
+class Relay:
+    """Passes objects on between the connected peers.
+
+    Args:
+        handler: says what is to become of an object.
+        sessions: the connected peers.
+    """
+
+    def __init__(self, handler: ChainHandler, sessions: Callable[[], Iterable[Session]]) -> None:
+        self._handler = handler
+        self._sessions = sessions
+        self._seen = Seen(_SEEN)
+        self._recent: deque[PeerMessage] = deque(maxlen=_RECENT)
+
+    def broadcast(self, envelope: Envelope) -> None:
+        """Send an object of this node's own to all peers; a second time does nothing."""
+        if self._seen.add(key := _gossip_key(envelope)):
+            self._spread(envelope, key)
+
+    def catch_up(self, session: Session) -> None:
+        """Tell a new peer what was sent or passed on last."""
+        for message in self._recent:
+            session.post(message)
+
+    def take(self, session: Session, message: EnvelopeMessage) -> None:
+        """Judge what a peer sent, and pass it on.
+
+        Raises:
+            Refused: it sent the object before.
+            Rejected: the object breaks a rule.
+        """
+        envelope = envelope_from_proto(message)
+        key = _gossip_key(envelope)
+        if not session.delivered.add(key):
+            raise Refused(Refusal.REPLAYED, "sent the same object twice")
+        if not self._seen.add(key):
+            return
+        match self._handler.on_gossip(envelope):
+            case Gossip.RELAY:
+                self._spread(envelope, key)
+            case Gossip.DEFER:
+                self._seen.discard(key)
+                session.delivered.discard(key)
+            case Gossip.DROP:
+                pass
+
+    def _spread(self, envelope: Envelope, key: bytes) -> None:
+        message = PeerMessage(gossip=envelope_to_proto(envelope))
+        self._recent.append(message)
+        for session in self._sessions():
+            if key not in session.delivered:
+                session.post(message)
+
+
+def _gossip_key(envelope: Envelope) -> bytes:
+    """What gossip is known by: with the signature, unlike the id.
+
+    Else somebody could send an object with a spoilt signature first, and the true one would
+    pass for known.
+    """
+    return blake(
+        "ponas/gossip",
+        u64(envelope.kind),
+        envelope.payload,
+        envelope.public_key,
+        envelope.signature,
+    )
