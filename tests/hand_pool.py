@@ -16,6 +16,8 @@ from ponas.v1 import pool_service_pb2 as pb
 from pool.link.leases import subspace_hash
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
 from pool.miner.miner import Miner, Route
+from pool.miner.promises import Promises
+from pool.miner.session import TaskOf
 from pool.records.state import Strength
 from tests.pool_states import SUBSPACE, handed_out, in_hand, open_round, round_of
 from tests.pool_world import (
@@ -153,6 +155,8 @@ def miner_of(
     executor: Executor,
     own: HandPool | None = None,
     store: Store | None = None,
+    task_of: TaskOf = lambda _: TASK,
+    promises: Promises | None = None,
 ) -> Miner:
     """A strong miner `s` of these pools, best first, and of `own` as its node's own pool."""
     transport = world.network.transport("s")
@@ -162,11 +166,11 @@ def miner_of(
     return Miner(
         applicant=applicant("s", Strength.STRONG),
         routes=routes,
-        task_of=lambda _: TASK,
+        task_of=task_of,
         executor=executor,
         clock=world.clock,
         rng=random.Random(1),
-        promises=no_promises(),
+        promises=promises or no_promises(),
         evidence=evidence_of("s", store=store),
     )
 

@@ -1,11 +1,13 @@
 """A miner between pools that a test plays by hand: what it keeps, where it goes, what it says."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
 from nas.jobs import Rewind, Train
+from nas.task import Task
 from node.chain.envelope import open_as
 from node.chain.hashing import blob_hash
 from node.chain.messages import Lease, LeaseAcceptance
@@ -14,7 +16,7 @@ from ponas.v1 import pool_service_pb2 as pb
 from pool.miner.failover import RETURN_AFTER_MS
 from pool.miner.registration import WrongPool
 from tests.hand_pool import HandPool, acknowledged, challenge_of, exploration, miner_of, with_lease
-from tests.pool_world import NETWORK_ID, PoolWorld, public
+from tests.pool_world import NETWORK_ID, TASK, PoolWorld, no_promises, public
 from tests.scripted import PRECISION, ScriptedExecutor
 from tests.test_pool_miner import WatchedExecutor
 from tests.virtual_time import virtual_time
@@ -400,4 +402,66 @@ async def test_a_state_that_can_not_be_made_is_said_to_be_missing() -> None:
     await world.pass_ms(1_000)
 
     assert [message.blob_chunk.total for _, message in pool.others] == [0]
+    await world.close()
+
+
+@virtual_time
+async def test_an_order_of_a_round_whose_task_this_node_does_not_know_is_refused() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    pool.orders = [exploration(1, round_number=7)]
+
+    def task_of(round_number: int) -> Task:
+        raise ValueError(f"round {round_number} is far ahead")
+
+    executor = WatchedExecutor(world.clock)
+    miner = miner_of(world, (pool,), executor, task_of=task_of)
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(200)
+    assert "no task of round 7: round 7 is far ahead" in miner.status.activity
+    assert executor.jobs[Train] == 0
+    await world.close()
+
+
+@virtual_time
+async def test_rounds_may_have_different_tasks() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    pool.orders = [
+        exploration(1, round_number=1, remaining_ms=4_000),
+        exploration(2, round_number=2, remaining_ms=9_000, starts_in_ms=4_000),
+    ]
+    tasks = {1: TASK, 2: replace(TASK, max_mac_images=1)}
+    executor = WatchedExecutor(world.clock)
+    world.spawn(miner_of(world, (pool,), executor, task_of=tasks.__getitem__).run(), "miner")
+    await world.pass_ms(9_000)
+
+    # Nothing that is feasible in round 1 is in round 2.
+    assert any(result.epochs for result in pool.results if result.assignment_id == 1)
+    assert {result.epochs for result in pool.results if result.assignment_id == 2} == {0}
+    await world.close()
+
+
+@virtual_time
+async def test_a_miner_that_commits_alone_in_a_round_takes_no_lease_of_it() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    for number in (3, 4):
+        order = exploration(number, round_number=number, starts_in_ms=0)
+        with_lease(order)
+        pool.orders = [*pool.orders, order]
+    promises = no_promises()
+    promises.commit_alone(3)
+    first, second = pool.orders
+    pool.orders = [first]
+    executor = WatchedExecutor(world.clock)
+    miner = miner_of(world, (pool,), executor, promises=promises)
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(3_000)
+    assert miner.status.activity == "idle: commits on its own in round 3, so that it takes no lease"
+    assert (pool.others, pool.results) == ([], [])
+
+    await pool.send(second)
+    await world.pass_ms(3_000)
+    assert {result.assignment_id for result in pool.results} == {4}
     await world.close()
