@@ -16,8 +16,10 @@ from nas.execution.messages import Failure
 from nas.jobs import FailureKind, JobError, Retrain, Rewind, Train, Trained, TrainingState
 from nas.networks import weights
 from nas.networks.weights import State, WeightsError
-from nas.training import qat, replay, train
+from nas.training import ptq, qat, replay, train
+from nas.training.descent import Descent
 from nas.training.seeds import Draw, epoch_seed
+from nas.training.steps import EagerStep
 from tests.nas_models import TASK, devnet_design
 
 DIGITS = datasets.load("digits")
@@ -180,6 +182,24 @@ def test_states_are_those_of_the_training(epoch: int) -> None:
 def test_epochs_are_those_of_the_training(epoch: int) -> None:
     with pytest.raises(JobError, match=f"a training of 3 epochs has no epoch {epoch}"):
         Retrain(QAT, epoch, b"")
+
+
+def test_every_epoch_has_an_order_and_noise_of_its_own() -> None:
+    seen: list[tuple[torch.Tensor, int]] = []
+    noise = torch.Generator()
+    network, _ = ptq.begin(PTQ, DIGITS, "cpu")
+
+    def record(*_: object) -> EagerStep:
+        return EagerStep(lambda batch: seen.append((batch, noise.initial_seed())))
+
+    recipe = replace(ptq.RECIPE, batch=len(DIGITS.train.labels))
+    with Descent(recipe, network, network, DIGITS, 2, "cpu", 3, noise, record) as descent:
+        for _ in range(2):
+            descent.run_epoch(never)
+    (first, first_noise), (second, second_noise) = seen
+    assert not torch.equal(first, second)
+    assert torch.equal(first.sort().values, second.sort().values)
+    assert first_noise != second_noise
 
 
 def test_seeds_of_epochs_are_their_own() -> None:
