@@ -23,7 +23,7 @@ def test_a_quarter_more_than_its_speed_is_paid() -> None:
 def test_a_busy_round_makes_no_slower_miner() -> None:
     slowed = next_round(credited(STEADY, 10), 1_000)
 
-    assert payable(slowed, 2_000, 1_000) == 2_000
+    assert payable(slowed, 2_000, 1_000) == 1_500
 
 
 def test_a_clock_that_steps_back_counts_as_standing_still() -> None:

@@ -20,6 +20,7 @@ SUSPICION_FACTOR = 4
 """Each ground of suspicion makes an audit so many times more likely."""
 
 _DRAWS = 1 << 64
+_CERTAIN = Fraction(1)
 
 
 class Suspicion(StrEnum):
@@ -54,10 +55,11 @@ def chance(streak: int, unpaid: int, suspicions: Collection[Suspicion] = ()) -> 
     long the streak (consensus F4). After a payout `unpaid` starts anew, and audits are certain.
     """
     if streak < CERTAIN_SHARES or unpaid <= 2:
-        return Fraction(1)
-    likely = max(Fraction(1, streak), Fraction(2, unpaid))
+        return _CERTAIN
     factor: int = SUSPICION_FACTOR ** len(set(suspicions))
-    return min(Fraction(1), likely * factor)
+    # 1 / streak or 2 / unpaid, whichever is more.
+    likely, of = (factor, streak) if unpaid >= 2 * streak else (2 * factor, unpaid)
+    return Fraction(likely, of) if likely < of else _CERTAIN
 
 
 def is_drawn(secret: bytes, share: bytes, probability: Fraction) -> bool:

@@ -12,8 +12,8 @@ import msgspec
 PACE_ROUNDS = 4
 """The fastest of so many past rounds is the miner's speed: a busy machine is no slower one."""
 
-SLACK = (5, 4)
-"""How far a miner may exceed its speed, as a fraction."""
+AHEAD = (5, 4)
+"""How far a miner may exceed its speed, as a fraction: 1.25 times."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -30,17 +30,20 @@ class Pace(msgspec.Struct, frozen=True):
 def payable(pace: Pace, work: int, elapsed_ms: int) -> int:
     """How much of a share's work may be credited, `elapsed_ms` into the miner's round.
 
-    Its speed times 1.25, over this round and the one before, so that single designs that take
-    longer or shorter than their price even out. A miner without a past round has no bound yet:
-    all its shares are audited. Times are of the manager's clock; one that steps back counts as 0.
+    Its speed times 1.25, and a quarter of a round more if the one before left as much: single
+    designs take longer or shorter than their price. A miner without a past round has no bound yet;
+    its first shares are all audited. Times are of the manager's clock; one that steps back counts
+    as 0.
     """
     if not pace.past:
         return work
-    fastest = max(pace.past, key=lambda done: done[0] / done[1])
+    done, done_ms = max(pace.past, key=lambda round_: round_[0] / round_[1])
     before, before_ms = pace.past[-1]
-    ahead, whole = SLACK
-    bound = fastest[0] * (before_ms + max(0, elapsed_ms)) * ahead // (fastest[1] * whole)
-    return min(work, max(0, bound - before - pace.work))
+    more, usual = AHEAD
+    spare = done * before_ms * more // (done_ms * usual) - before
+    spare = max(0, min(spare, done * before_ms * (more - usual) // (done_ms * usual)))
+    bound = done * max(0, elapsed_ms) * more // (done_ms * usual) + spare
+    return min(work, max(0, bound - pace.work))
 
 
 def credited(pace: Pace, work: int) -> Pace:

@@ -34,7 +34,7 @@ class Worth(StrEnum):
 class ShareKeys:
     """What must be new for a share to be paid, 32 bytes each.
 
-    `training` names genotype, seed and protocol, `model` the model's bytes. `weights` names what
+    `training` names genotype, seed and protocol, `model` is the model's hash. `weights` names what
     the float weights of `ptq` and `compat` follow from, which leave out the bits; None under
     `qat`, whose training sees them.
     """
@@ -56,7 +56,7 @@ def share_keys(
         architecture = bytes(value for layer in genotype.architecture for value in layer)
         weights = blake("ponas/pool/share/weights", architecture, *how)
     training = blake("ponas/pool/share", genotype.to_bytes(), *how)
-    return ShareKeys(training, blake("ponas/pool/share/model", model_hash), weights)
+    return ShareKeys(training, model_hash, weights)
 
 
 def worth_of(

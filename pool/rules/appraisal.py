@@ -1,0 +1,129 @@
+"""What the manager makes of one trained result: its work, suspicions, and whether it is audited.
+
+The rules are those of `pool.rules.worth`, `pace`, `classes` and `audits`; here they meet, in the
+order in which a result passes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+import msgspec
+
+from nas.data.dataset import DatasetInfo
+from nas.designs.design import Design
+from nas.training.protocol import Protocol
+from pool.rules.audits import AuditKind, Suspicion, chance, is_drawn, kind_of
+from pool.rules.classes import ClassRecord, floor, is_out_of_line
+from pool.rules.pace import Pace, credited, next_round, payable
+from pool.rules.worth import ShareKeys, Worth, share_keys, work_of, worth_of
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A result that obeys the rules of reporting.
+
+    `epochs` are new ones; `correct` counts validation images. `is_same_precision` says whether this
+    manager computes trainings as the miner does, so that it can repeat an epoch bit by bit.
+    """
+
+    design: Design
+    training_seed: int
+    epochs: int
+    correct: int
+    model_hash: bytes
+    is_same_precision: bool
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a miner has at stake: shares since its last failed audit, and since the last payout."""
+
+    streak: int = 0
+    unpaid: int = 0
+    pace: Pace = Pace()
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """`work` is credited for a share, in the unit of `pool.rules.prices`.
+
+    `keys` are to be remembered as paid if there is work. `floor` is the least count that speaks for
+    a trained model of its class.
+    """
+
+    worth: Worth
+    work: int
+    keys: ShareKeys
+    suspicions: frozenset[Suspicion]
+    floor: int
+
+
+def appraise(
+    delivery: Delivery,
+    info: DatasetInfo,
+    protocol: Protocol,
+    paid: Container[bytes],
+    standing: Standing,
+    record: ClassRecord,
+    elapsed_ms: int,
+) -> Appraisal:
+    """Appraise a result.
+
+    `paid` holds the keys of all shares paid before, `record` what is known of the design's class
+    (`pool.rules.prices.class_of`), `elapsed_ms` how long the miner had work in hand this round.
+    """
+    design, epochs = delivery.design, delivery.epochs
+    keys = share_keys(
+        design.genotype, delivery.training_seed, protocol, epochs, delivery.model_hash
+    )
+    least = floor(record, info.validation, info.classes)
+    is_shown = delivery.correct >= least or delivery.is_same_precision
+    worth = worth_of(design, epochs, keys, paid, is_shown)
+    priced = work_of(worth, design, info, epochs)
+    work = payable(standing.pace, priced, elapsed_ms)
+    suspicions = set()
+    if work < priced:
+        suspicions.add(Suspicion.TOO_FAST)
+    if is_out_of_line(record, delivery.correct):
+        suspicions.add(Suspicion.OUT_OF_CLASS)
+    return Appraisal(worth, work, keys, frozenset(suspicions), least)
+
+
+def audit_of(
+    secret: bytes, share: bytes, delivery: Delivery, appraisal: Appraisal, standing: Standing
+) -> AuditKind | None:
+    """How a share with this hash is audited, or None. What is not paid is not audited.
+
+    `standing` is the miner's before the share. Under `secret` see `pool.rules.audits.is_drawn`.
+    """
+    if appraisal.work == 0:
+        return None
+    likely = chance(standing.streak, standing.unpaid + 1, appraisal.suspicions)
+    if not is_drawn(secret, share, likely):
+        return None
+    return kind_of(
+        delivery.correct, appraisal.floor, delivery.is_same_precision, appraisal.suspicions
+    )
+
+
+def with_share(standing: Standing, work: int) -> Standing:
+    """The standing after a share was credited with `work`; one without work risks nothing."""
+    if work == 0:
+        return standing
+    return Standing(standing.streak + 1, standing.unpaid + 1, credited(standing.pace, work))
+
+
+def with_failed_audit(standing: Standing) -> Standing:
+    """The standing after a failed audit: every share is audited again, as of a newcomer."""
+    return Standing(0, 0, standing.pace)
+
+
+def with_payout(standing: Standing) -> Standing:
+    """The standing after a block has paid all shares: nothing is left to lose."""
+    return Standing(standing.streak, 0, standing.pace)
+
+
+def with_next_round(standing: Standing, elapsed_ms: int) -> Standing:
+    """The standing when a round ends in which the miner had work in hand for `elapsed_ms`."""
+    return Standing(standing.streak, standing.unpaid, next_round(standing.pace, elapsed_ms))
