@@ -1,0 +1,196 @@
+"""Simulated miners: how long they take, what they find, and what the dishonest among them claim."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from nas.designs.design import Design
+from nas.designs.genotype import Genotype
+from nas.designs.space import preset
+from nas.jobs import SEED_BOUND
+from nas.task import Task
+from node.chain.hashing import blake, u64
+from pool.records.state import Best
+from pool.rules.audits import Fault
+from pool.rules.prices import price_of
+from pool.simulation.draws import Topic, bits, normal, uniform
+from pool.simulation.outcome import Use
+from pool.simulation.rewards import Outcome, Rewards
+from pool.simulation.scenario import Cheat, MinerClass
+
+SPACE = preset("devnet")
+"""Subspaces all look alike in a simulation; what differs are their rewards."""
+
+TASK = Task("digits", SPACE, "qat", 3, "paper", 87_000_000_000)
+"""That of the recorded searches (`tools.record_rewards`)."""
+
+PROPOSAL_MS = 1
+"""The controller proposes about 1,400 designs a second (docs/benchmarks); a design that the search
+has had already costs no more."""
+
+TYPICAL_MACS = 27_000
+"""The median design of the recorded searches: a speed in candidates/s is for designs like it."""
+
+# Spreads the training seeds of a search: the odd number next to 2**63 by the golden ratio.
+_ODD = 5_700_357_409_661_599_241
+
+_ANY = Genotype.from_tokens(values[0] for values in SPACE.positions)
+GENOTYPE = _ANY.to_bytes()
+"""Of every simulated design: what tells them apart are their training seeds."""
+
+
+class Order(NamedTuple):
+    """What a miner is to do: a search from episode `first` on, or attempts to improve `base`."""
+
+    assignment: int
+    search: int | None
+    seed: int
+    first: int
+    base: Best | None
+
+
+class Claim(NamedTuple):
+    """A result as the manager gets it, and the truth that an audit would find in `fault`.
+
+    `busy_ms` is what the candidate took; `is_repeat` that the search had the design before.
+    """
+
+    assignment: int
+    episode: int
+    design: Design
+    training_seed: int
+    correct: int
+    model_hash: bytes
+    fault: Fault | None
+    busy_ms: int
+    is_repeat: bool
+
+
+@dataclass(slots=True)
+class Miner:
+    """One miner. `busy` counts what it began, so that an ended candidate's event finds it changed.
+
+    `results` are those it has reported; `judged_ms` is when the manager is through with them.
+    """
+
+    number: int
+    kind: MinerClass
+    key: bytes
+    ms_per_candidate: float
+    is_online: bool = False
+    is_banned: bool = False
+    absences: int = 0
+    order: Order | None = None
+    pending: Order | None = None
+    is_pending: bool = False
+    episode: int = 0
+    busy: int = 0
+    busy_since_ms: int | None = None
+    online_since_ms: int = 0
+    results: int = 0
+    judged_ms: int = 0
+    spent_ms: dict[Use, int] = field(default_factory=lambda: dict.fromkeys(Use, 0))
+
+
+def make_miner(number: int, kind: MinerClass, seed: int) -> Miner:
+    """Miner `number` of the pool, of a speed drawn for it."""
+    factor = math.exp(kind.spread * normal(Topic.SPEED, seed, number)) if kind.spread else 1.0
+    key = blake("ponas/pool/simulation/miner", u64(number))
+    return Miner(number, kind, key, 1000 / (kind.candidates_per_s * factor))
+
+
+class Trainer:
+    """Gives the results of candidates; remembers which designs each search has had.
+
+    Every subspace holds `designs` designs.
+    """
+
+    def __init__(self, rewards: Rewards, designs: int) -> None:
+        self._rewards = rewards
+        self._designs = designs
+        # By the seed of a search and the design the episode that had it first.
+        self._first: dict[tuple[int, int], int] = {}
+
+    def start_round(self) -> None:
+        """Searches of earlier rounds don't go on."""
+        self._first.clear()
+
+    def claim(self, miner: Miner, best: Best | None) -> Claim:
+        """What the miner will report of its next candidate.
+
+        `best` is the pool's when the candidate begins, which is what cheaters go by. Raises
+        ValueError for a miner without an order.
+        """
+        if miner.order is None:
+            raise ValueError("a miner without an order has no candidate")
+        honest = self._honest(miner, miner.order)
+        if miner.kind.cheat is None or miner.results < miner.kind.cheats_after:
+            return honest
+        return _cheated(honest, miner.kind.cheat, best, self._rewards.images)
+
+    def _honest(self, miner: Miner, order: Order) -> Claim:
+        episode = miner.episode
+        draw = bits(Topic.CANDIDATE, order.seed, episode)
+        if order.base is not None:
+            first = episode
+            correct = self._rewards.improvement(order.base.correct, order.seed, episode)
+            outcome = Outcome(correct, TYPICAL_MACS)
+        else:
+            first = self._first.setdefault((order.seed, draw % self._designs), episode)
+            outcome = self._rewards.result(order.seed, first)
+        is_repeat = first != episode
+        # The same design has the same training seed, so that a repeat shows (docs/pool.md, Seeds).
+        training_seed = (order.seed + first * _ODD) % SEED_BOUND
+        return Claim(
+            order.assignment,
+            episode,
+            _design(outcome.macs),
+            training_seed,
+            outcome.correct,
+            _model(training_seed),
+            None,
+            PROPOSAL_MS if is_repeat else _duration_ms(miner, outcome.macs, draw >> 32),
+            is_repeat,
+        )
+
+
+def _cheated(honest: Claim, cheat: Cheat, best: Best | None, images: int) -> Claim:
+    """What a cheater makes of its candidate; it takes its time, so as not to look too fast."""
+    match cheat:
+        case Cheat.INVENTS:
+            # Near the best, but below it: a best would be counted at once.
+            most = best.correct - 1 if best else images // 2
+            share = 0.8 + 0.2 * uniform(Topic.CLAIM, honest.training_seed)
+            model = _model(honest.training_seed ^ 1)
+            return honest._replace(
+                correct=int(most * share), model_hash=model, fault=Fault.MODEL_MISSING
+            )
+        case Cheat.REPLAYS if best is not None:
+            return honest._replace(correct=best.correct, model_hash=best.model_hash)
+        case Cheat.UNTRAINED:
+            return honest._replace(correct=images // 10, fault=Fault.STATE_DIFFERS)
+    # A defector computes like everybody else; it cheats when the round is over.
+    return honest
+
+
+def _duration_ms(miner: Miner, macs: int, draw: int) -> int:
+    """As long as the design's price says, a tenth more or less by 32 random bits."""
+    jitter = 0.9 + 0.2 * draw / (1 << 32)
+    return max(PROPOSAL_MS, round(miner.ms_per_candidate * _relative_price(macs) * jitter))
+
+
+@lru_cache(maxsize=4096)
+def _relative_price(macs: int) -> float:
+    return price_of(macs) / price_of(TYPICAL_MACS)
+
+
+def _model(training_seed: int) -> bytes:
+    return training_seed.to_bytes(32, "big")
+
+
+@lru_cache(maxsize=4096)
+def _design(macs: int) -> Design:
+    return Design(_ANY, macs > 0, False, None, "", macs=macs)
