@@ -50,8 +50,8 @@ class Parting:
 class Course:
     """Where a miner is on its list of `routes` places.
 
-    `failures` count in a row at the present one, `wait_ms` is the upper end of the next wait, and
-    `wrong` are those that will never do.
+    `failures` count in a row at the present one. The next wait is drawn from the upper half of
+    `wait_ms`, so that a pool's miners don't all come back at once. `wrong` will never do.
     """
 
     routes: int
@@ -77,7 +77,8 @@ def after(course: Course, parting: Parting) -> Course:
         case End.LEFT:
             return replace(course, failures=0, wait_ms=0)
         case End.DRAINED:
-            return replace(course, failures=0, wait_ms=min(parting.wait_ms, MAX_DRAIN_WAIT_MS))
+            asked_ms = min(parting.wait_ms, MAX_DRAIN_WAIT_MS)
+            return replace(course, failures=0, wait_ms=2 * asked_ms)
         case End.WRONG:
             return _next(marked_wrong(course, course.at))
         case End.LOST:

@@ -156,7 +156,6 @@ class Miner:
         if self._course.at <= before.at and parting.end is End.LOST and pools == len(self._routes):
             reason += "; this node has no unit of its own to mine solo with"
         self._idle(reason)
-        # Spread over half the wait, so that a pool's miners don't all come back at once.
         wait_ms = self._rng.randint(self._course.wait_ms // 2, self._course.wait_ms)
         await self._clock.sleep_until(self._clock.now_ms() + wait_ms)
 
