@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from node.chain.codec import encode
 from node.chain.errors import NotCanonical
 from node.chain.messages import MAX_GENOTYPE_BYTES
+from ponas.v1 import pool_service_pb2 as pb
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.recount import lines_of_log, work_of_log
 from pool.proofs.sharelog import (
@@ -21,6 +22,7 @@ from pool.proofs.sharelog import (
     Page,
     Share,
     ShareLogError,
+    Terms,
     check_chain,
     open_page,
     pack_page,
@@ -41,6 +43,31 @@ def test_a_page_comes_back_as_it_was() -> None:
     hash_, data = pack_page(page)
 
     assert open_page(data, hash_) == page
+
+
+def test_protobuf_reads_a_page_and_writes_the_same_bytes() -> None:
+    forfeits = (Forfeited(public("a"), b"count-differs", 2),)
+    _, data = pack_page(a_page(forfeits=forfeits, terms=(Terms(public("a"), MANAGER, 10),)))
+
+    message = pb.SharePage.FromString(data)
+
+    assert message.SerializeToString(deterministic=True) == data
+    assert message.shares[1].work == share("b").work
+    assert message.terms[0].fee_permille == 10
+
+
+def test_the_bytes_are_those_of_the_protocol() -> None:
+    """Other hashes mean another protocol: old logs could not be read any more."""
+    entry = Share(b"\x01" * 32, b"\x02" * 32, 3, 4, b"\x05" * 30, 6, 7, 8, 9, b"\x0a" * 32, 11)
+
+    assert (
+        share_hash(entry).hex()
+        == "d48431af57feb625fd385734a9727e376f5dd2fe86609c173be4f72e7bae6b85"
+    )
+    assert (
+        pack_page(Page(b"\x0c" * 32, 13, FIRST_PAGE, (entry,)))[0].hex()
+        == "9abce4a7ff569ec665c46ce0a7da4043227896440d10b2884b16b487a77366a6"
+    )
 
 
 def test_a_page_is_named_by_its_bytes() -> None:

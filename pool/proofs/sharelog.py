@@ -2,7 +2,8 @@
 
 Each page names the one before, so the hash of the newest stands for the whole log. A page ends when
 it is full and when the pool commits; that last one of a round holds the terms of the payout, from
-which `pool.proofs.recount` computes the lines again (consensus F2).
+which `pool.proofs.recount` computes the lines again (consensus F2). Fields and numbers are those of
+`SharePage`, `Share`, `Forfeited` and `PayoutTerms` in pool_service.proto.
 """
 
 from __future__ import annotations

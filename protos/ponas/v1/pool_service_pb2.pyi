@@ -434,6 +434,163 @@ class PayoutNotice(_message.Message):
 Global___PayoutNotice: _TypeAlias = PayoutNotice  # noqa: Y015
 
 @_typing.final
+class SharePage(_message.Message):
+    """A page of the share log, canonical like the chain's objects, at most 1 MiB. Its hash is
+    H("ponas/pool/share-page", bytes).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    FORFEITS_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    pool: _builtins.bytes
+    round: _builtins.int
+    before: _builtins.bytes
+    """Hash of the page before; zeros in the first one."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Share]:
+        """At most 1,024."""
+
+    @_builtins.property
+    def forfeits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forfeited]:
+        """At most 1,024, in the order of their places."""
+
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PayoutTerms]:
+        """One in the page that is closed for a commitment, else none."""
+
+    def __init__(
+        self,
+        *,
+        pool: _builtins.bytes = ...,
+        round: _builtins.int = ...,
+        before: _builtins.bytes = ...,
+        shares: _abc.Iterable[Global___Share] | None = ...,
+        forfeits: _abc.Iterable[Global___Forfeited] | None = ...,
+        terms: _abc.Iterable[Global___PayoutTerms] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "forfeits", b"forfeits", "pool", b"pool", "round", b"round", "shares", b"shares", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharePage: _TypeAlias = SharePage  # noqa: Y015
+
+@_typing.final
+class Share(_message.Message):
+    """An accepted result; a receipt names H("ponas/pool/share-entry", bytes)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ASSIGNMENT_FIELD_NUMBER: _builtins.int
+    EPISODE_FIELD_NUMBER: _builtins.int
+    GENOTYPE_FIELD_NUMBER: _builtins.int
+    TRAINING_SEED_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    MODEL_HASH_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    miner: _builtins.bytes
+    address: _builtins.bytes
+    assignment: _builtins.int
+    episode: _builtins.int
+    genotype: _builtins.bytes
+    training_seed: _builtins.int
+    epochs: _builtins.int
+    correct: _builtins.int
+    size: _builtins.int
+    model_hash: _builtins.bytes
+    """Empty for a result without a model."""
+    work: _builtins.int
+    """Nanoseconds of the reference core that it was credited with."""
+    def __init__(
+        self,
+        *,
+        miner: _builtins.bytes = ...,
+        address: _builtins.bytes = ...,
+        assignment: _builtins.int = ...,
+        episode: _builtins.int = ...,
+        genotype: _builtins.bytes = ...,
+        training_seed: _builtins.int = ...,
+        epochs: _builtins.int = ...,
+        correct: _builtins.int = ...,
+        size: _builtins.int = ...,
+        model_hash: _builtins.bytes = ...,
+        work: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "assignment", b"assignment", "correct", b"correct", "episode", b"episode", "epochs", b"epochs", "genotype", b"genotype", "miner", b"miner", "model_hash", b"model_hash", "size", b"size", "training_seed", b"training_seed", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Share: _TypeAlias = Share  # noqa: Y015
+
+@_typing.final
+class Forfeited(_message.Message):
+    """A miner has lost all work before this place in the log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    miner: _builtins.bytes
+    reason: _builtins.bytes
+    """A stable word."""
+    after: _builtins.int
+    """Shares of the page that come before."""
+    def __init__(
+        self,
+        *,
+        miner: _builtins.bytes = ...,
+        reason: _builtins.bytes = ...,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "miner", b"miner", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Forfeited: _TypeAlias = Forfeited  # noqa: Y015
+
+@_typing.final
+class PayoutTerms(_message.Message):
+    """What turns the work in the log into payout lines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDER_FIELD_NUMBER: _builtins.int
+    MANAGER_FIELD_NUMBER: _builtins.int
+    FEE_PERMILLE_FIELD_NUMBER: _builtins.int
+    finder: _builtins.bytes
+    manager: _builtins.bytes
+    fee_permille: _builtins.int
+    def __init__(
+        self,
+        *,
+        finder: _builtins.bytes = ...,
+        manager: _builtins.bytes = ...,
+        fee_permille: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee_permille", b"fee_permille", "finder", b"finder", "manager", b"manager"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayoutTerms: _TypeAlias = PayoutTerms  # noqa: Y015
+
+@_typing.final
 class Drain(_message.Message):
     """The manager is about to stop: finish, keep what is not acknowledged, connect again."""
 
