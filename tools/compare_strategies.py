@@ -1,7 +1,7 @@
 """Compares the search strategies at equal budget: `python tools/compare_strategies.py FOLDER`.
 
 Journals go to FOLDER, where an interrupted comparison goes on; plot and table go to
-docs/benchmarks/search-digits.*. On one core it takes about ten minutes.
+docs/benchmarks/search-digits.*. On one core it takes about fifteen minutes.
 """
 
 from __future__ import annotations
