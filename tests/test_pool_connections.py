@@ -184,6 +184,24 @@ async def test_a_lease_is_accepted_before_the_first_result() -> None:
 
 
 @virtual_time
+async def test_the_lease_of_a_nodes_own_manager_is_no_promise_to_another() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a", manager="s")
+    order = exploration(1)
+    with_lease(order, manager="s")
+    pool.orders = [order]
+    promises = no_promises()
+    promises.commit_alone(1)
+    miner = miner_of(world, (pool,), ScriptedExecutor(world.clock), promises=promises)
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(3_000)
+    assert pool.others[0][1].HasField("lease_acceptance")
+    assert pool.results
+    assert promises.commit_alone(1)
+    await world.close()
+
+
+@virtual_time
 async def test_a_pool_whose_lease_does_not_fit_is_told_and_left() -> None:
     world = PoolWorld()
     pool = HandPool(world, "a")

@@ -192,10 +192,12 @@ class Session:
         lease = open_lease(order, search, self._manager, applicant.public_key, applicant.network_id)
         if lease is None:
             return True
-        if not self._shop.promises.may_accept(lease.message):
-            self._idle(f"commits on its own in round {order.round}, so that it takes no lease")
-            return False
-        self._shop.promises.accept(lease.message)
+        # What this node's own manager commits is no commitment against it.
+        if self._manager != applicant.public_key:
+            if not self._shop.promises.may_accept(lease.message):
+                self._idle(f"commits on its own in round {order.round}, so that it takes no lease")
+                return False
+            self._shop.promises.accept(lease.message)
         acceptance = accept_lease(lease, applicant.key, applicant.network_id)
         self._channel.send(pb.MineRequest(lease_acceptance=envelope_to_proto(acceptance)))
         return True
