@@ -16,14 +16,23 @@ from nas.designs.design import Design, judge
 from nas.designs.genotype import Genotype
 from nas.training.protocol import Protocol
 from node.chain.hashing import blake, u64
+from pool.proofs.recount import lines_of_log
+from pool.proofs.sharelog import Page, Share, Terms, open_page, share_hash
+from pool.records.books import (
+    Books,
+    compute_lines,
+    with_forfeited,
+    with_page_closed,
+    with_passed_audit,
+    with_result,
+    with_round_ended,
+)
 from pool.rules.appraisal import (
     Appraisal,
     Delivery,
     Standing,
     appraise,
     audit_of,
-    with_failed_audit,
-    with_next_round,
     with_payout,
     with_share,
 )
@@ -35,11 +44,9 @@ from pool.rules.audits import (
     judge_count,
     judge_repetition,
 )
-from pool.rules.classes import ClassRecord, audited
+from pool.rules.classes import ClassRecord
 from pool.rules.draws import Draws
-from pool.rules.payout import payout_lines
 from pool.rules.prices import class_of
-from pool.rules.window import Credit, RoundWork, forfeit, window, work_by_address
 from pool.rules.worth import Worth
 from tests.pool_world import SPACE, TASK, public
 
@@ -91,60 +98,68 @@ def honest(name: str) -> Worker:
 
 @dataclass
 class Manager:
-    """The rules of pay, with audits done at once."""
+    """The rules of pay over a manager's books, with audits done at once."""
 
     protocol: Protocol = Protocol.QAT
-    standings: dict[str, Standing] = field(default_factory=dict)
-    records: dict[int, ClassRecord] = field(default_factory=dict)
-    paid: set[bytes] = field(default_factory=set)
-    rounds: list[RoundWork] = field(default_factory=list)
+    books: Books = field(default_factory=Books)
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     appraisals: dict[str, list[Appraisal]] = field(default_factory=dict)
+    pages: list[Page] = field(default_factory=list)
 
     def play(self, number: int, jobs: dict[str, list[Job]]) -> None:
         """A round: miners take turns delivering; what each delivers is spread over its time."""
-        earned: dict[str, int] = dict.fromkeys(jobs, 0)
-        longest = max(map(len, jobs.values()))
-        for turn in range(longest):
+        for turn in range(max(map(len, jobs.values()))):
             for name, delivered in jobs.items():
                 if turn < len(delivered):
                     elapsed_ms = ROUND_MS * (turn + 1) // len(delivered)
-                    work = self._enter(number, name, delivered[turn], elapsed_ms)
-                    earned[name] = 0 if work is None else earned[name] + work
-        credits = [Credit(public(n), public(n), units) for n, units in earned.items() if units]
-        self.rounds.append(RoundWork(number, tuple(credits)))
-        for name, standing in self.standings.items():
-            self.standings[name] = with_next_round(standing, ROUND_MS)
+                    self._enter(number, name, delivered[turn], elapsed_ms)
+        self.lines = compute_lines(self.books, number, public("finder"), public("manager"), 0)
+        terms = Terms(public("finder"), public("manager"), 0)
+        hash_, data, self.books = with_page_closed(self.books, public("manager"), number, terms)
+        self.pages.append(open_page(data, hash_))
+        self.books = with_round_ended(
+            self.books, number, dict.fromkeys(map(public, jobs), ROUND_MS)
+        )
 
     def weights(self) -> dict[bytes, int]:
-        """What each address gets of a block won now, found by nobody who works here."""
-        work = work_by_address(window(self.rounds))
-        lines = payout_lines(work, public("finder"), public("manager"), 0)
-        return {line.address: line.weight for line in lines}
+        """What each address got of the last round's block, found by nobody who works here."""
+        assert lines_of_log(self.pages) == self.lines
+        return {line.address: line.weight for line in self.lines}
 
-    def _enter(self, number: int, name: str, job: Job, elapsed_ms: int) -> int | None:
-        """Work of a share; None if it failed its audit and all work is lost."""
+    def standing(self, name: str) -> Standing:
+        return self.books.standing(public(name))
+
+    def _enter(self, number: int, name: str, job: Job, elapsed_ms: int) -> None:
         delivery = job.delivery
-        standing = self.standings.get(name, Standing())
+        standing = self.standing(name)
         size = class_of(delivery.design.macs)
-        record = self.records.get(size, ClassRecord())
-        found = appraise(delivery, INFO, self.protocol, self.paid, standing, record, elapsed_ms)
+        record = self.books.classes.get(size, ClassRecord())
+        found = appraise(
+            delivery, INFO, self.protocol, self.books.seen, standing, record, elapsed_ms
+        )
         self.appraisals.setdefault(name, []).append(found)
-        if found.work:
-            keys = (found.keys.training, found.keys.model, found.keys.weights)
-            self.paid |= {key for key in keys if key is not None}
-        share = blake("test/share", name.encode(), u64(number), delivery.model_hash)
-        kind = audit_of(SECRET, share, delivery, found, standing)
-        fault = None if kind is None else self._audit(kind, share, job)
+        share = Share(
+            miner=public(name),
+            address=public(name),
+            assignment=number,
+            episode=delivery.training_seed,
+            genotype=delivery.design.genotype.to_bytes(),
+            training_seed=delivery.training_seed,
+            epochs=delivery.epochs,
+            correct=delivery.correct,
+            size=INFO.validation,
+            model_hash=delivery.model_hash,
+            work=found.work,
+        )
+        self.books = with_result(self.books, share, found.keys.all)
+        hash_ = share_hash(share)
+        kind = audit_of(SECRET, hash_, delivery, found, standing)
+        fault = None if kind is None else self._audit(kind, hash_, job)
         if fault is not None:
             self.faults.append((name, fault))
-            self.standings[name] = with_failed_audit(standing)
-            self.rounds = list(forfeit(self.rounds, public(name)))
-            return None
-        if kind is not None:
-            self.records[size] = audited(record, delivery.correct)
-        self.standings[name] = with_share(standing, found.work)
-        return found.work
+            self.books = with_forfeited(self.books, public(name), fault)
+        elif kind is not None:
+            self.books = with_passed_audit(self.books, size, delivery.correct)
 
     @staticmethod
     def _audit(kind: AuditKind, share: bytes, job: Job) -> Fault | None:
@@ -262,12 +277,12 @@ def test_float_weights_used_again_pay_their_evaluation() -> None:
 
 def test_who_claims_to_be_faster_than_it_is_earns_at_most_a_half_more_and_suspicion() -> None:
     manager = played(honest("mal"), rounds=2, shares=10)
-    fastest = max(work for work, _ in manager.standings["mal"].pace.past)
+    fastest = max(work for work, _ in manager.standing("mal").pace.past)
     rushed = [honest("mal")(1_000 + at) for at in range(100)]
 
     manager.play(3, {"mal": rushed})
 
-    assert manager.standings["mal"].pace.past[-1][0] <= 1.5 * fastest
+    assert manager.standing("mal").pace.past[-1][0] <= 1.5 * fastest
     assert any(Suspicion.TOO_FAST in found.suspicions for found in manager.appraisals["mal"])
 
 

@@ -43,6 +43,12 @@ class ShareKeys:
     model: bytes
     weights: bytes | None
 
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """What is remembered of a share that was paid."""
+        found = (self.training, self.model)
+        return found if self.weights is None else (*found, self.weights)
+
 
 def share_keys(
     genotype: Genotype, training_seed: int, protocol: Protocol, epochs: int, model_hash: bytes

@@ -1,0 +1,148 @@
+"""What a manager owes and to whom: the part of its state that pay follows from, as pure records.
+
+Each function is what one event does to the books. A result or a passed audit costs O(log n) steps;
+a forfeit, a commitment, a round's end and a payout look at every miner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from immutables import Map
+
+from node.chain.hashing import HASH_BYTES
+from node.chain.messages import PayoutLine
+from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
+from pool.proofs.sharelog import Share, Terms
+from pool.rules import appraisal
+from pool.rules.appraisal import Standing
+from pool.rules.classes import ClassRecord, audited
+from pool.rules.payout import payout_lines
+from pool.rules.window import LOG_ROUNDS, Credit, RoundWork, forfeit, window, work_by_address
+
+MAX_RECENT = 250_000
+"""Keys of paid shares in one generation; two are remembered. A share has two keys or three."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """Keys of the shares that were paid, the newest MAX_RECENT at least."""
+
+    recent: Map[bytes, bool] = Map()
+    older: Map[bytes, bool] = Map()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.recent or key in self.older
+
+
+class Books(msgspec.Struct, frozen=True):
+    """Pay and audits of a pool.
+
+    `earned` is the work of the current round by miner and address (their 64 bytes), `past` that of
+    rounds before, old to new. `classes` is by `pool.rules.prices.class_of`, `page` the open page of
+    the share log.
+    """
+
+    standings: Map[bytes, Standing] = Map()
+    classes: Map[int, ClassRecord] = Map()
+    seen: Seen = Seen()
+    earned: Map[bytes, int] = Map()
+    past: tuple[RoundWork, ...] = ()
+    page: OpenPage = OpenPage()
+
+    def standing(self, miner: bytes) -> Standing:
+        """A miner's standing; a newcomer's if it is not known."""
+        return self.standings.get(miner, Standing())
+
+
+def with_result(books: Books, share: Share, keys: tuple[bytes, ...]) -> Books:
+    """An accepted result is logged and credited; `keys` are those of `Appraisal.keys`.
+
+    Raises ValueError if the page is full and has to be closed first.
+    """
+    page = with_share(books.page, share)
+    if share.work == 0:
+        return msgspec.structs.replace(books, page=page)
+    standing = appraisal.with_share(books.standing(share.miner), share.work)
+    who = share.miner + share.address
+    return msgspec.structs.replace(
+        books,
+        page=page,
+        standings=books.standings.set(share.miner, standing),
+        earned=books.earned.set(who, books.earned.get(who, 0) + share.work),
+        seen=_remembered(books.seen, keys),
+    )
+
+
+def with_passed_audit(books: Books, size_class: int, correct: int) -> Books:
+    """An audit has confirmed a share of a class."""
+    record = audited(books.classes.get(size_class, ClassRecord()), correct)
+    return msgspec.structs.replace(books, classes=books.classes.set(size_class, record))
+
+
+def with_forfeited(books: Books, miner: bytes, reason: str) -> Books:
+    """A miner has lost all its work in the window; `reason` is a stable word for the log.
+
+    Raises ValueError if the page is full and has to be closed first.
+    """
+    earned = books.earned
+    for who in [who for who in earned if who.startswith(miner)]:
+        earned = earned.delete(who)
+    failed = appraisal.with_failed_audit(books.standing(miner))
+    return msgspec.structs.replace(
+        books,
+        page=with_forfeit(books.page, miner, reason),
+        earned=earned,
+        past=forfeit(books.past, miner),
+        standings=books.standings.set(miner, failed),
+    )
+
+
+def with_page_closed(
+    books: Books, pool: bytes, round_number: int, terms: Terms | None = None
+) -> tuple[bytes, bytes, Books]:
+    """Hash and bytes of the open page, to be kept, and the books with an empty one."""
+    hash_, data, page = close_page(books.page, pool, round_number, terms)
+    return hash_, data, msgspec.structs.replace(books, page=page)
+
+
+def with_round_ended(books: Books, round_number: int, worked_ms: Mapping[bytes, int]) -> Books:
+    """A round is over; `worked_ms` is how long each miner had work in hand in it."""
+    past = (*books.past, _work_of(books, round_number)) if books.earned else books.past
+    standings = {
+        miner: appraisal.with_next_round(standing, worked_ms.get(miner, 0))
+        for miner, standing in books.standings.items()
+    }
+    return msgspec.structs.replace(
+        books, past=past[-LOG_ROUNDS:], earned=Map(), standings=Map(standings)
+    )
+
+
+def with_payout(books: Books) -> Books:
+    """A block of the pool is final: all work in the window is paid."""
+    paid = {key: appraisal.with_payout(standing) for key, standing in books.standings.items()}
+    return msgspec.structs.replace(books, standings=Map(paid))
+
+
+def compute_lines(
+    books: Books, round_number: int, finder: bytes, manager: bytes, fee_permille: int
+) -> tuple[PayoutLine, ...]:
+    """The payout lines of a commitment made now, in the round that is going on."""
+    rounds = (*books.past, _work_of(books, round_number)) if books.earned else books.past
+    work = work_by_address(window(rounds[-LOG_ROUNDS:]))
+    return payout_lines(work, finder, manager, fee_permille)
+
+
+def _work_of(books: Books, round_number: int) -> RoundWork:
+    at = HASH_BYTES
+    credits = (Credit(who[:at], who[at:], work) for who, work in books.earned.items())
+    return RoundWork(round_number, tuple(credits))
+
+
+def _remembered(seen: Seen, keys: tuple[bytes, ...]) -> Seen:
+    recent, older = seen.recent, seen.older
+    if len(recent) >= MAX_RECENT:
+        recent, older = Map(), recent
+    for key in keys:
+        recent = recent.set(key, True)
+    return Seen(recent, older)

@@ -1,0 +1,160 @@
+"""A manager's books: exact, bounded, and the same lines as the public log gives."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from immutables import Map
+
+from pool.proofs.recount import lines_of_log
+from pool.proofs.sharelog import PAGE_SHARES, Page, Share, Terms, open_page
+from pool.records import books as books_module
+from pool.records.books import (
+    Books,
+    Seen,
+    compute_lines,
+    with_forfeited,
+    with_page_closed,
+    with_passed_audit,
+    with_payout,
+    with_result,
+    with_round_ended,
+)
+from pool.rules.window import LOG_ROUNDS
+from tests.pool_world import public
+from tests.proof_world import MANAGER, share
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("abcx"), st.integers(0, 10**15)),
+        st.sampled_from("abc"),
+        st.none(),
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+def test_lines_follow_from_the_log(played: list[tuple[str, str, int] | str | None]) -> None:
+    """Results (miner, address, work), forfeits (a miner) and ends of rounds, in any order."""
+    books, pages, number = Books(), list[Page](), 1
+    for at, step in enumerate([*played, None]):
+        if isinstance(step, tuple):
+            miner, address, work = step
+            entry = replace(share(miner, at, work, number), address=public(address))
+            books = with_result(books, entry, (entry.model_hash,))
+        elif step is not None:
+            books = with_forfeited(books, public(step), "count-differs")
+        else:
+            lines = compute_lines(books, number, public("finder"), MANAGER, 10)
+            terms = Terms(public("finder"), MANAGER, 10)
+            hash_, data, books = with_page_closed(books, MANAGER, number, terms)
+            pages.append(open_page(data, hash_))
+            assert lines_of_log(pages) == lines
+            books = with_round_ended(books, number, {})
+            number += 1
+
+
+def booked(*entries: Share) -> Books:
+    books = Books()
+    for entry in entries:
+        books = with_result(books, entry, (entry.model_hash,))
+    return books
+
+
+def test_a_paid_share_is_remembered_and_puts_something_at_stake() -> None:
+    entry = share("a", work=7)
+
+    books = booked(entry)
+
+    assert entry.model_hash in books.seen
+    assert (books.standing(public("a")).streak, books.standing(public("a")).unpaid) == (1, 1)
+
+
+def test_a_share_without_work_is_logged_and_no_more() -> None:
+    entry = share("a", work=0)
+
+    books = booked(entry)
+
+    assert books.page.shares == (entry,)
+    assert entry.model_hash not in books.seen
+    assert books.earned == Map()
+    assert books.standing(public("a")).streak == 0
+
+
+def test_a_forfeit_takes_all_work_and_the_streak() -> None:
+    books = with_round_ended(booked(share("a"), share("b")), 1, {})
+    books = with_result(books, share("a", 1, 100, 2), ())
+
+    books = with_forfeited(books, public("a"), "count-differs")
+
+    lines = compute_lines(books, 2, public("finder"), MANAGER, 0)
+    assert {line.address for line in lines} == {public("b"), public("finder")}
+    assert books.standing(public("a")).streak == 0
+    assert books.standing(public("b")).streak == 1
+    assert books.page.forfeits[0].reason == b"count-differs"
+
+
+def test_a_payout_leaves_nothing_at_stake_but_the_streak() -> None:
+    books = with_payout(booked(share("a"), share("a", 1)))
+
+    assert (books.standing(public("a")).streak, books.standing(public("a")).unpaid) == (2, 0)
+
+
+def test_a_round_gives_each_miner_its_pace() -> None:
+    books = with_round_ended(booked(share("a", work=70)), 1, {public("a"): 5})
+
+    assert books.standing(public("a")).pace.past == ((70, 5),)
+    assert books.earned == Map()
+
+
+def test_the_books_keep_so_many_rounds_as_count() -> None:
+    books = Books()
+    for number in range(1, LOG_ROUNDS + 4):
+        books = with_result(books, share("a", 0, 10, number), ())
+        books = with_round_ended(books, number, {})
+
+    assert [round_.round for round_ in books.past] == list(range(4, LOG_ROUNDS + 4))
+
+
+def test_a_round_without_work_leaves_no_trace() -> None:
+    assert with_round_ended(Books(), 1, {}) == Books()
+
+
+def test_passed_audits_teach_the_class() -> None:
+    books = with_passed_audit(with_passed_audit(Books(), 7, 300), 7, 310)
+
+    assert (books.classes[7].shares, books.classes[7].correct) == (2, 610)
+
+
+def test_memory_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(books_module, "MAX_RECENT", 3)
+    entries = [share("a", episode) for episode in range(8)]
+
+    books = booked(*entries)
+
+    known = [entry.model_hash in books.seen for entry in entries]
+    assert known == [False, False, False, True, True, True, True, True]
+    assert len(books.seen.recent) + len(books.seen.older) <= 6
+    assert b"never" not in Seen()
+
+
+def test_a_full_page_has_to_be_closed() -> None:
+    books = booked(*(share("a", episode, 0) for episode in range(PAGE_SHARES)))
+    assert books.page.is_full
+    with pytest.raises(ValueError, match="closed first"):
+        with_result(books, share("b"), ())
+
+    hash_, data, books = with_page_closed(books, MANAGER, 1)
+
+    assert books.page.is_empty
+    assert books.page.before == hash_
+    assert len(open_page(data, hash_).shares) == PAGE_SHARES
+
+
+def test_shares_survive_a_snapshot() -> None:
+    entry = share("a")
+
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(entry), type=Share) == entry
