@@ -23,7 +23,7 @@ LOG_ROUNDS = 16
 
 
 class Credit(msgspec.Struct, frozen=True, order=True):
-    """Work of a miner for an address in one round, in the unit of `pool.rules.shares`, above 0."""
+    """Work of a miner for an address in one round, in the unit of `pool.rules.prices`, above 0."""
 
     miner: bytes
     address: bytes
