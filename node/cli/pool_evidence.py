@@ -17,7 +17,7 @@ from node.chain.codec import decode
 from node.chain.envelope import Signed
 from node.chain.errors import NotCanonical, Rejected
 from node.chain.messages import Envelope, PayoutNotice, Receipt
-from node.identity import parse_address
+from node.identity import AddressError, parse_address
 from ponas.v1 import query_service_pb2 as query
 from pool.proofs.receipts import ProofError, check_notice, open_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Forfeited, Page, Share, Terms, pack_page
@@ -69,12 +69,12 @@ def read_notices(ask: Ask, network_id: bytes) -> list[Signed[PayoutNotice]]:
     notices = []
     for shown in answer.notices:
         envelope = _envelope(shown.envelope)
-        address = parse_address(shown.address)
         try:
+            address = parse_address(shown.address)
             signed = check_notice(
                 envelope, network_id, envelope.public_key, address, (shown.round,)
             )
-        except ProofError as error:
+        except (AddressError, ProofError) as error:
             raise EvidenceError(f"a notice of round {shown.round}: {error}") from error
         notices.append(signed)
     return notices
@@ -129,11 +129,11 @@ class LogReader:
 
 def _receipts_of(ask: Ask, number: int) -> Iterator[query.ReceiptView]:
     offset = 0
-    while answer := ask("GetReceipts", query.GetReceiptsRequest(round=number, offset=offset)):
-        yield from answer.receipts
-        offset += len(answer.receipts)
-        if not answer.receipts:
-            return
+    while found := ask(
+        "GetReceipts", query.GetReceiptsRequest(round=number, offset=offset)
+    ).receipts:
+        yield from found
+        offset += len(found)
 
 
 def _envelope(text: str) -> Envelope:
