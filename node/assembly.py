@@ -191,6 +191,8 @@ class Node:
         )
         self._tasks.spawn(self.peers.run(), name="peers")
         self._clockwork = self._tasks.spawn(clockwork.run(), name="clockwork")
+        if self._manager is not None:
+            self._tasks.spawn(self._manager.run(), name="manager")
         if self.miner is not None:
             self._tasks.spawn(self.miner.run(), name="miner")
         await self._failure
@@ -200,6 +202,8 @@ class Node:
         if self._clockwork is not None:
             self._clockwork.cancel()
         await self._round_tasks.close()
+        if self._manager is not None:
+            await self._manager.close()
         await self.peers.close()
         await self._tasks.close()
 
@@ -255,13 +259,15 @@ class Node:
         if self._outside.counter is None or not (mines_solo(self._setup) or self.runs_public_pool):
             return None
         return Manager(
-            public_key=self._setup.identity.public_key,
+            key=self._setup.identity.signing_key,
             payout_address=self._setup.payout_address,
             network_id=self._setup.network.id,
             executor=self._outside.counter,
             clock=self._outside.clock,
             rng=self._outside.rng,
             partition=self._setup.partition,
+            store=self._outside.store,
+            writer=self._outside.writer,
         )
 
     def _make_producer(self) -> Producer | None:

@@ -8,7 +8,13 @@ from nas.data.datasets import describe
 from nas.designs.design import judge
 from nas.designs.genotype import Genotype
 from nas.designs.space import Space
-from pool.records import transition
+from pool.decisions.advance import advance, hand_out
+from pool.decisions.members import decide_join
+from pool.decisions.results import decide_acceptance
+from pool.decisions.rounds import decide_open
+from pool.partition.base import Subspace
+from pool.records import events
+from pool.records.events import AnyEvent
 from pool.records.state import (
     Assignment,
     Best,
@@ -18,9 +24,10 @@ from pool.records.state import (
     RoundTask,
     Strength,
 )
+from pool.records.transition import apply, apply_all
 from pool.rules.draws import Draws
-from pool.rules.reports import Report, next_episode, seed_of
-from pool.rules.strategy import Rest, exploit_variant, plan
+from pool.rules.reports import Report, check, next_episode, seed_of
+from pool.rules.variants import exploit_variant
 from tests.pool_world import PHASE_MS, SPACE, TASK, public
 
 INFO = describe("digits")
@@ -40,25 +47,41 @@ def alive_design(space: Space = SUBSPACE, number: int = 0) -> Genotype:
 
 def open_round(strong: str = "", weak: str = "", auto: str = "") -> PoolState:
     """A round at 0 ms with one miner per letter, registered in the order given; no work yet."""
-    pool = transition.started(PoolState(), RoundTask(1, TASK, SPACE, PHASE_MS), b"seed", 0)
+    task = RoundTask(1, TASK, SPACE, PHASE_MS)
+    pool = apply_all(PoolState(), decide_open(PoolState(), task, b"seed", 0))
     for names, strength in (
         (strong, Strength.STRONG),
         (weak, Strength.WEAK),
         (auto, Strength.AUTO),
     ):
         for name in names:
-            pool = transition.joined(pool, public(name), public(name), strength, 0)
+            pool = apply_all(pool, decide_join(pool, public(name), public(name), strength, 0))
     return pool
 
 
+def draw(_round: RoundState, _number: int) -> Subspace:
+    """Every new search is in SUBSPACE."""
+    return Subspace(SUBSPACE)
+
+
 def handed_out(pool: PoolState) -> PoolState:
-    """The state after everybody got what `plan` says; every new search is in SUBSPACE."""
-    for key, step in plan(pool).items():
-        current = pool.assignment_of(key)
-        if isinstance(step, Rest):
-            pool = transition.rested(pool, key)
-        elif current is None or current.work != step:
-            pool = transition.assigned(pool, key, step, lambda _: SUBSPACE, 0)
+    """The state after everybody got what there is to do and accepted the leases."""
+    connected = [*pool.connected(Strength.WEAK), *pool.connected(Strength.STRONG)]
+    return with_leases(hand_out(pool, connected, draw, 0)[0])
+
+
+def after(pool: PoolState, *happened: AnyEvent) -> PoolState:
+    """The state after these events and what follows from them, with all leases accepted."""
+    pool, _, due = advance(pool, happened, draw, happened[-1].at_ms)
+    return with_leases(hand_out(pool, due, draw, happened[-1].at_ms)[0])
+
+
+def with_leases(pool: PoolState) -> PoolState:
+    """The state after every miner has accepted the lease that it was given."""
+    for miner in pool.miners.values():
+        current = miner.current
+        if current is not None and not current.acceptance:
+            pool = apply(pool, events.LeaseAccepted(0, miner.key, current.id, b"signed"))
     return pool
 
 
@@ -71,7 +94,7 @@ def round_of(pool: PoolState) -> RoundState:
 
 def in_hand(pool: PoolState, name: str) -> Assignment:
     """The assignment of a miner, which the test knows to be there."""
-    assignment = pool.assignment_of(public(name))
+    assignment = pool.miners[public(name)].current
     if assignment is None:
         raise LookupError(f"{name} has no assignment")
     return assignment
@@ -98,6 +121,14 @@ def valid_report(pool: PoolState, name: str, correct: int = 300) -> Report:
         weights_hash=bytes(32),
         failure="",
     )
+
+
+def result_of(
+    pool: PoolState, name: str, correct: int = 300, now_ms: int = 1_000
+) -> events.ResultAccepted:
+    """The event of a miner's next result, which obeys every rule."""
+    checked = check(valid_report(pool, name, correct), pool, public(name), now_ms)
+    return decide_acceptance(round_of(pool), checked, now_ms)
 
 
 def with_genotype(report: Report, pool: PoolState, name: str, genotype: Genotype) -> Report:

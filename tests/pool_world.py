@@ -18,6 +18,7 @@ from node.net.link import PeerLink
 from node.net.memory import MemoryNetwork
 from node.store.base import Store
 from node.store.memory import MemoryStore
+from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
 from pool.manager.manager import Manager
 from pool.miner.evidence import Evidence
@@ -83,19 +84,27 @@ class PoolWorld:
         self.clock = LoopClock(asyncio.get_running_loop())
         self.rng = random.Random(seed)
         self.network = MemoryNetwork(self.clock, random.Random(seed), delay_ms=(1, 20))
-        options: dict[str, Any] = {"executor": ScriptedExecutor(self.clock)} | manager_options
+        self._options: dict[str, Any] = {"executor": ScriptedExecutor(self.clock)} | manager_options
+        self.store = MemoryStore()
+        self.miners: dict[str, Miner] = {}
+        self._tasks = TaskOwner()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self.start_manager()
+
+    def start_manager(self) -> None:
+        """Start the manager, on what its store has kept."""
         self.manager = Manager(
-            public_key=public("manager"),
+            key=key_of("manager"),
             payout_address=public("manager"),
             network_id=NETWORK_ID,
             clock=self.clock,
             rng=self.rng,
-            **options,
+            store=self.store,
+            writer=InlineWriter(self.store),
+            **self._options,
         )
         self.network.listen("pool", _no_peers, self.manager.serve)
-        self.miners: dict[str, Miner] = {}
-        self._tasks = TaskOwner()
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running["manager"] = self.spawn(self.manager.run(), "manager")
 
     def start_round(self, number: int = 1) -> None:
         """Open a round of PHASE_MS."""
@@ -138,6 +147,7 @@ class PoolWorld:
 
     async def close(self) -> None:
         """End everything."""
+        await self.manager.close()
         await self._tasks.close()
         await self.network.close()
 

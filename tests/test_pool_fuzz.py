@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from immutables import Map
 from structlog.testing import capture_logs
 
 from node.net.link import LinkClosed, ManagerLink
@@ -14,9 +15,10 @@ from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import BlobChunk
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
 from pool.miner.miner import Miner, Route
-from pool.records import transition
+from pool.records import events
 from pool.records.state import Strength
 from tests.pool_states import (
+    after,
     best_of,
     handed_out,
     in_hand,
@@ -84,8 +86,8 @@ def changed(draw: st.DrawFn, message: Any) -> Any:
 
 def orders() -> list[pb.MineResponse]:
     """One exploration and one exploitation as a pool hands them out."""
-    pool = transition.confirmed(open_round(strong="s", weak="w"), best_of("s"))
-    pool = handed_out(transition.with_base(pool, best_of("s")))
+    pool = handed_out(open_round(strong="s", weak="w"))
+    pool = after(pool, events.BestConfirmed(0, best_of("s")), events.BaseArrived(0, best_of("s")))
     return [
         pb.MineResponse(assignment=assignment_to_wire(in_hand(pool, name), round_of(pool), 0))
         for name in ("s", "w")
@@ -241,7 +243,7 @@ def test_no_miner_breaks_its_pool(registers: bool, messages: list[pb.MineRequest
         state = world.manager.state
         after = state.miners[public("s")]
         assert after.accepted > before.accepted
-        assert after.refused == {}
+        assert after.refused == Map()
         assert world.manager.best() is not None
         world.manager.close_round()
         await world.pass_ms(PHASE_MS)

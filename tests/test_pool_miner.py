@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from immutables import Map
 from structlog.testing import capture_logs
 
 from nas.designs.space import Space
@@ -88,7 +89,7 @@ async def test_a_weak_miners_improvement_is_shared_with_the_strong() -> None:
     shared = [log["correct"] for log in logs if log["event"] == "best_shared"]
     assert shared.count(best.correct) == 2
     # The weak miner never held a subspace.
-    assert [search.holder for search in round_of(state).searches] == [public("s")]
+    assert [search.owner for search in round_of(state).searches.values()] == [public("s")]
     confirmed = world.manager.best()
     assert confirmed is not None
     assert {line.address for line in confirmed.lines} == {public("s"), public("w")}
@@ -106,7 +107,7 @@ async def test_a_strong_miner_dies_in_mid_phase_and_its_work_is_paid() -> None:
     await world.pass_ms(100)
     died = miner_of(world.manager.state, "s")
     searches = round_of(world.manager.state).searches
-    number = [search.holder for search in searches].index(public("s"))
+    number = [search.owner for _, search in sorted(searches.items())].index(public("s"))
     rewards = searches[number].rewards
     world.add_miner("u", Strength.STRONG)
     await world.pass_ms(PHASE_MS - 13_100)
@@ -122,7 +123,7 @@ async def test_a_strong_miner_dies_in_mid_phase_and_its_work_is_paid() -> None:
     assert search.holder == public("u")
     assert search.rewards[: len(rewards)] == rewards
     assert len(search.rewards) > len(rewards)
-    assert miner_of(world.manager.state, "u").refused == {}
+    assert miner_of(world.manager.state, "u").refused == Map()
     await world.close()
 
 
@@ -140,7 +141,7 @@ async def test_a_miner_that_comes_back_goes_on_with_its_search() -> None:
     state = world.manager.state
     assert len(round_of(state).searches) == 1
     assert len(round_of(state).searches[0].rewards) > done > 0
-    assert miner_of(state, "s").refused == {}
+    assert miner_of(state, "s").refused == Map()
     await world.close()
 
 
@@ -155,7 +156,7 @@ async def test_searching_side_by_side_keeps_the_order_of_results() -> None:
     miner = miner_of(world.manager.state, "s")
     assert executor.most_under_way == 3
     assert miner.accepted > 2 * PHASE_MS // 1_500
-    assert miner.refused == {}
+    assert miner.refused == Map()
     await world.close()
 
 
@@ -191,7 +192,7 @@ async def test_rounds_follow_each_other() -> None:
         assert best.round == number
         await world.pass_ms(14_000)
 
-    assert miner_of(world.manager.state, "s").refused == {}
+    assert miner_of(world.manager.state, "s").refused == Map()
     await world.close()
 
 
@@ -220,7 +221,7 @@ async def test_weak_miners_alone_explore_and_then_exploit() -> None:
 
     state = world.manager.state
     assert len(round_of(state).searches[0].rewards) >= 5
-    assert miner_of(state, "w").refused == {}
+    assert miner_of(state, "w").refused == Map()
     assert in_hand(state, "w").seed != round_of(state).searches[0].seed
     await world.close()
 
@@ -257,7 +258,7 @@ async def test_a_candidate_that_fails_is_reported_and_the_search_goes_on() -> No
     miner = miner_of(world.manager.state, "s")
     assert failed > 0
     assert miner.best_correct > 0
-    assert miner.refused == {}
+    assert miner.refused == Map()
     await world.close()
 
 
@@ -312,7 +313,7 @@ async def test_dead_designs_are_reported_without_training() -> None:
     rewards = round_of(world.manager.state).searches[0].rewards
     assert rewards.count(36 / 360) > 0, "a dead design earns what a guess does"
     assert executor.jobs[Train] < miner.accepted
-    assert miner.refused == {}
+    assert miner.refused == Map()
     await world.close()
 
 

@@ -7,16 +7,23 @@ import pytest
 
 from nas.designs.design import judge
 from nas.designs.genotype import Genotype
-from pool.records import transition
+from pool.decisions.advance import advance
+from pool.decisions.members import decide_join, decide_leave
+from pool.decisions.rounds import decide_open
+from pool.records import events
 from pool.records.state import Exploration, PoolState, Refusal, RoundTask, Strength
+from pool.records.transition import apply, apply_all
+from pool.rules.delivery import MAX_BUDGET
 from pool.rules.reports import Checked, Refused, Report, Stale, check, claims_best
-from pool.rules.strategy import MAX_EPISODES
 from tests.pool_states import (
     SUBSPACE,
+    after,
     best_of,
+    draw,
     handed_out,
     in_hand,
     open_round,
+    result_of,
     round_of,
     valid_report,
     with_genotype,
@@ -29,8 +36,8 @@ def exploring() -> PoolState:
 
 
 def exploiting() -> PoolState:
-    pool = transition.confirmed(exploring(), best_of("s"))
-    return handed_out(transition.with_base(pool, best_of("s")))
+    best = best_of("s")
+    return after(exploring(), events.BestConfirmed(0, best), events.BaseArrived(0, best))
 
 
 def refusal_of(report: Report, pool: PoolState, name: str = "s") -> Refused:
@@ -100,25 +107,44 @@ def test_another_miners_assignment_is_unknown() -> None:
 def test_a_search_handed_on_is_no_longer_the_first_miners() -> None:
     pool = exploring()
     report = valid_report(pool, "s")
-    pool = transition.joined(
-        transition.left(pool, public("s")), public("t"), bytes(32), Strength.STRONG, 0
-    )
-    pool = handed_out(pool)
+    pool = apply_all(pool, decide_leave(pool, public("s"), "cable", 0))
+    pool = after(pool, *decide_join(pool, public("t"), bytes(32), Strength.STRONG, 0))
 
     assert in_hand(pool, "t").work == Exploration(0)
-    assert refusal_of(report, pool).reason is Refusal.UNKNOWN_ASSIGNMENT
+    with pytest.raises(Stale, match="in other hands"):
+        check(report, pool, public("s"), 1_000)
+
+
+def test_the_last_candidate_of_a_search_that_was_given_up_still_counts() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+    pool = apply_all(pool, decide_leave(pool, public("s"), "cable", 0))
+
+    assert judged(pool, report).is_trained
+
+
+def test_a_result_under_a_lease_that_is_not_accepted_is_refused() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+    again = decide_join(pool, public("s"), public("s"), Strength.STRONG, 0)
+    pool = advance(pool, again, draw, 0).pool
+    refusal = refusal_of(replace(report, assignment_id=in_hand(pool, "s").id), pool)
+
+    assert refusal.reason is Refusal.LEASE_NOT_ACCEPTED
+    assert not refusal.takes_place
 
 
 def test_without_a_round_every_assignment_is_unknown() -> None:
     report = replace(valid_report(exploring(), "s"), assignment_id=5)
+    pool = open_round(strong="s").but(round=None)
 
-    assert refusal_of(report, PoolState()).reason is Refusal.UNKNOWN_ASSIGNMENT
+    assert refusal_of(report, pool).reason is Refusal.UNKNOWN_ASSIGNMENT
 
 
 def test_a_replayed_result_is_a_duplicate() -> None:
     pool = exploring()
     report = valid_report(pool, "s")
-    pool = transition.accepted(pool, judged(pool, report), 1_000)
+    pool = apply(pool, result_of(pool, "s"))
 
     refusal = refusal_of(report, pool)
     assert refusal.reason is Refusal.DUPLICATE
@@ -151,7 +177,7 @@ def test_an_exploitation_must_train_the_assigned_variant() -> None:
 def test_each_attempt_of_an_exploitation_has_its_own_seed() -> None:
     pool = exploiting()
     first = valid_report(pool, "w")
-    pool = transition.accepted(pool, judged(pool, first, "w"), 1_000)
+    pool = apply(pool, result_of(pool, "w"))
     second = valid_report(pool, "w")
 
     assert second.episode == 1
@@ -173,8 +199,8 @@ def in_dying_subspace() -> PoolState:
     round_ = round_of(pool)
     ranges = [*SUBSPACE.ranges[0][:-1], (0, 3, 4)]
     space = type(SUBSPACE).uniform(3, ranges)
-    search = replace(round_.searches[0], subspace=space)
-    return replace(pool, round=replace(round_, searches=(search,)))
+    search = round_.searches[0].but(subspace=space)
+    return pool.but(round=round_.but(searches=round_.searches.set(0, search)))
 
 
 def test_a_dead_design_counts_what_a_guess_does() -> None:
@@ -193,8 +219,8 @@ def test_an_infeasible_design_counts_nothing() -> None:
     pool = exploring()
     round_ = round_of(pool)
     # A bound of one MAC and image makes every design infeasible.
-    narrow = replace(round_.task, task=replace(TASK, max_mac_images=1))
-    pool = replace(pool, round=replace(round_, task=narrow))
+    narrow = round_.task.but(task=replace(TASK, max_mac_images=1))
+    pool = pool.but(round=round_.but(task=narrow))
     trained = valid_report(pool, "s")
     report = replace(trained, correct=0, epochs=0, model_hash=b"", weights_hash=b"")
 
@@ -230,14 +256,15 @@ def test_results_of_a_closed_round_are_stale() -> None:
     pool = exploring()
 
     with pytest.raises(Stale, match="the train phase is over"):
-        check(valid_report(pool, "s"), transition.closed(pool), public("s"), 1_000)
+        check(valid_report(pool, "s"), apply(pool, events.RoundClosed(1_000)), public("s"), 1_000)
 
 
 def test_results_of_an_earlier_round_are_stale() -> None:
     pool = exploring()
     report = valid_report(pool, "s")
     task = RoundTask(2, TASK, SPACE, 3 * PHASE_MS)
-    pool = transition.started(transition.closed(pool), task, b"seed", 2 * PHASE_MS)
+    pool = apply(pool, events.RoundClosed(PHASE_MS))
+    pool = apply_all(pool, decide_open(pool, task, b"seed", 2 * PHASE_MS))
 
     with pytest.raises(Stale, match="the round of this assignment is over"):
         check(report, handed_out(pool), public("s"), 2 * PHASE_MS + 1)
@@ -246,9 +273,9 @@ def test_results_of_an_earlier_round_are_stale() -> None:
 def test_a_search_with_all_its_episodes_takes_no_more() -> None:
     pool = exploring()
     report = valid_report(pool, "s")
-    searches = round_of(pool).searches
-    full = replace(searches[0], rewards=(0.5,) * MAX_EPISODES)
-    pool = replace(pool, round=replace(round_of(pool), searches=(full,)))
+    round_ = round_of(pool)
+    full = round_.searches[0].but(rewards=(0.5,) * MAX_BUDGET)
+    pool = pool.but(round=round_.but(searches=round_.searches.set(0, full)))
 
     with pytest.raises(Stale, match="the search has had its 10000 episodes"):
-        check(replace(report, episode=MAX_EPISODES), pool, public("s"), 1_000)
+        check(replace(report, episode=MAX_BUDGET), pool, public("s"), 1_000)

@@ -1,18 +1,29 @@
-"""How the manager's records change."""
+"""How the manager's records change with each event; a journal gives the same state again."""
 
+import random
 from dataclasses import replace
 
+import msgspec
 import pytest
 
-from pool.records import transition
-from pool.records.state import Exploration, PoolState, Refusal, RoundTask, Strength
+from pool.decisions.advance import advance, hand_out
+from pool.decisions.members import decide_join, decide_leave
+from pool.decisions.results import decide_acceptance
+from pool.decisions.rounds import decide_open
+from pool.records import events
+from pool.records.codec import decode_event, decode_state, encode_event, encode_state
+from pool.records.events import AnyEvent
+from pool.records.state import PoolState, Refusal, RoundTask, Strength
+from pool.records.transition import apply, apply_all
 from pool.rules.reports import check
 from tests.pool_states import (
-    SUBSPACE,
+    after,
     best_of,
+    draw,
     handed_out,
     in_hand,
     open_round,
+    result_of,
     round_of,
     valid_report,
 )
@@ -24,8 +35,13 @@ S, W = public("s"), public("w")
 def credited(
     pool: PoolState, name: str = "s", correct: int = 300, now_ms: int = 1_000
 ) -> PoolState:
-    report = valid_report(pool, name, correct)
-    return transition.accepted(pool, check(report, pool, public(name), now_ms), now_ms)
+    return apply(pool, result_of(pool, name, correct, now_ms))
+
+
+def next_round(pool: PoolState) -> PoolState:
+    pool = apply(pool, events.RoundClosed(PHASE_MS))
+    task = RoundTask(2, TASK, SPACE, 2 * PHASE_MS)
+    return apply_all(pool, decide_open(pool, task, b"seed", PHASE_MS))
 
 
 def test_an_accepted_result_takes_its_place_and_pays_its_work() -> None:
@@ -34,6 +50,7 @@ def test_an_accepted_result_takes_its_place_and_pays_its_work() -> None:
     miner = pool.miners[S]
 
     assert round_of(pool).searches[0].rewards == (270 / 360,)
+    assert round_of(pool).searches[0].curve.best == 270 / 360
     assert miner.work == round_of(pool).work[S] > 0
     assert (miner.episodes, miner.accepted, miner.best_correct) == (1, 1, 270)
     assert pool.results_accepted == 1
@@ -45,90 +62,112 @@ def test_a_repeated_design_is_paid_once() -> None:
     report = valid_report(pool, "s")
     pool = credited(pool)
     earned = pool.miners[S].work
-    again = replace(report, episode=1)
-    pool = transition.accepted(pool, check(again, pool, S, 2_000), 2_000)
+    checked = check(replace(report, episode=1), pool, S, 2_000)
+    pool = apply(pool, decide_acceptance(round_of(pool), checked, 2_000))
 
     assert pool.miners[S].episodes == 2
     assert pool.miners[S].work == earned
 
 
 def test_work_is_added_up_by_payout_address() -> None:
-    pool = handed_out(open_round(strong="st"))
-    shared = replace(pool.miners[public("t")], payout_address=S)
-    pool = replace(pool, miners={**pool.miners, public("t"): shared})
-    pool = credited(credited(pool, "s"), "t")
+    pool = open_round(strong="s")
+    pool = apply_all(pool, decide_join(pool, public("t"), S, Strength.STRONG, 0))
+    pool = credited(credited(handed_out(pool), "s"), "t")
 
-    assert round_of(pool).work == {S: pool.miners[S].work + pool.miners[public("t")].work}
+    assert dict(round_of(pool).work) == {S: pool.miners[S].work + pool.miners[public("t")].work}
 
 
-def test_shares_stay_when_a_miner_leaves() -> None:
+def test_shares_and_lease_stay_when_a_miner_leaves() -> None:
     pool = credited(handed_out(open_round(strong="s")))
-    left = transition.left(pool, S)
+    left = apply_all(pool, decide_leave(pool, S, "cable", 2_000))
 
     assert not left.miners[S].connected
+    assert left.strong == 0
     assert round_of(left).work == round_of(pool).work
-    assert left.assignment_of(S) is None
+    assert left.miners[S].current is None
+    assert dict(round_of(left).free) == {0: 300 / 360}
+    assert left.miners[S].own == 0
 
 
 def test_a_refused_result_that_takes_its_place_is_worth_nothing() -> None:
     pool = handed_out(open_round(strong="s"))
-    pool = transition.refused(pool, S, Refusal.COUNT_DIFFERS)
-    pool = transition.placed(pool, in_hand(pool, "s").id, 0.0)
+    refused = events.ResultRefused(
+        0, S, in_hand(pool, "s").id, 0, Refusal.COUNT_DIFFERS, "one too many", True
+    )
+    pool = apply(pool, refused)
 
     assert round_of(pool).searches[0].rewards == (0.0,)
-    assert pool.miners[S].refused == {Refusal.COUNT_DIFFERS: 1}
-    assert round_of(pool).work == {}
+    assert dict(pool.miners[S].refused) == {Refusal.COUNT_DIFFERS: 1}
+    assert not round_of(pool).work
+
+
+def test_a_refused_result_without_a_place_leaves_the_search_alone() -> None:
+    pool = handed_out(open_round(strong="s"))
+    refused = events.ResultRefused(
+        0, S, in_hand(pool, "s").id, 7, Refusal.OUT_OF_ORDER, "too early", False
+    )
+
+    assert round_of(apply(pool, refused)).searches[0].rewards == ()
 
 
 def test_late_results_are_counted_apart() -> None:
-    assert transition.came_late(open_round(strong="s"), S).miners[S].stale == 1
+    late = events.ResultStale(0, S, 1, 0, "the train phase is over")
+
+    assert apply(open_round(strong="s"), late).miners[S].stale == 1
 
 
 def test_a_confirmed_best_of_a_weak_miner_counts_as_its_improvement() -> None:
-    pool = transition.confirmed(open_round(strong="s", weak="w"), best_of("s"))
+    pool = apply(open_round(strong="s", weak="w"), events.BestConfirmed(0, best_of("s")))
     assert (pool.shared_bests, pool.weak_improvements) == (1, 0)
 
-    pool = transition.confirmed(pool, best_of("w", 310, from_weak_miner=True))
+    improved = best_of("w", 310, from_weak_miner=True)
+    pool = apply(pool, events.BestConfirmed(0, improved))
     assert (pool.shared_bests, pool.weak_improvements) == (2, 1)
-
-
-def test_late_weights_of_a_worse_best_change_nothing() -> None:
-    pool = transition.with_base(open_round(strong="s"), best_of("s", 310))
-
-    assert transition.with_base(pool, best_of("s", 305)) == pool
 
 
 def test_a_new_round_forgets_the_round_and_keeps_the_miners() -> None:
     pool = credited(handed_out(open_round(strong="s")))
-    task = RoundTask(2, TASK, SPACE, 2 * PHASE_MS)
-    fresh = transition.started(transition.closed(pool), task, b"seed", PHASE_MS)
+    fresh = next_round(pool)
 
-    assert (round_of(fresh).searches, round_of(fresh).work) == ((), {})
+    assert (len(round_of(fresh).searches), len(round_of(fresh).work)) == (0, 0)
     assert fresh.miners[S].work == fresh.miners[S].episodes == 0
+    assert fresh.miners[S].own is None
     assert fresh.miners[S].accepted == 1
     assert round_of(fresh).seed != round_of(pool).seed
     assert round_of(fresh).first_assignment == pool.next_assignment
+
+
+def test_a_round_that_is_open_is_not_opened_again() -> None:
+    pool = open_round(strong="s")
+
+    assert decide_open(pool, RoundTask(1, TASK, SPACE, PHASE_MS + 5), b"seed", 10) == ()
 
 
 def test_auto_is_typed_anew_with_each_round_by_what_it_delivered() -> None:
     pool = handed_out(open_round(auto="a"))
     assert pool.miners[public("a")].strength is Strength.STRONG
 
-    pool = credited(pool, "a", now_ms=20_000)
-    task = RoundTask(2, TASK, SPACE, 2 * PHASE_MS)
-    pool = transition.started(transition.closed(pool), task, b"seed", PHASE_MS)
+    pool = next_round(credited(pool, "a", now_ms=20_000))
 
     assert pool.miners[public("a")].strength is Strength.WEAK
-    assert "1 candidates took 20000 ms" in pool.miners[public("a")].strength_reason
+    assert (pool.strong, pool.weak) == (0, 1)
+    assert "candidates took" in pool.miners[public("a")].strength_reason
 
 
 def test_time_without_work_does_not_count_against_a_miner() -> None:
-    pool = open_round(strong="s")
-    pool = transition.assigned(pool, S, Exploration(0), lambda _: SUBSPACE, 5_000)
-    pool = credited(credited(pool, now_ms=6_500), now_ms=8_500)
+    pool, _ = hand_out(open_round(strong="s"), [S], draw, 5_000)
+    given = in_hand(pool, "s").id
+    pool = apply(pool, events.LeaseAccepted(5_000, S, given, b"signed"))
+    pool = credited(pool, now_ms=6_500)
 
-    assert pool.miners[S].measured_ms == 3_500
-    assert pool.miners[S].measured_results == 2
+    assert pool.miners[S].delivery.measured_ms == 1_500
+
+
+def test_silence_at_work_counts_at_the_rounds_end() -> None:
+    pool = credited(handed_out(open_round(strong="s")), now_ms=1_000)
+    pool = apply(pool, events.RoundClosed(PHASE_MS + 700))
+
+    assert pool.miners[S].delivery.measured_ms == PHASE_MS
 
 
 def test_searches_of_a_round_have_seeds_of_their_own() -> None:
@@ -138,24 +177,103 @@ def test_searches_of_a_round_have_seeds_of_their_own() -> None:
 
 
 def test_an_exploitation_counts_its_own_episodes() -> None:
-    pool = transition.with_base(handed_out(open_round(strong="s", weak="w")), best_of("s"))
-    pool = credited(handed_out(pool), "w")
+    pool = handed_out(open_round(strong="s", weak="w"))
+    pool = credited(after(pool, events.BaseArrived(0, best_of("s"))), "w")
 
     assert in_hand(pool, "w").episodes == 1
     assert round_of(pool).searches[0].rewards == ()
 
 
-def test_work_is_assigned_only_in_an_open_round() -> None:
-    pool = transition.closed(open_round(strong="s"))
+def test_the_newest_assignments_of_a_miner_are_kept() -> None:
+    pool = handed_out(open_round(strong="s", weak="w"))
+    for correct in range(300, 306):
+        best = msgspec.structs.replace(best_of("s", correct), model_hash=bytes([correct % 256]))
+        pool = after(pool, events.BaseArrived(0, best))
+    given = [assignment.id for assignment in pool.miners[W].given]
 
-    with pytest.raises(ValueError, match="while a round is open"):
-        transition.assigned(pool, S, Exploration(0), lambda _: SUBSPACE, 0)
+    assert len(given) == 4
+    assert pool.miners[W].assignment(given[0]).id == given[0]
+    with pytest.raises(LookupError, match="is not this miner's"):
+        pool.miners[W].assignment(given[0] - 1)
+
+
+def test_a_restart_disconnects_everybody_and_keeps_the_leases() -> None:
+    pool = apply(handed_out(open_round(strong="s", weak="w")), events.Restarted(500))
+
+    assert (pool.strong, pool.weak) == (0, 0)
+    assert pool.miners[S].own == 0
+    assert not round_of(pool).free, "the lease waits for its miner"
+    pool = after(pool, *decide_join(pool, S, S, Strength.STRONG, 600))
+    assert round_of(pool).searches[0].holder == S
 
 
 def test_events_before_the_first_round() -> None:
-    pool = transition.joined(PoolState(), S, S, Strength.STRONG, 0)
+    pool = apply_all(PoolState(), decide_join(PoolState(), S, S, Strength.STRONG, 0))
 
-    assert transition.closed(pool) == pool
-    assert transition.left(pool, S).round is None
-    with pytest.raises(ValueError, match="no round has started"):
-        transition.placed(pool, 1, 0.0)
+    assert apply(pool, events.RoundClosed(0)) == pool
+    assert apply_all(pool, decide_leave(pool, S, "cable", 0)).round is None
+
+
+def any_course(rng: random.Random, length: int) -> tuple[PoolState, list[AnyEvent]]:
+    """A pool after so many random inputs, and all its events."""
+    pool, happened, now_ms, number = PoolState(), list[AnyEvent](), 0, 0
+    for _ in range(length):
+        now_ms += rng.randint(0, 400)
+        name = rng.choice("abcdef")
+        key, miner = public(name), pool.miners.get(public(name))
+        inputs: tuple[AnyEvent, ...] = ()
+        match rng.randint(0, 7):
+            case 0:
+                number += 1
+                task = RoundTask(number, TASK, SPACE, now_ms + 5_000)
+                inputs = decide_open(pool, task, b"secret", now_ms)
+            case 1 | 2:
+                strength = rng.choice(list(Strength))
+                inputs = decide_join(pool, key, key, strength, now_ms)
+            case 3 if miner and miner.connected:
+                inputs = decide_leave(pool, key, "cable", now_ms)
+            case 4 | 5 | 6 if miner and miner.current and miner.current.acceptance:
+                if pool.round and pool.round.is_open and now_ms < pool.round.task.train_end_ms:
+                    inputs = (result_of(pool, name, rng.randint(0, 360), now_ms),)
+            case 7 if pool.round is not None and pool.round.is_open:
+                best = best_of(name, rng.randint(0, 360))
+                inputs = (events.BestConfirmed(now_ms, best), events.BaseArrived(now_ms, best))
+        pool, done, due = advance(pool, inputs, draw, now_ms)
+        pool, steps = hand_out(pool, due, draw, now_ms)
+        happened += [*done, *steps]
+        for other in pool.miners.values():
+            if other.current is not None and not other.current.acceptance:
+                accepted = events.LeaseAccepted(now_ms, other.key, other.current.id, b"signed")
+                pool = apply(pool, accepted)
+                happened.append(accepted)
+    return pool, happened
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_events_and_states_survive_their_bytes(seed: int) -> None:
+    pool, happened = any_course(random.Random(seed), 150)
+    again = apply_all(PoolState(), (decode_event(encode_event(event)) for event in happened))
+
+    assert again == pool
+    assert decode_state(encode_state(pool)) == pool
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_counts_and_holders_agree_whatever_happens(seed: int) -> None:
+    pool, _ = any_course(random.Random(seed), 150)
+    connected = [miner for miner in pool.miners.values() if miner.connected]
+    strengths = [miner.strength for miner in connected]
+    round_ = round_of(pool)
+
+    assert (pool.strong, pool.weak) == (
+        strengths.count(Strength.STRONG),
+        strengths.count(Strength.WEAK),
+    )
+    for number, search in round_.searches.items():
+        holders = [
+            miner.key
+            for miner in connected
+            if miner.current is not None and getattr(miner.current.work, "search", None) == number
+        ]
+        assert holders == ([search.holder] if search.holder else []), "one at a time"
+        assert not (number in round_.free and search.holder)

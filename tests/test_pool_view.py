@@ -3,19 +3,25 @@
 from dataclasses import asdict
 
 from node.identity import format_address
-from pool.records import transition
+from pool.decisions.members import decide_leave
+from pool.records import events
 from pool.records.state import PoolState, Refusal
+from pool.records.transition import apply, apply_all
 from pool.records.view import miner_views, pool_view
-from tests.pool_states import best_of, handed_out, open_round
+from tests.pool_states import after, best_of, handed_out, open_round
 from tests.pool_world import public
+
+
+def refused(pool: PoolState, name: str, reason: Refusal) -> PoolState:
+    return apply(pool, events.ResultRefused(0, public(name), 1, 0, reason, "", False))
 
 
 def test_the_pool_as_a_whole() -> None:
     pool = handed_out(open_round(strong="st", weak="w"))
-    pool = transition.refused(pool, public("s"), Refusal.HASHES)
-    pool = transition.refused(pool, public("t"), Refusal.HASHES)
+    pool = refused(pool, "s", Refusal.HASHES)
+    pool = refused(pool, "t", Refusal.HASHES)
     before = pool_view(pool, b"manager", False)
-    pool = transition.confirmed(pool, best_of("w", 310, from_weak_miner=True))
+    pool = apply(pool, events.BestConfirmed(0, best_of("w", 310, from_weak_miner=True)))
     after = pool_view(pool, b"manager", True)
 
     assert (before.round, before.strong_miners, before.weak_miners) == (1, 2, 1)
@@ -33,10 +39,10 @@ def test_a_pool_before_its_first_round() -> None:
 
 def test_what_each_miner_does() -> None:
     pool = handed_out(open_round(strong="st", weak="w"))
-    pool = transition.left(pool, public("t"))
+    pool = apply_all(pool, decide_leave(pool, public("t"), "cable", 0))
     activities = [view.activity for view in miner_views(pool)]
     best = best_of("s", 310)
-    pool = handed_out(transition.with_base(transition.confirmed(pool, best), best))
+    pool = after(pool, events.BestConfirmed(0, best), events.BaseArrived(0, best))
 
     assert activities == [
         "explores subspace 0",
@@ -44,11 +50,11 @@ def test_what_each_miner_does() -> None:
         "idle: a weak miner waits for the first confirmed best of the round",
     ]
     assert miner_views(pool)[2].activity == "trains on from 310 correct"
-    assert miner_views(transition.closed(pool))[0].activity == "idle: no round is open"
+    assert miner_views(apply(pool, events.RoundClosed(0)))[0].activity == "idle: no round is open"
 
 
 def test_a_miners_row() -> None:
-    pool = transition.refused(open_round(strong="s"), public("s"), Refusal.SIZE)
+    pool = refused(open_round(strong="s"), "s", Refusal.SIZE)
     row = asdict(miner_views(pool)[0])
 
     assert row["payout_address"] == format_address(public("s"))
@@ -57,9 +63,9 @@ def test_a_miners_row() -> None:
 
 
 def test_failed_registrations_are_among_the_refused() -> None:
-    pool = transition.refused(open_round(strong="s"), public("s"), Refusal.SIZE)
+    pool = refused(open_round(strong="s"), "s", Refusal.SIZE)
     for rule in ("nonce", "nonce", "timeout"):
-        pool = transition.turned_away(pool, rule)
+        pool = apply(pool, events.TurnedAway(0, b"", rule))
 
     assert pool_view(pool, b"manager", False).results_refused == {
         "registration-nonce": 2,

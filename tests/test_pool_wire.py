@@ -13,17 +13,27 @@ from ponas.v1 import pool_service_pb2 as pb
 from pool.link import wire
 from pool.link.orders import ExploitOrder, ExploreOrder, order_from_wire
 from pool.link.wire import WireError
-from pool.records import transition
+from pool.records import events
 from pool.records.state import Strength
-from pool.rules.strategy import MAX_EPISODES
-from tests.pool_states import best_of, handed_out, in_hand, open_round, round_of, valid_report
+from pool.records.transition import apply
+from pool.rules.delivery import MAX_BUDGET
+from tests.pool_states import (
+    after,
+    best_of,
+    handed_out,
+    in_hand,
+    open_round,
+    result_of,
+    round_of,
+    valid_report,
+)
 from tests.pool_world import PHASE_MS, SPACE, TASK
 
 
 def assignment_of(name: str) -> pb.Assignment:
-    pool = transition.confirmed(open_round(strong="s", weak="w"), best_of("s"))
-    pool = handed_out(transition.with_base(pool, best_of("s")))
-    pool = transition.placed(pool, in_hand(pool, "s").id, 0.25)
+    pool = handed_out(open_round(strong="s", weak="w"))
+    pool = after(pool, events.BestConfirmed(0, best_of("s")), events.BaseArrived(0, best_of("s")))
+    pool = apply(pool, result_of(pool, "s", 90))
     return wire.assignment_to_wire(in_hand(pool, name), round_of(pool), 6_000)
 
 
@@ -135,7 +145,7 @@ def test_what_is_no_reward_is_refused(reward: float) -> None:
 
 def test_more_rewards_than_a_search_has_are_refused() -> None:
     message = assignment_of("s")
-    message.exploration.rewards.extend([0.5] * (MAX_EPISODES - 1))
+    message.exploration.rewards.extend([0.5] * (MAX_BUDGET - 1))
     assert order_from_wire(message, TASK, 0)
     message.exploration.rewards.append(0.5)
     with pytest.raises(WireError, match="10001 rewards are more than 10000"):

@@ -24,7 +24,7 @@ from nas.execution.executor import LocalExecutor
 from nas.jobs import Executor, Propose, Train, rewards_needed, training_seed
 from nas.task import Task
 from pool.partition.algorithm1 import draw_subspace, holds_usable_design
-from pool.rules.strategy import exploit_variant
+from pool.rules.variants import exploit_variant
 
 SUBSPACES, EPISODES, ATTEMPTS, EPOCHS = 20, 80, 12, 3
 STAGES = (5, 20, EPISODES)

@@ -18,6 +18,9 @@ class Table(StrEnum):
     SHARE_PAGES = "share-pages"  # a manager's share log, by hash
     SHARE_INDEX = "share-index"  # the same pages by round
     PEERS = "peers"  # addresses and bans: nothing is lost with them that peers can't tell again
+    POOL_EVENTS = "pool-events"  # a manager's journal, by number
+    POOL_STATE = "pool-state"
+    POOL_BLOBS = "pool-blobs"  # models and weights of a manager's bests
 
 
 @dataclass(frozen=True, slots=True)

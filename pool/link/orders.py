@@ -18,7 +18,7 @@ from node.chain.messages import Envelope
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.wire import MAX_PHASE_MS, WireError
-from pool.rules.strategy import MAX_EPISODES
+from pool.rules.delivery import MAX_BUDGET
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def _work_from_wire(message: pb.Assignment, task: Task) -> ExploreOrder | Exploi
 
 def _exploration(message: pb.Exploration, task: Task) -> ExploreOrder:
     # 5. The rewards are as many as a search may have, and rewards; not-a-number is in no range.
-    if len(message.rewards) > MAX_EPISODES:
-        raise WireError(f"{len(message.rewards)} rewards are more than {MAX_EPISODES}")
+    if len(message.rewards) > MAX_BUDGET:
+        raise WireError(f"{len(message.rewards)} rewards are more than {MAX_BUDGET}")
     rewards = tuple(message.rewards)
     if not all(0 <= reward <= 1 for reward in rewards):
         raise WireError("a reward is outside 0 to 1")

@@ -67,6 +67,7 @@ def assignment_to_wire(assignment: Assignment, round_: RoundState, now_ms: int) 
         id=assignment.id,
         round=round_.task.round,
         remaining_ms=max(0, round_.task.train_end_ms - now_ms),
+        starts_in_ms=max(0, round_.task.start_ms - now_ms),
         epochs=round_.task.task.epochs,
     )
     if isinstance(assignment.work, Exploration):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from node.chain.envelope import open_as
 from node.chain.errors import Rejected
-from node.chain.messages import PoolRegistration
+from node.chain.messages import Envelope, PoolRegistration
+from node.clock import Clock
 from node.net.link import ManagerLink
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
@@ -19,9 +23,8 @@ from pool.link.wire import (
     WireError,
     report_from_wire,
     strength_from_wire,
-    strength_to_wire,
 )
-from pool.records.state import MinerState, Strength
+from pool.records.state import Strength
 from pool.rules.reports import Report
 
 REGISTRATION_TIMEOUT_MS = 10_000
@@ -29,6 +32,18 @@ REGISTRATION_TIMEOUT_MS = 10_000
 
 # Results that may wait while one is confirmed; a miner sends a few each second.
 _MAX_WAITING_RESULTS = 1_024
+
+
+class Desk(Protocol):
+    """Who deals with what a registered miner sends."""
+
+    def judge_waiting(self, session: Session) -> None:
+        """Judge the results that wait, unless one of them is just being confirmed."""
+        ...
+
+    def on_acceptance(self, session: Session, envelope: Envelope) -> None:
+        """Take the acceptance of a lease. Raises Rejected."""
+        ...
 
 
 class TurnedAway(Exception):
@@ -101,70 +116,58 @@ class Greeting:
 
 
 class Session:
-    """A registered miner's connection; `held` finds the weights that it may ask for."""
+    """A registered miner's connection.
+
+    `held` finds the weights that it may ask for. Results wait while one is confirmed, so that they
+    are judged in their order. `heard_ms` is when its last message came.
+    """
 
     def __init__(
-        self, key: bytes, link: ManagerLink, held: Callable[[bytes], bytes | None]
+        self,
+        key: bytes,
+        link: ManagerLink,
+        held: Callable[[bytes], bytes | None],
+        clock: Clock,
     ) -> None:
         self.key = key
         self.channel: Channel[pb.MineResponse, pb.MineRequest] = Channel(
             link, pb.MineResponse, held
         )
-        self._results: asyncio.Queue[Report] = asyncio.Queue(_MAX_WAITING_RESULTS)
-        self._resting: str | None = None
+        self.waiting: deque[Report] = deque()
+        self.is_confirming = False
+        self.has_ended = False
+        self._clock = clock
+        self.heard_ms = clock.now_ms()
 
-    async def run(self, judge: Callable[[Session, Report], Awaitable[None]]) -> str:
-        """Hand every result to `judge`, in order, until the link ends; returns the reason."""
-        async with asyncio.TaskGroup() as group:
-            judging = group.create_task(self._judge_all(judge))
-            reason = await self.channel.run(self._on_message)
-            judging.cancel()
-        return reason
+    async def run(self, desk: Desk) -> str:
+        """Hand every message to `desk` until the link ends; returns the reason."""
+        try:
+            return await self.channel.run(partial(self._on_message, desk))
+        finally:
+            self.has_ended = True
 
-    def welcome(self, miner: MinerState) -> None:
-        """Tell the miner how it is treated."""
-        welcome = pb.Welcome(
-            strength=strength_to_wire(miner.strength), reason=miner.strength_reason
-        )
-        self.channel.send(pb.MineResponse(welcome=welcome))
-
-    def assign(self, assignment: pb.Assignment) -> None:
-        """Give the miner a piece of work."""
-        self._resting = None
-        self.channel.send(pb.MineResponse(assignment=assignment))
-
-    def idle(self, reason: str) -> None:
-        """Tell the miner, once, that there is nothing to do and why."""
-        if reason != self._resting:
-            self._resting = reason
-            self.channel.send(pb.MineResponse(idle=pb.Idle(reason=reason)))
-
-    def acknowledge(
-        self, report: Report, acceptance: pb.Acceptance.ValueType, reason: str = ""
-    ) -> None:
-        """Say what became of a result."""
-        acknowledgement = pb.Acknowledgement(
-            assignment_id=report.assignment_id,
-            episode=report.episode,
-            acceptance=acceptance,
-            reason=reason,
-        )
-        self.channel.send(pb.MineResponse(acknowledgement=acknowledgement))
-
-    async def _judge_all(self, judge: Callable[[Session, Report], Awaitable[None]]) -> None:
-        while True:
-            await judge(self, await self._results.get())
-
-    def _on_message(self, message: pb.MineRequest) -> None:
+    def _on_message(self, desk: Desk, message: pb.MineRequest) -> None:
+        self.heard_ms = self._clock.now_ms()
         match message.WhichOneof("content"):
             case "result":
+                self._on_result(desk, message.result)
+            case "lease_acceptance":
                 try:
-                    self._results.put_nowait(report_from_wire(message.result))
-                except WireError as error:
-                    self.channel.end(f"the miner's message makes no sense: {error}")
-                except asyncio.QueueFull:
-                    self.channel.end("results came faster than they can be judged")
+                    desk.on_acceptance(self, envelope_from_proto(message.lease_acceptance))
+                except Rejected as error:
+                    self.channel.end(f"the acceptance of a lease can't be read: {error}")
             case "heartbeat":
                 pass
             case _:
                 self.channel.end("this message is not expected after the registration")
+
+    def _on_result(self, desk: Desk, result: pb.Result) -> None:
+        if len(self.waiting) >= _MAX_WAITING_RESULTS:
+            self.channel.end("results came faster than they can be judged")
+            return
+        try:
+            self.waiting.append(report_from_wire(result))
+        except WireError as error:
+            self.channel.end(f"the miner's message makes no sense: {error}")
+            return
+        desk.judge_waiting(self)

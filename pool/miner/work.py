@@ -22,7 +22,7 @@ from pool.link.blobs import Shelf, max_weights_bytes
 from pool.link.orders import ExploitOrder, ExploreOrder, Order
 from pool.miner.states import Trainings
 from pool.rules.reports import Report
-from pool.rules.strategy import exploit_variant
+from pool.rules.variants import exploit_variant
 
 FetchWeights = Callable[[bytes, int], Awaitable[bytes]]
 """Gets the weights with a hash, of at most so many bytes; raises BlobError."""

@@ -1,17 +1,25 @@
 """What a manager knows: plain frozen records. `pool.records.transition` makes the next one of each.
 
 Keys and addresses are the 32 bytes of a public key; times are milliseconds of the injected clock.
+Maps are persistent: a changed copy shares what did not change, so that every event is cheap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Self
+
+import msgspec
+from immutables import Map
 
 from nas.designs.genotype import Genotype
 from nas.designs.space import Space
 from nas.task import Task
+from pool.rules.curve import Curve
+from pool.rules.delivery import MAX_BUDGET, MIN_BUDGET, Delivery
+
+KEPT_ASSIGNMENTS = 4
+"""Newest assignments of a miner whose results still count; older ones were replaced long ago."""
 
 
 class Strength(StrEnum):
@@ -26,6 +34,7 @@ class Refusal(StrEnum):
     """Why a result does not count."""
 
     UNKNOWN_ASSIGNMENT = "unknown-assignment"
+    LEASE_NOT_ACCEPTED = "lease-not-accepted"
     DUPLICATE = "duplicate"
     OUT_OF_ORDER = "out-of-order"
     SIZE = "size"
@@ -37,27 +46,37 @@ class Refusal(StrEnum):
     EPOCHS = "epochs"
     COUNT_ABOVE_SIZE = "count-above-size"
     HASHES = "hashes"
+    STATES = "states"
+    PRECISION = "precision"
     MODEL_MISSING = "model-missing"
     MODEL_FORMAT = "model-format"
     MODEL_TOO_WIDE = "model-too-wide"
     COUNT_DIFFERS = "count-differs"
 
 
-@dataclass(frozen=True)
-class RoundTask:
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """A frozen record; `but` makes a copy with some fields changed."""
+
+    def but(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
+
+class RoundTask(Record, frozen=True):
     """The pool's job in a round.
 
-    `space` is the round's space, inside `task.space`. Results count until `train_end_ms`.
+    `space` is the round's space, inside `task.space`. Results count until `train_end_ms`; work
+    begins at `start_ms`, which lies ahead for a round that is prepared early.
     """
 
     round: int
     task: Task
     space: Space
     train_end_ms: int
+    start_ms: int = 0
 
 
-@dataclass(frozen=True)
-class Best:
+class Best(Record, frozen=True):
     """A design whose count the manager has confirmed by exact evaluation of its model."""
 
     genotype: Genotype
@@ -70,25 +89,28 @@ class Best:
     from_weak_miner: bool
 
 
-@dataclass(frozen=True)
-class Search:
-    """One subspace and all that is known of its search: the seed and the rewards in order."""
+class Search(Record, frozen=True):
+    """One subspace and all that is known of its search: the seed and the rewards in order.
+
+    The lease is its `owner`'s. `holder` works on it now: the owner, a backup in the owner's
+    absence, or nobody (empty). `curve` is that of the rewards.
+    """
 
     subspace: Space
     seed: int
-    holder: bytes
+    owner: bytes = b""
+    holder: bytes = b""
     rewards: tuple[float, ...] = ()
+    curve: Curve = Curve()
 
 
-@dataclass(frozen=True)
-class Exploration:
+class Exploration(Record, frozen=True, tag=True):
     """Go on with search number `search` of the round."""
 
     search: int
 
 
-@dataclass(frozen=True)
-class Exploitation:
+class Exploitation(Record, frozen=True, tag=True):
     """Train on from `base`, whose weights the manager has."""
 
     base: Best
@@ -97,92 +119,124 @@ class Exploitation:
 Work = Exploration | Exploitation
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(Record, frozen=True):
     """A piece of the round's work in one miner's hands.
 
-    `seed` is the search's, or for an exploitation its own. `episodes` counts the results of an
-    exploitation; those of an exploration are counted by its search.
+    `seed` is the search's, or for an exploitation its own. `budget` are the episodes that the
+    manager counts on in an exploration; `acceptance` is the miner's signed acceptance of its
+    lease, encoded, or empty. `episodes` counts the results of an exploitation; those of an
+    exploration are counted by its search.
     """
 
     id: int
     miner: bytes
     work: Work
     seed: int
+    budget: int = 0
     episodes: int = 0
+    acceptance: bytes = b""
 
 
-@dataclass(frozen=True)
-class MinerState:
-    """One miner, connected or not.
+class MinerState(Record, frozen=True):
+    """One miner, connected or not; `number` counts miners in the order of their first joining.
 
-    `episodes`, `work` and `best_correct` are of the current round. `measured_results` candidates
-    took `measured_ms` altogether since it first joined.
+    `given` are its newest assignments of the round, the newest last, and the last one is in its
+    hands while `is_working`; else `resting` says why not. `own` is the search whose lease it has,
+    `covers` the one that it works on instead as a backup. `episodes`, `work` and `best_correct` are
+    of the current round. `delivery` is its measured speed, last changed at `measured_at_ms`;
+    `budget` was its last, and `budget_results` have come since that changed.
     """
 
     key: bytes
+    number: int
     payout_address: bytes
     declared: Strength
     strength: Strength
-    strength_reason: str
+    strength_reason: str = ""
     connected: bool = True
+    given: tuple[Assignment, ...] = ()
+    is_working: bool = False
+    resting: str = ""
+    own: int | None = None
+    covers: int | None = None
     episodes: int = 0
     work: int = 0
     best_correct: int = 0
     accepted: int = 0
     stale: int = 0
-    refused: Mapping[Refusal, int] = field(default_factory=dict)
-    measured_results: int = 0
-    measured_ms: int = 0
+    refused: Map[Refusal, int] = Map()
+    delivery: Delivery = Delivery()
     measured_at_ms: int = 0
+    budget: int = MIN_BUDGET
+    budget_results: int = 0
+
+    @property
+    def current(self) -> Assignment | None:
+        """What the miner has in hand."""
+        return self.given[-1] if self.is_working else None
+
+    def assignment(self, id_: int) -> Assignment:
+        """One of the miner's newest assignments. Raises LookupError for any other."""
+        for assignment in reversed(self.given):
+            if assignment.id == id_:
+                return assignment
+        raise LookupError(f"assignment {id_} is not this miner's")
 
 
-@dataclass(frozen=True)
-class RoundState:
+class RoundState(Record, frozen=True):
     """One round of the pool.
 
-    Every draw follows from `seed`. `current` maps a miner to the id of its newest assignment.
-    `base` is the newest best whose weights have arrived. `work` is by payout address.
+    Every draw follows from `seed`; the space is split for `explorers` miners. `free` are the
+    searches that nobody works on and nobody's lease waits for, with their best rewards. `base` is
+    the newest best whose weights have arrived. `work` is by payout address; `paid` are the keys of
+    the shares that were paid.
     """
 
     task: RoundTask
     seed: bytes
+    explorers: int
     first_assignment: int
     is_open: bool = True
-    searches: tuple[Search, ...] = ()
-    assignments: Mapping[int, Assignment] = field(default_factory=dict)
-    current: Mapping[bytes, int] = field(default_factory=dict)
+    searches: Map[int, Search] = Map()
+    free: Map[int, float] = Map()
     best: Best | None = None
     base: Best | None = None
-    paid: frozenset[bytes] = frozenset()
-    work: Mapping[bytes, int] = field(default_factory=dict)
+    paid: Map[bytes, bool] = Map()
+    work: Map[bytes, int] = Map()
 
 
-@dataclass(frozen=True)
-class PoolState:
+class PoolState(Record, frozen=True):
     """Everything a manager decides by. Miners stay listed when they leave.
 
-    `turned_away` counts failed registrations by reason.
+    `strong` and `weak` count the connected miners treated so; `turned_away` counts failed
+    registrations by reason.
     """
 
-    miners: Mapping[bytes, MinerState] = field(default_factory=dict)
+    miners: Map[bytes, MinerState] = Map()
     round: RoundState | None = None
+    strong: int = 0
+    weak: int = 0
+    next_miner: int = 1
     next_assignment: int = 1
     results_accepted: int = 0
     shared_bests: int = 0
     weak_improvements: int = 0
-    turned_away: Mapping[str, int] = field(default_factory=dict)
+    turned_away: Map[str, int] = Map()
 
-    def assignment_of(self, key: bytes) -> Assignment | None:
-        """What the miner has in hand in this round."""
-        if self.round is None or key not in self.round.current:
-            return None
-        return self.round.assignments[self.round.current[key]]
+    @property
+    def is_weak_alone(self) -> bool:
+        """Whether weak miners must explore because no strong one is connected."""
+        return self.strong == 0
 
-    def connected(self, strength: Strength) -> tuple[bytes, ...]:
+    def connected(self, strength: Strength) -> list[bytes]:
         """Keys of the connected miners treated as `strength`, in the order of joining."""
-        return tuple(
+        return [
             miner.key
-            for miner in self.miners.values()
+            for miner in sorted(self.miners.values(), key=lambda miner: miner.number)
             if miner.connected and miner.strength is strength
-        )
+        ]
+
+
+def is_full(search: Search) -> bool:
+    """Whether the search has all the results that it may have."""
+    return len(search.rewards) >= MAX_BUDGET

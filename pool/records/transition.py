@@ -1,212 +1,382 @@
-"""How the manager's records change: each event makes a new `PoolState` from the old one."""
+"""How a manager's records change: each event makes a new `PoolState` from the old one.
+
+Applying decides nothing: whatever needs a rule, a draw or a clock is in the event. So the events of
+a journal give the same state whenever they are applied. Only a round's opening and closing look at
+all miners.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nas.data.datasets import describe
-from nas.designs.space import Space
+from immutables import Map
+
 from nas.jobs import SEED_BOUND
 from node.chain.hashing import blake, u64
+from pool.records import events
+from pool.records.events import AnyEvent
 from pool.records.state import (
+    KEPT_ASSIGNMENTS,
     Assignment,
-    Best,
     Exploration,
     MinerState,
     PoolState,
-    Refusal,
     RoundState,
-    RoundTask,
     Search,
     Strength,
-    Work,
+    is_full,
 )
-from pool.rules.reports import Checked, next_episode
-from pool.rules.shares import share_key, work_of
-from pool.rules.strategy import resolve_strength
 
 
-def joined(
-    pool: PoolState, key: bytes, payout_address: bytes, declared: Strength, now_ms: int
-) -> PoolState:
-    """A miner has registered, for the first time or again."""
-    known = pool.miners.get(key) or MinerState(key, payout_address, declared, declared, "")
-    miner = replace(known, payout_address=payout_address, declared=declared, connected=True)
-    miner = _resolved(miner, _remaining_ms(pool, now_ms))
-    # What an earlier connection had in hand is handed out anew.
-    return rested(replace(pool, miners={**pool.miners, key: miner}), key)
+def apply(pool: PoolState, event: AnyEvent) -> PoolState:
+    """The state after an event that was decided on in this state."""
+    return _APPLY[type(event)](pool, event)
 
 
-def left(pool: PoolState, key: bytes) -> PoolState:
-    """A miner's connection has ended; its shares and its search stay."""
-    return rested(_with_miner(pool, key, connected=False), key)
+def apply_all(pool: PoolState, happened: Iterable[AnyEvent]) -> PoolState:
+    """The state after these events, in order."""
+    for event in happened:
+        pool = apply(pool, event)
+    return pool
 
 
-def started(pool: PoolState, task: RoundTask, seed: bytes, now_ms: int) -> PoolState:
-    """A round begins; miners that declared `auto` are typed anew by what they delivered."""
-    round_seed = blake("ponas/pool/round", seed, u64(task.round))
-    remaining_ms = max(0, task.train_end_ms - now_ms)
+# Miners.
+
+
+def _joined(pool: PoolState, event: events.Joined) -> PoolState:
+    known = pool.miners.get(event.miner)
+    if known is None:
+        known = MinerState(
+            event.miner, pool.next_miner, event.payout_address, event.declared, event.strength
+        )
+        pool = pool.but(next_miner=pool.next_miner + 1)
+    elif known.connected:
+        pool = _counted(pool, known, -1)
+    miner = known.but(
+        payout_address=event.payout_address,
+        declared=event.declared,
+        strength=event.strength,
+        strength_reason=event.reason,
+        connected=True,
+        # What an earlier connection had in hand is handed out anew.
+        is_working=False,
+        resting="",
+    )
+    if pool.round is not None and miner.own is not None and miner.own in pool.round.free:
+        pool = pool.but(round=pool.round.but(free=pool.round.free.delete(miner.own)))
+    return _counted(_with(pool, miner), miner, 1)
+
+
+def _turned_away(pool: PoolState, event: events.TurnedAway) -> PoolState:
+    counts = pool.turned_away
+    return pool.but(turned_away=counts.set(event.reason, counts.get(event.reason, 0) + 1))
+
+
+def _left(pool: PoolState, event: events.Left) -> PoolState:
+    miner = pool.miners[event.miner]
+    if miner.connected:
+        pool = _counted(pool, miner, -1)
+    for search in (miner.own, miner.covers):
+        if search is not None:
+            pool = _freed(pool, search, miner.key)
+    return _with(pool, miner.but(connected=False, is_working=False, covers=None))
+
+
+def _restarted(pool: PoolState, event: events.Restarted) -> PoolState:
+    # Leases wait for their miners, which have a while to come back.
     miners = {
-        key: replace(_resolved(miner, remaining_ms), episodes=0, work=0, best_correct=0)
+        key: miner.but(connected=False, is_working=False) for key, miner in pool.miners.items()
+    }
+    return pool.but(miners=Map(miners), strong=0, weak=0)
+
+
+def _retyped(pool: PoolState, event: events.Retyped) -> PoolState:
+    miner = pool.miners[event.miner]
+    typed = miner.but(strength=event.strength, strength_reason=event.reason)
+    if miner.connected:
+        pool = _counted(_counted(pool, miner, -1), typed, 1)
+    return _with(pool, typed)
+
+
+# Rounds.
+
+
+def _round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
+    miners = {
+        key: miner.but(
+            given=(),
+            is_working=False,
+            resting="",
+            own=None,
+            covers=None,
+            episodes=0,
+            work=0,
+            best_correct=0,
+        )
         for key, miner in pool.miners.items()
     }
-    return replace(pool, round=RoundState(task, round_seed, pool.next_assignment), miners=miners)
+    return pool.but(
+        miners=Map(miners),
+        round=RoundState(event.task, event.seed, event.explorers, pool.next_assignment),
+    )
 
 
-def closed(pool: PoolState) -> PoolState:
-    """The train phase is over; the round's records stay until the next one starts."""
+def _round_closed(pool: PoolState, event: events.RoundClosed) -> PoolState:
     if pool.round is None:
         return pool
-    return replace(pool, round=replace(pool.round, is_open=False, current={}))
+    end_ms = min(event.at_ms, pool.round.task.train_end_ms)
+    miners = {key: _stopped(miner, end_ms) for key, miner in pool.miners.items()}
+    return pool.but(miners=Map(miners), round=pool.round.but(is_open=False))
 
 
-def rested(pool: PoolState, key: bytes) -> PoolState:
-    """The miner has nothing in hand."""
-    if pool.round is None or key not in pool.round.current:
-        return pool
-    current = {other: id_ for other, id_ in pool.round.current.items() if other != key}
-    return replace(pool, round=replace(pool.round, current=current))
+def _stopped(miner: MinerState, end_ms: int) -> MinerState:
+    if not miner.is_working:
+        return miner
+    # Time without a result counts as well: silence is slow.
+    delivery = miner.delivery.then(0, end_ms - miner.measured_at_ms)
+    stopped: MinerState = miner.but(is_working=False, delivery=delivery)
+    return stopped
 
 
-def assigned(
-    pool: PoolState, key: bytes, work: Work, draw_subspace: Callable[[int], Space], now_ms: int
-) -> PoolState:
-    """The miner gets a piece of work; `draw_subspace` makes the subspace of a new search.
+# Work.
 
-    Raises ValueError when no round is open.
-    """
-    round_ = pool.round
-    if round_ is None or not round_.is_open:
-        raise ValueError("work is assigned only while a round is open")
-    searches = list(round_.searches)
-    if isinstance(work, Exploration):
-        if work.search == len(searches):
-            subspace = draw_subspace(work.search)
-            searches.append(Search(subspace, _seed(round_, "search", work.search), key))
-        searches[work.search] = replace(searches[work.search], holder=key)
-        seed = searches[work.search].seed
-    else:
-        seed = _seed(round_, "exploitation", pool.next_assignment)
-    assignment = Assignment(pool.next_assignment, key, work, seed)
-    if key not in round_.current:
-        # Time without work is not held against the miner's speed.
-        pool = _with_miner(pool, key, measured_at_ms=now_ms)
-    round_ = replace(
-        round_,
-        searches=tuple(searches),
-        assignments={**round_.assignments, assignment.id: assignment},
-        current={**round_.current, key: assignment.id},
+
+def _search_drawn(pool: PoolState, event: events.SearchDrawn) -> PoolState:
+    round_ = _round(pool)
+    search = Search(event.subspace, _seed(round_, "search", event.search))
+    return pool.but(round=round_.but(searches=round_.searches.set(event.search, search)))
+
+
+def _lease_granted(pool: PoolState, event: events.LeaseGranted) -> PoolState:
+    owner = pool.miners.get(_round(pool).searches[event.search].owner)
+    if owner is not None and owner.key != event.miner:
+        # The search is handed on for good.
+        pool = _with(pool, owner.but(own=None))
+    pool = _held(pool, event.search, owner=event.miner, holder=event.miner)
+    seed = _round(pool).searches[event.search].seed
+    pool = _given(
+        pool, event, Assignment(*_ids(event), Exploration(event.search), seed, event.budget)
     )
-    return replace(pool, round=round_, next_assignment=assignment.id + 1)
-
-
-def accepted(pool: PoolState, checked: Checked, now_ms: int) -> PoolState:
-    """A result counts: it takes its place, and its work is credited once."""
-    round_, report = _open_round(pool), checked.report
-    key = share_key(checked.design.genotype, report.training_seed)
-    epochs = report.epochs if checked.is_trained else 0
-    info = describe(round_.task.task.dataset)
-    work = work_of(checked.design, info, epochs, key in round_.paid)
-    miner = pool.miners[checked.assignment.miner]
-    if work:
-        earned = round_.work.get(miner.payout_address, 0) + work
-        round_ = replace(
-            round_,
-            paid=round_.paid | {key},
-            work={**round_.work, miner.payout_address: earned},
-        )
-    pool = _with_miner(
-        replace(pool, round=round_, results_accepted=pool.results_accepted + 1),
-        miner.key,
-        episodes=miner.episodes + 1,
-        work=miner.work + work,
-        best_correct=max(miner.best_correct, report.correct),
-        accepted=miner.accepted + 1,
-        measured_results=miner.measured_results + 1,
-        measured_ms=miner.measured_ms + max(0, now_ms - miner.measured_at_ms),
-        measured_at_ms=now_ms,
-    )
-    return placed(pool, checked.assignment.id, report.correct / report.size)
-
-
-def placed(pool: PoolState, assignment_id: int, reward: float) -> PoolState:
-    """The next episode of an assignment is done, with this reward in [0, 1]."""
-    round_ = _open_round(pool)
-    assignment = round_.assignments[assignment_id]
-    if isinstance(assignment.work, Exploration):
-        searches = list(round_.searches)
-        search = searches[assignment.work.search]
-        searches[assignment.work.search] = replace(search, rewards=(*search.rewards, reward))
-        return replace(pool, round=replace(round_, searches=tuple(searches)))
-    done = replace(assignment, episodes=next_episode(round_, assignment) + 1)
-    assignments = {**round_.assignments, assignment_id: done}
-    return replace(pool, round=replace(round_, assignments=assignments))
-
-
-def turned_away(pool: PoolState, reason: str) -> PoolState:
-    """A connection did not register as it must; counted by the rule that it broke."""
-    counts = pool.turned_away
-    return replace(pool, turned_away={**counts, reason: counts.get(reason, 0) + 1})
-
-
-def refused(pool: PoolState, key: bytes, reason: Refusal) -> PoolState:
-    """A result was refused; counted for the miner by its reason."""
-    counts = pool.miners[key].refused
-    return _with_miner(pool, key, refused={**counts, reason: counts.get(reason, 0) + 1})
-
-
-def came_late(pool: PoolState, key: bytes) -> PoolState:
-    """A result was right but too late."""
-    return _with_miner(pool, key, stale=pool.miners[key].stale + 1)
-
-
-def confirmed(pool: PoolState, best: Best) -> PoolState:
-    """A new best of the round, confirmed by exact evaluation and about to be shared."""
-    return replace(
+    miner = pool.miners[event.miner]
+    is_same = miner.budget == event.budget
+    return _with(
         pool,
-        round=replace(_open_round(pool), best=best),
-        shared_bests=pool.shared_bests + 1,
-        weak_improvements=pool.weak_improvements + best.from_weak_miner,
+        miner.but(
+            own=event.search,
+            budget=event.budget,
+            budget_results=miner.budget_results if is_same else 0,
+        ),
     )
 
 
-def with_base(pool: PoolState, best: Best) -> PoolState:
-    """The weights of a confirmed best have arrived: weak miners train on from them.
+def _lease_accepted(pool: PoolState, event: events.LeaseAccepted) -> PoolState:
+    miner = pool.miners[event.miner]
+    return _with(pool, _amended(miner, event.assignment, acceptance=event.acceptance))
 
-    Nothing changes when a better one's came first.
-    """
-    round_ = _open_round(pool)
-    if round_.base is not None and round_.base.correct >= best.correct:
+
+def _lease_parked(pool: PoolState, event: events.LeaseParked) -> PoolState:
+    pool = _held(pool, event.search, holder=b"")
+    return _with(pool, pool.miners[event.miner].but(is_working=False))
+
+
+def _lease_resumed(pool: PoolState, event: events.LeaseResumed) -> PoolState:
+    miner = pool.miners[event.miner]
+    if miner.covers is not None:
+        pool = _held(pool, miner.covers, holder=b"")
+    return _with(pool, miner.but(covers=None, is_working=False))
+
+
+def _backup_activated(pool: PoolState, event: events.BackupActivated) -> PoolState:
+    pool = _held(pool, event.search, holder=event.miner)
+    seed = _round(pool).searches[event.search].seed
+    pool = _given(
+        pool, event, Assignment(*_ids(event), Exploration(event.search), seed, event.budget)
+    )
+    return _with(pool, pool.miners[event.miner].but(covers=event.search))
+
+
+def _exploitation_given(pool: PoolState, event: events.ExploitationGiven) -> PoolState:
+    pool = _released(pool, event.miner)
+    seed = _seed(_round(pool), "exploitation", event.assignment)
+    return _given(pool, event, Assignment(*_ids(event), event.work, seed))
+
+
+def _rested(pool: PoolState, event: events.Rested) -> PoolState:
+    pool = _released(pool, event.miner)
+    return _with(pool, pool.miners[event.miner].but(is_working=False, resting=event.reason))
+
+
+# Results.
+
+
+def _result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
+    round_, miner = _round(pool), pool.miners[event.miner]
+    if event.work:
+        earned = round_.work.get(miner.payout_address, 0) + event.work
+        round_ = round_.but(
+            paid=round_.paid.set(event.share, True),
+            work=round_.work.set(miner.payout_address, earned),
+        )
+    miner = miner.but(
+        episodes=miner.episodes + 1,
+        work=miner.work + event.work,
+        best_correct=max(miner.best_correct, event.correct),
+        accepted=miner.accepted + 1,
+        delivery=miner.delivery.then(1, event.at_ms - miner.measured_at_ms),
+        measured_at_ms=event.at_ms,
+        budget_results=miner.budget_results + 1,
+    )
+    return _placed(
+        round_,
+        miner,
+        event.assignment,
+        event.correct / event.size,
+        pool.but(results_accepted=pool.results_accepted + 1),
+    )
+
+
+def _result_refused(pool: PoolState, event: events.ResultRefused) -> PoolState:
+    miner = pool.miners[event.miner]
+    count = miner.refused.get(event.reason, 0) + 1
+    miner = miner.but(refused=miner.refused.set(event.reason, count))
+    if not event.takes_place:
+        return _with(pool, miner)
+    return _placed(_round(pool), miner, event.assignment, 0.0, pool)
+
+
+def _result_stale(pool: PoolState, event: events.ResultStale) -> PoolState:
+    miner = pool.miners[event.miner]
+    return _with(pool, miner.but(stale=miner.stale + 1))
+
+
+def _best_confirmed(pool: PoolState, event: events.BestConfirmed) -> PoolState:
+    return pool.but(
+        round=_round(pool).but(best=event.best),
+        shared_bests=pool.shared_bests + 1,
+        weak_improvements=pool.weak_improvements + event.best.from_weak_miner,
+    )
+
+
+def _base_arrived(pool: PoolState, event: events.BaseArrived) -> PoolState:
+    return pool.but(round=_round(pool).but(base=event.base))
+
+
+# What several events do.
+
+
+def _placed(
+    round_: RoundState, miner: MinerState, assignment_id: int, reward: float, pool: PoolState
+) -> PoolState:
+    """The next episode of an assignment is done, with this reward in [0, 1]."""
+    assignment = miner.assignment(assignment_id)
+    if isinstance(assignment.work, Exploration):
+        number = assignment.work.search
+        search = round_.searches[number]
+        search = search.but(rewards=(*search.rewards, reward), curve=search.curve.then(reward))
+        free = round_.free
+        if number in free:
+            free = free.set(number, search.curve.best)
+        round_ = round_.but(searches=round_.searches.set(number, search), free=free)
+    else:
+        miner = _amended(miner, assignment_id, episodes=assignment.episodes + 1)
+    return pool.but(miners=pool.miners.set(miner.key, miner), round=round_)
+
+
+def _given(pool: PoolState, event: events.Event, assignment: Assignment) -> PoolState:
+    miner = pool.miners[assignment.miner]
+    # Time without work is not held against the miner's speed.
+    since_ms = max(event.at_ms, _round(pool).task.start_ms)
+    miner = miner.but(
+        given=(*miner.given[1 - KEPT_ASSIGNMENTS :], assignment),
+        is_working=True,
+        resting="",
+        measured_at_ms=miner.measured_at_ms if miner.is_working else since_ms,
+    )
+    return _with(pool.but(next_assignment=assignment.id + 1), miner)
+
+
+def _ids(event: Any) -> tuple[int, bytes]:
+    return event.assignment, event.miner
+
+
+def _amended(miner: MinerState, assignment_id: int, **changes: Any) -> MinerState:
+    given = tuple(
+        assignment.but(**changes) if assignment.id == assignment_id else assignment
+        for assignment in miner.given
+    )
+    changed: MinerState = miner.but(given=given)
+    return changed
+
+
+def _held(pool: PoolState, number: int, **changes: bytes) -> PoolState:
+    """A search with another owner or holder; with a holder, or waiting for one, it is not free."""
+    round_ = _round(pool)
+    free = round_.free.delete(number) if number in round_.free else round_.free
+    searches = round_.searches.set(number, round_.searches[number].but(**changes))
+    return pool.but(round=round_.but(searches=searches, free=free))
+
+
+def _released(pool: PoolState, key: bytes) -> PoolState:
+    """The miner's search is free for another, if it had one."""
+    miner = pool.miners[key]
+    if miner.own is None:
         return pool
-    return replace(pool, round=replace(round_, base=best))
+    return _with(_freed(pool, miner.own, key), miner.but(own=None))
 
 
-def _open_round(pool: PoolState) -> RoundState:
+def _freed(pool: PoolState, number: int, by: bytes) -> PoolState:
+    """The miner works no longer on a search; if nobody else does, others may have it."""
+    round_ = _round(pool)
+    search = round_.searches[number]
+    if search.holder not in (by, b""):
+        return pool
+    searches = round_.searches.set(number, search.but(holder=b""))
+    free = round_.free if is_full(search) else round_.free.set(number, search.curve.best)
+    return pool.but(round=round_.but(searches=searches, free=free))
+
+
+def _counted(pool: PoolState, miner: MinerState, change: int) -> PoolState:
+    if miner.strength is Strength.STRONG:
+        return pool.but(strong=pool.strong + change)
+    return pool.but(weak=pool.weak + change)
+
+
+def _with(pool: PoolState, miner: MinerState) -> PoolState:
+    return pool.but(miners=pool.miners.set(miner.key, miner))
+
+
+def _round(pool: PoolState) -> RoundState:
     if pool.round is None:
         raise ValueError("no round has started")
     return pool.round
 
 
-def _with_miner(pool: PoolState, key: bytes, **changes: Any) -> PoolState:
-    return replace(pool, miners={**pool.miners, key: replace(pool.miners[key], **changes)})
-
-
-def _resolved(miner: MinerState, remaining_ms: int) -> MinerState:
-    strength, reason = resolve_strength(
-        miner.declared, miner.measured_results, miner.measured_ms, remaining_ms
-    )
-    return replace(miner, strength=strength, strength_reason=reason)
-
-
-def _remaining_ms(pool: PoolState, now_ms: int) -> int:
-    if pool.round is None or not pool.round.is_open:
-        # Judged anew when the round starts; until then by a phase of no length.
-        return 0
-    return max(0, pool.round.task.train_end_ms - now_ms)
-
-
 def _seed(round_: RoundState, purpose: str, number: int) -> int:
     digest = blake("ponas/pool/seed", round_.seed, purpose.encode(), u64(number))
     return int.from_bytes(digest[:8], "big") % SEED_BOUND
+
+
+# Looked up by class: a result is applied hundreds of times a second.
+_APPLY: Mapping[type, Callable[[PoolState, Any], PoolState]] = {
+    events.Joined: _joined,
+    events.TurnedAway: _turned_away,
+    events.Left: _left,
+    events.Restarted: _restarted,
+    events.Retyped: _retyped,
+    events.RoundOpened: _round_opened,
+    events.RoundClosed: _round_closed,
+    events.SearchDrawn: _search_drawn,
+    events.LeaseGranted: _lease_granted,
+    events.LeaseAccepted: _lease_accepted,
+    events.LeaseParked: _lease_parked,
+    events.LeaseResumed: _lease_resumed,
+    events.BackupActivated: _backup_activated,
+    events.ExploitationGiven: _exploitation_given,
+    events.Rested: _rested,
+    events.ResultAccepted: _result_accepted,
+    events.ResultRefused: _result_refused,
+    events.ResultStale: _result_stale,
+    events.BestConfirmed: _best_confirmed,
+    events.BaseArrived: _base_arrived,
+}

@@ -7,8 +7,8 @@ from collections import Counter
 from nas.data.datasets import describe
 from node.identity import format_address
 from node.views import BestView, MinerView, PoolView
-from pool.records.state import Best, Exploration, MinerState, PoolState, Strength
-from pool.rules.strategy import NO_BEST_YET, NO_ROUND
+from pool.records.state import Best, Exploration, MinerState, PoolState
+from pool.rules.strategy import NO_ROUND
 
 
 def pool_view(pool: PoolState, manager: bytes, is_committed: bool) -> PoolView:
@@ -23,8 +23,8 @@ def pool_view(pool: PoolState, manager: bytes, is_committed: bool) -> PoolView:
     return PoolView(
         manager=manager,
         round=0 if round_ is None else round_.task.round,
-        strong_miners=len(pool.connected(Strength.STRONG)),
-        weak_miners=len(pool.connected(Strength.WEAK)),
+        strong_miners=pool.strong,
+        weak_miners=pool.weak,
         best=None if round_ is None or round_.best is None else _best_view(round_.best),
         committed=is_committed,
         results_accepted=pool.results_accepted,
@@ -52,7 +52,7 @@ def miner_views(pool: PoolState) -> tuple[MinerView, ...]:
             stale=miner.stale,
             refused={str(reason): count for reason, count in miner.refused.items()},
         )
-        for miner in pool.miners.values()
+        for miner in sorted(pool.miners.values(), key=lambda miner: miner.number)
     )
 
 
@@ -67,9 +67,9 @@ def _activity(pool: PoolState, miner: MinerState) -> str:
         return "disconnected"
     if pool.round is None or not pool.round.is_open:
         return f"idle: {NO_ROUND}"
-    assignment = pool.assignment_of(miner.key)
+    assignment = miner.current
     if assignment is None:
-        return f"idle: {NO_BEST_YET}"
+        return f"idle: {miner.resting}"
     if isinstance(assignment.work, Exploration):
         return f"explores subspace {assignment.work.search}"
     return f"trains on from {assignment.work.base.correct} correct"

@@ -14,8 +14,18 @@ from nas.designs.genotype import Genotype, GenotypeError
 from nas.designs.space import Space
 from nas.jobs import training_seed
 from node.chain.hashing import HASH_BYTES
-from pool.records.state import Assignment, Exploitation, Exploration, PoolState, Refusal, RoundState
-from pool.rules.strategy import MAX_EPISODES, exploit_variant, is_full
+from pool.records.state import (
+    Assignment,
+    Exploitation,
+    Exploration,
+    MinerState,
+    PoolState,
+    Refusal,
+    RoundState,
+    is_full,
+)
+from pool.rules.delivery import MAX_BUDGET
+from pool.rules.variants import exploit_variant
 
 
 @dataclass(frozen=True)
@@ -67,20 +77,17 @@ class Checked:
 
 
 def check(report: Report, pool: PoolState, miner: bytes, now_ms: int) -> Checked:
-    """Judge a result by everything except its model. Raises Stale, or Refused with the rule."""
+    """Judge a registered miner's result by everything except its model.
+
+    Raises Stale, or Refused with the rule.
+    """
     round_ = pool.round
     # 1. The assignment was given to this miner, in this round.
     if 0 < report.assignment_id < (round_.first_assignment if round_ else pool.next_assignment):
         raise Stale("the round of this assignment is over")
-    assignment = round_.assignments.get(report.assignment_id) if round_ else None
-    if round_ is None or assignment is None or assignment.miner != miner:
-        raise Refused(
-            Refusal.UNKNOWN_ASSIGNMENT,
-            f"assignment {report.assignment_id} is not this miner's",
-            takes_place=False,
-        )
+    assignment = _assignment(report, pool.miners[miner])
     # 2. It comes in time.
-    if not round_.is_open or now_ms >= round_.task.train_end_ms:
+    if round_ is None or not round_.is_open or now_ms >= round_.task.train_end_ms:
         raise Stale("the train phase is over")
     _check_place(report, round_, assignment)
     design = _check_design(report, round_, assignment)
@@ -110,17 +117,27 @@ def next_episode(round_: RoundState, assignment: Assignment) -> int:
     return assignment.episodes
 
 
+def _assignment(report: Report, miner: MinerState) -> Assignment:
+    try:
+        return miner.assignment(report.assignment_id)
+    except LookupError as error:
+        raise Refused(Refusal.UNKNOWN_ASSIGNMENT, str(error), takes_place=False) from error
+
+
 def _check_place(report: Report, round_: RoundState, assignment: Assignment) -> None:
-    # 3. The search is still in this miner's hands.
-    work = assignment.work
-    if isinstance(work, Exploration) and round_.searches[work.search].holder != assignment.miner:
-        raise Refused(
-            Refusal.UNKNOWN_ASSIGNMENT, "the search was handed to another miner", takes_place=False
-        )
-    # 4. The search goes on.
-    if isinstance(work, Exploration) and is_full(round_.searches[work.search]):
-        raise Stale(f"the search has had its {MAX_EPISODES} episodes")
-    # 5. Results come in order, each once.
+    if isinstance(assignment.work, Exploration):
+        search = round_.searches[assignment.work.search]
+        # 3. The search is in nobody else's hands; who just gave it up may finish a candidate.
+        if search.holder not in (assignment.miner, b""):
+            raise Stale("the search is in other hands")
+        # 4. The miner has promised what the lease asks for.
+        if not assignment.acceptance:
+            detail = f"the lease of assignment {assignment.id} is not accepted"
+            raise Refused(Refusal.LEASE_NOT_ACCEPTED, detail, takes_place=False)
+        # 5. The search goes on.
+        if is_full(search):
+            raise Stale(f"the search has had its {MAX_BUDGET} episodes")
+    # 6. Results come in order, each once.
     expected = next_episode(round_, assignment)
     if report.episode < expected:
         detail = f"the result of episode {report.episode} is already here"
@@ -131,12 +148,12 @@ def _check_place(report: Report, round_: RoundState, assignment: Assignment) -> 
 
 
 def _check_design(report: Report, round_: RoundState, assignment: Assignment) -> Design:
-    # 6. The genotype is one.
+    # 7. The genotype is one.
     try:
         genotype = Genotype.from_bytes(report.genotype)
     except GenotypeError as error:
         raise Refused(Refusal.GENOTYPE, str(error)) from error
-    # 7. It lies in the miner's subspace, or is the variant that was asked for.
+    # 8. It lies in the miner's subspace, or is the variant that was asked for.
     space = _space_of(round_, assignment)
     if not space.contains(genotype):
         raise Refused(Refusal.OUTSIDE_SUBSPACE, "the design is not in the assigned space")
@@ -145,7 +162,7 @@ def _check_design(report: Report, round_: RoundState, assignment: Assignment) ->
         if genotype != exploit_variant(base, space, report.episode, assignment.seed):
             detail = f"the design is not variant {report.episode} of the best"
             raise Refused(Refusal.OTHER_VARIANT, detail)
-    # 8. It was trained from the assigned seed.
+    # 9. It was trained from the assigned seed.
     expected_seed = seed_of(genotype, round_, assignment, report.episode)
     if report.training_seed != expected_seed:
         detail = f"the training seed is {report.training_seed} instead of {expected_seed}"
@@ -156,11 +173,11 @@ def _check_design(report: Report, round_: RoundState, assignment: Assignment) ->
 def _check_count(report: Report, round_: RoundState, design: Design) -> bool:
     """Whether the design was trained."""
     task, info = round_.task.task, describe(round_.task.task.dataset)
-    # 9. The count is of the validation images.
+    # 10. The count is of the validation images.
     if report.size != info.validation:
         detail = f"{report.size} images were counted instead of {info.validation}"
         raise Refused(Refusal.SIZE, detail)
-    # 10. What needs no training, or failed, earns what the rules say, without epochs or model.
+    # 11. What needs no training, or failed, earns what the rules say, without epochs or model.
     untrained = reward_without_training(design, info.validation, info.classes)
     if report.failure:
         untrained = 0
@@ -169,15 +186,15 @@ def _check_count(report: Report, round_: RoundState, design: Design) -> bool:
             detail = f"an untrained design counts {untrained} images, without epochs or model"
             raise Refused(Refusal.UNTRAINED_COUNT, detail)
         return False
-    # 11. It had the epochs of the task.
+    # 12. It had the epochs of the task.
     if report.epochs != task.epochs:
         detail = f"{report.epochs} epochs were trained instead of {task.epochs}"
         raise Refused(Refusal.EPOCHS, detail)
-    # 12. The count is possible.
+    # 13. The count is possible.
     if report.correct > report.size:
         detail = f"{report.correct} of {report.size} images can't be correct"
         raise Refused(Refusal.COUNT_ABOVE_SIZE, detail)
-    # 13. Model and weights are named, so that they can be asked for.
+    # 14. Model and weights are named, so that they can be asked for.
     if len(report.model_hash) != HASH_BYTES or len(report.weights_hash) != HASH_BYTES:
         detail = f"hashes of model and weights are {HASH_BYTES} bytes each"
         raise Refused(Refusal.HASHES, detail)

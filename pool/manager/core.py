@@ -1,0 +1,127 @@
+"""The one place where a manager's state changes: decide, journal, and only then tell.
+
+Inputs become events, events a new state, and letters to miners leave once the events are synced.
+What concerns many miners is done in portions, so that results of others come in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from nacl.signing import SigningKey
+
+from node.chain.hashing import blake
+from node.clock import Clock
+from node.store.base import Store
+from node.store.writer import Writer
+from node.tasks import TaskOwner
+from ponas.v1.pool_service_pb2 import MineResponse
+from pool.decisions.advance import advance, hand_out
+from pool.manager.journal import Journal
+from pool.manager.letters import EVERYBODY, Letter, Letters
+from pool.manager.session import Session
+from pool.manager.subspaces import Subspaces
+from pool.records import events
+from pool.records.events import AnyEvent
+from pool.records.state import PoolState
+
+# Miners that are served before the event loop gets its turn.
+_PORTION = 16
+
+
+class Core:
+    """State, journal and connections of a pool.
+
+    `secret` seeds all draws: it follows from the key, so that it is the same after a restart.
+    Raises StoreError when the store fails; what else goes wrong in the background ends `failure`.
+    """
+
+    def __init__(
+        self,
+        key: SigningKey,
+        network_id: bytes,
+        store: Store,
+        writer: Writer,
+        clock: Clock,
+        subspaces: Subspaces,
+    ) -> None:
+        self.secret = blake("ponas/pool/secret", bytes(key))
+        self.letters = Letters(key, network_id)
+        self.sessions: dict[bytes, Session] = {}
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.tasks = TaskOwner(self._on_failure)
+        self.journal = Journal(store, writer, clock, self.tasks)
+        self.pool: PoolState = self.journal.state
+        self._clock = clock
+        self._subspaces = subspaces
+        self._due: dict[bytes, None] = {}
+        self._is_closed = False
+        if self.pool.miners:
+            self.happen(events.Restarted(self.now_ms()))
+
+    def now_ms(self) -> int:
+        """The time of the manager's clock."""
+        return self._clock.now_ms()
+
+    async def sleep_until(self, at_ms: int) -> None:
+        """Wait on the manager's clock."""
+        await self._clock.sleep_until(at_ms)
+
+    def begin(self, *opening: AnyEvent) -> None:
+        """Open a round. A restart begins here: of earlier blobs only what is still due is kept."""
+        self.happen(*opening)
+        self.journal.snapshot(self.pool, keep=())
+
+    def happen(self, *happened: AnyEvent, blobs: Mapping[bytes, bytes] | None = None) -> None:
+        """Let events happen, with all that follows from them; blobs are kept with them.
+
+        Does nothing once closed.
+        """
+        if self._is_closed:
+            return
+        self.pool, done, due = advance(self.pool, happened, self._subspaces.draw, self.now_ms())
+        self._record(done, blobs)
+        if due:
+            self._due.update(dict.fromkeys(due))
+            self.tasks.spawn(self._hand_out(), name="hand out work")
+
+    async def close(self) -> None:
+        """Finish the journal; nothing happens any more."""
+        self._is_closed = True
+        await self.journal.synced()
+        await self.tasks.close()
+
+    async def _hand_out(self) -> None:
+        while self._due:
+            portion = list(self._due)[:_PORTION]
+            for key in portion:
+                del self._due[key]
+            self.pool, done = hand_out(self.pool, portion, self._subspaces.draw, self.now_ms())
+            self._record(done)
+            await asyncio.sleep(0)
+
+    def _record(
+        self, happened: Iterable[AnyEvent], blobs: Mapping[bytes, bytes] | None = None
+    ) -> None:
+        self._subspaces.see(happened)
+        letters = self.letters.after(happened, self.pool, self.now_ms())
+        self.journal.record(happened, partial(self._post, letters) if letters else None, blobs)
+
+    def _post(self, letters: Iterable[Letter]) -> None:
+        for key, message in letters:
+            if key == EVERYBODY:
+                self.tasks.spawn(self._broadcast(message), name="broadcast")
+            elif (session := self.sessions.get(key)) is not None:
+                session.channel.send(message)
+
+    async def _broadcast(self, message: MineResponse) -> None:
+        for at, session in enumerate(list(self.sessions.values()), start=1):
+            session.channel.send(message)
+            if at % _PORTION == 0:
+                await asyncio.sleep(0)
+
+    def _on_failure(self, _task: str, error: BaseException) -> None:
+        if not self.failure.done():
+            self.failure.set_exception(error)

@@ -1,0 +1,130 @@
+"""The manager's memory on disk: every event, a state now and then, and models and weights.
+
+Events are written in groups: whatever happens while a batch is on its way goes out with the next,
+and batches begin at least GROUP_MS apart. Nothing that follows from an event leaves the manager
+before the event is synced, so that a crash loses only what nobody has heard of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from node.chain.hashing import u64
+from node.clock import Clock
+from node.store.base import Change, Delete, Put, Store, Table
+from node.store.writer import Writer
+from node.tasks import TaskOwner
+from pool.records.codec import decode_event, decode_state, encode_event, encode_state
+from pool.records.events import AnyEvent
+from pool.records.state import PoolState
+from pool.records.transition import apply
+
+GROUP_MS = 10
+"""Shortest time between two synced batches: so many results share the wait for the disk."""
+
+KEPT_EVENTS = 200_000
+"""Events before the newest snapshot that stay readable; older ones are forgotten."""
+
+# What the newest snapshot holds, under one key: the number of the next event, then the state.
+_SNAPSHOT = b"snapshot"
+_NUMBER_BYTES = 8
+
+
+class Numbered(NamedTuple):
+    """An event with its place in the journal, counted from 1."""
+
+    number: int
+    event: AnyEvent
+
+
+class Journal:
+    """Appends to a store; `state` and `blobs` are what it held when it was opened."""
+
+    def __init__(self, store: Store, writer: Writer, clock: Clock, tasks: TaskOwner) -> None:
+        self._store = store
+        self._writer = writer
+        self._clock = clock
+        self._tasks = tasks
+        self._changes: list[Change] = []
+        self._then: list[Callable[[], None]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._written_ms = 0
+        self.state, self._snapshot_at, self._next = _load(store)
+        self._first = next((number for number, _ in self.read(1)), self._next)
+        self.blobs = dict(store.scan(Table.POOL_BLOBS))
+
+    def record(
+        self,
+        happened: Iterable[AnyEvent],
+        then: Callable[[], None] | None = None,
+        blobs: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Append events and keep blobs by hash; call `then` once all of it is synced."""
+        for event in happened:
+            self._changes.append(Put(Table.POOL_EVENTS, u64(self._next), encode_event(event)))
+            self._next += 1
+        for hash_, blob in (blobs or {}).items():
+            self.blobs[hash_] = blob
+            self._changes.append(Put(Table.POOL_BLOBS, hash_, blob))
+        if then is not None:
+            self._then.append(then)
+        self._flush_soon()
+
+    def snapshot(self, pool: PoolState, keep: Iterable[bytes]) -> None:
+        """Keep the state as it is after all recorded events, and of the blobs only these.
+
+        A restart begins here; events much older are forgotten.
+        """
+        self._snapshot_at = self._next
+        value = u64(self._next) + encode_state(pool)
+        self._changes.append(Put(Table.POOL_STATE, _SNAPSHOT, value))
+        for hash_ in self.blobs.keys() - set(keep):
+            del self.blobs[hash_]
+            self._changes.append(Delete(Table.POOL_BLOBS, hash_))
+        while self._first < self._snapshot_at - KEPT_EVENTS:
+            self._changes.append(Delete(Table.POOL_EVENTS, u64(self._first)))
+            self._first += 1
+        self._flush_soon()
+
+    def read(self, since: int) -> Iterator[Numbered]:
+        """Synced events from number `since` on, oldest first."""
+        for key, value in self._store.scan(Table.POOL_EVENTS, u64(since)):
+            yield Numbered(int.from_bytes(key, "big"), decode_event(value))
+
+    async def synced(self) -> None:
+        """Return once everything recorded until now can't be lost any more."""
+        if self._flushing is not None:
+            await asyncio.shield(self._flushing)
+
+    def _flush_soon(self) -> None:
+        if self._flushing is None:
+            self._flushing = self._tasks.spawn(self._flush(), name="pool journal")
+
+    async def _flush(self) -> None:
+        try:
+            while self._changes or self._then:
+                await self._clock.sleep_until(self._written_ms + GROUP_MS)
+                changes, self._changes = self._changes, []
+                then, self._then = self._then, []
+                self._written_ms = self._clock.now_ms()
+                if changes:
+                    await self._writer.write(changes)
+                for call in then:
+                    call()
+        finally:
+            self._flushing = None
+
+
+def _load(store: Store) -> tuple[PoolState, int, int]:
+    """The state after all events, the number of the first one after the snapshot, and the next."""
+    value = store.get(Table.POOL_STATE, _SNAPSHOT)
+    pool, first = PoolState(), 1
+    if value is not None:
+        first = int.from_bytes(value[:_NUMBER_BYTES], "big")
+        pool = decode_state(value[_NUMBER_BYTES:])
+    number = first
+    for key, data in store.scan(Table.POOL_EVENTS, u64(first)):
+        pool, number = apply(pool, decode_event(data)), int.from_bytes(key, "big") + 1
+    return pool, first, number

@@ -1,0 +1,158 @@
+"""What a manager writes to its miners after an event: a function of the event and the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from nacl.signing import SigningKey
+
+from node.chain.codec import encode
+from node.chain.envelope import object_id, sign
+from node.chain.messages import Kind, Lease
+from node.wire import envelope_to_proto
+from ponas.v1 import pool_service_pb2 as pb
+from pool.link.leases import subspace_hash
+from pool.link.wire import assignment_to_wire, best_to_wire, strength_to_wire
+from pool.records import events
+from pool.records.events import AnyEvent
+from pool.records.state import Assignment, Exploration, PoolState, RoundState, RoundTask
+
+HEARTBEATS_A_PHASE = 8
+"""Signs of life that a silent miner gives in a train phase, within the bounds of its time."""
+
+MIN_HEARTBEAT_MS, MAX_HEARTBEAT_MS = 1_000, 30_000
+"""Least and most time between signs of life."""
+
+EVERYBODY = b""
+"""Stands for the key of each connected miner."""
+
+
+class Letter(NamedTuple):
+    """A message to one miner, or to EVERYBODY."""
+
+    miner: bytes
+    message: pb.MineResponse
+
+
+def heartbeat_ms(task: RoundTask | None) -> int:
+    """Milliseconds between a miner's signs of life, by the length of the train phase."""
+    if task is None:
+        return MIN_HEARTBEAT_MS
+    wanted = (task.train_end_ms - task.start_ms) // HEARTBEATS_A_PHASE
+    return min(MAX_HEARTBEAT_MS, max(MIN_HEARTBEAT_MS, wanted))
+
+
+def lease_of(assignment: Assignment, round_: RoundState) -> Lease | None:
+    """The lease that goes with an assignment; None for an exploitation."""
+    if not isinstance(assignment.work, Exploration):
+        return None
+    search = round_.searches[assignment.work.search]
+    return Lease(
+        round=round_.task.round,
+        miner=assignment.miner,
+        assignment=assignment.id,
+        subspace_hash=subspace_hash(search.subspace),
+        search_seed=search.seed,
+        episodes=assignment.budget,
+        last_round=round_.task.round,
+    )
+
+
+class Letters:
+    """Writes and signs for one manager."""
+
+    def __init__(self, key: SigningKey, network_id: bytes) -> None:
+        self._key = key
+        self._public_key = bytes(key.verify_key)
+        self._network_id = network_id
+
+    def lease_id(self, lease: Lease) -> bytes:
+        """Id of the manager's envelope of a lease, by which a miner accepts it."""
+        return object_id(self._network_id, Kind.LEASE, self._public_key, encode(lease))
+
+    def after(self, happened: Iterable[AnyEvent], pool: PoolState, now_ms: int) -> list[Letter]:
+        """The letters that these events call for; `pool` is the state after them."""
+        return [
+            letter
+            for event in happened
+            if (write := _WRITERS.get(type(event))) is not None
+            for letter in write(self, event, pool, now_ms)
+        ]
+
+    def welcome(
+        self, event: events.Joined | events.Retyped, pool: PoolState, now_ms: int
+    ) -> Iterable[Letter]:
+        task = None if pool.round is None else pool.round.task
+        welcome = pb.Welcome(
+            strength=strength_to_wire(event.strength),
+            reason=event.reason,
+            heartbeat_ms=heartbeat_ms(task),
+        )
+        yield Letter(event.miner, pb.MineResponse(welcome=welcome))
+
+    def assignment(
+        self,
+        event: events.LeaseGranted | events.BackupActivated | events.ExploitationGiven,
+        pool: PoolState,
+        now_ms: int,
+    ) -> Iterable[Letter]:
+        if pool.round is None:
+            raise ValueError("no round has started")
+        assignment = pool.miners[event.miner].assignment(event.assignment)
+        message = assignment_to_wire(assignment, pool.round, now_ms)
+        lease = lease_of(assignment, pool.round)
+        if lease is not None:
+            envelope = sign(lease, self._key, self._network_id).envelope
+            message.exploration.lease.CopyFrom(envelope_to_proto(envelope))
+        yield Letter(event.miner, pb.MineResponse(assignment=message))
+
+    def idle(self, event: events.Rested, pool: PoolState, now_ms: int) -> Iterable[Letter]:
+        yield Letter(event.miner, pb.MineResponse(idle=pb.Idle(reason=event.reason)))
+
+    def best(self, event: events.BestConfirmed, pool: PoolState, now_ms: int) -> Iterable[Letter]:
+        if pool.round is None:
+            raise ValueError("no round has started")
+        shared = best_to_wire(event.best, pool.round.task.round)
+        yield Letter(EVERYBODY, pb.MineResponse(shared_best=shared))
+
+    def accepted(
+        self, event: events.ResultAccepted, pool: PoolState, now_ms: int
+    ) -> Iterable[Letter]:
+        yield _acknowledgement(event, pb.ACCEPTANCE_ACCEPTED, "")
+
+    def refused(
+        self, event: events.ResultRefused, pool: PoolState, now_ms: int
+    ) -> Iterable[Letter]:
+        yield _acknowledgement(event, pb.ACCEPTANCE_REFUSED, f"{event.reason}: {event.detail}")
+
+    def stale(self, event: events.ResultStale, pool: PoolState, now_ms: int) -> Iterable[Letter]:
+        yield _acknowledgement(event, pb.ACCEPTANCE_STALE, event.detail)
+
+
+def _acknowledgement(
+    event: events.ResultAccepted | events.ResultRefused | events.ResultStale,
+    acceptance: pb.Acceptance.ValueType,
+    reason: str,
+) -> Letter:
+    acknowledgement = pb.Acknowledgement(
+        assignment_id=event.assignment,
+        episode=event.episode,
+        acceptance=acceptance,
+        reason=reason,
+    )
+    return Letter(event.miner, pb.MineResponse(acknowledgement=acknowledgement))
+
+
+_WRITERS: dict[type, Callable[..., Iterable[Letter]]] = {
+    events.Joined: Letters.welcome,
+    events.Retyped: Letters.welcome,
+    events.LeaseGranted: Letters.assignment,
+    events.BackupActivated: Letters.assignment,
+    events.ExploitationGiven: Letters.assignment,
+    events.Rested: Letters.idle,
+    events.BestConfirmed: Letters.best,
+    events.ResultAccepted: Letters.accepted,
+    events.ResultRefused: Letters.refused,
+    events.ResultStale: Letters.stale,
+}

@@ -1,0 +1,165 @@
+"""Results as they come: judged in the order of each miner, confirmed if they claim to be the best.
+
+Judging takes no time that matters and happens within the call; fetching and counting a model goes
+on beside it, while the miner's next results wait.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from nas.jobs import Executor
+from node.chain.codec import encode
+from node.chain.envelope import open_as
+from node.chain.messages import Envelope, LeaseAcceptance
+from pool.decisions.results import (
+    best_of,
+    decide_acceptance,
+    decide_base,
+    decide_refusal,
+    decide_stale,
+)
+from pool.link.blobs import BlobError, max_weights_bytes
+from pool.manager.confirmation import counted_model
+from pool.manager.core import Core
+from pool.manager.letters import lease_of
+from pool.manager.session import Session
+from pool.records import events
+from pool.records.state import Best, RoundState, RoundTask
+from pool.rules.reports import Checked, Refused, Report, Stale, check, claims_best
+
+BLOB_TIMEOUT_MS = 10_000
+"""How long a miner may take to hand over a model or weights."""
+
+_log = structlog.get_logger("pool.manager")
+
+
+class Results:
+    """Implements `Desk`; `executor` counts models."""
+
+    def __init__(self, core: Core, network_id: bytes, executor: Executor) -> None:
+        self._core = core
+        self._network_id = network_id
+        self._executor = executor
+
+    def on_acceptance(self, session: Session, envelope: Envelope) -> None:
+        signed = open_as(LeaseAcceptance, envelope, self._network_id)
+        round_ = self._core.pool.round
+        if signed.signer != session.key or round_ is None:
+            session.channel.end("the acceptance of a lease is signed by another key")
+            return
+        for assignment in self._core.pool.miners[session.key].given:
+            lease = lease_of(assignment, round_)
+            # One that fits none is of a lease that was replaced long ago.
+            if lease is None or assignment.acceptance:
+                continue
+            if self._core.letters.lease_id(lease) == signed.message.lease:
+                now_ms, acceptance = self._core.now_ms(), encode(envelope)
+                self._core.happen(
+                    events.LeaseAccepted(now_ms, session.key, assignment.id, acceptance)
+                )
+
+    def judge_waiting(self, session: Session) -> None:
+        while session.waiting and not session.is_confirming:
+            self._judge(session, session.waiting.popleft())
+
+    def _judge(self, session: Session, report: Report) -> None:
+        """Accept, refuse or set aside one result, or begin to confirm it."""
+        checked = self._check(session, report)
+        if checked is None:
+            return
+        if claims_best(checked, self._round):
+            session.is_confirming = True
+            self._core.tasks.spawn(self._confirm(session, checked), name="confirm")
+        else:
+            self._accept(checked)
+
+    def _check(self, session: Session, report: Report) -> Checked | None:
+        now_ms = self._core.now_ms()
+        try:
+            return check(report, self._core.pool, session.key, now_ms)
+        except Stale as late:
+            self._core.happen(decide_stale(report, session.key, str(late), now_ms))
+        except Refused as refusal:
+            self._refuse(session, report, refusal)
+        return None
+
+    async def _confirm(self, session: Session, checked: Checked) -> None:
+        task = self._round.task
+        try:
+            best, model = await self._confirmed(session, checked)
+        finally:
+            session.is_confirming = False
+        self.judge_waiting(session)
+        if best is not None:
+            await self._fetch_base(session, task, best, model)
+
+    async def _confirmed(self, session: Session, checked: Checked) -> tuple[Best | None, bytes]:
+        """Accept or refuse a result that claims to be the best; the best, if it is one."""
+        report, task = checked.report, self._round.task
+        model, refusal = None, None
+
+        async def fetch(hash_: bytes, max_bytes: int) -> bytes:
+            return await session.channel.fetch(hash_, max_bytes, BLOB_TIMEOUT_MS)
+
+        try:
+            model = await counted_model(checked, task.task.dataset, fetch, self._executor)
+        except Refused as problem:
+            refusal = problem
+        if session.has_ended and refusal is not None:
+            # No fault of the result: the miner keeps it and sends it again.
+            return None, b""
+        # Fetching and counting took time: the phase may be over, another best may be ahead.
+        again = self._check(session, report)
+        if again is None:
+            return None, b""
+        if refusal is not None:
+            self._refuse(session, report, refusal)
+            return None, b""
+        if model is None or not claims_best(again, self._round):
+            self._accept(again)
+            return None, b""
+        best = best_of(self._core.pool, again)
+        self._accept(again, events.BestConfirmed(self._core.now_ms(), best), model)
+        _log.info("best_confirmed", round=task.round, correct=best.correct, size=best.size)
+        return best, model
+
+    async def _fetch_base(
+        self, session: Session, task: RoundTask, best: Best, model: bytes
+    ) -> None:
+        """Get the weights of a new best, for the weak miners."""
+        try:
+            weights = await session.channel.fetch(
+                best.weights_hash, max_weights_bytes(len(model)), BLOB_TIMEOUT_MS
+            )
+        except BlobError as error:
+            _log.warning("weights_missing", miner=session.key.hex(), reason=str(error))
+            return
+        arrived = decide_base(self._core.pool, task, best, self._core.now_ms())
+        if arrived is not None:
+            self._core.happen(arrived, blobs={best.weights_hash: weights})
+
+    def _accept(
+        self, checked: Checked, confirmed: events.BestConfirmed | None = None, model: bytes = b""
+    ) -> None:
+        accepted = decide_acceptance(self._round, checked, self._core.now_ms())
+        if confirmed is None:
+            self._core.happen(accepted)
+        else:
+            self._core.happen(accepted, confirmed, blobs={confirmed.best.model_hash: model})
+
+    def _refuse(self, session: Session, report: Report, refusal: Refused) -> None:
+        _log.warning(
+            "result_refused",
+            miner=session.key.hex(),
+            reason=str(refusal.reason),
+            detail=refusal.detail,
+        )
+        now_ms = self._core.now_ms()
+        self._core.happen(decide_refusal(report, session.key, refusal, now_ms))
+
+    @property
+    def _round(self) -> RoundState:
+        if self._core.pool.round is None:
+            raise RuntimeError("no round has started")
+        return self._core.pool.round

@@ -1,0 +1,54 @@
+"""Who is lost: silent connections, and miners that did not come back after a restart."""
+
+from __future__ import annotations
+
+from pool.decisions.members import decide_leave
+from pool.manager.core import Core
+from pool.manager.letters import heartbeat_ms
+
+LOST_AFTER_QUARTERS = 7
+"""Quarters of a heartbeat interval without a sign of life after which a miner is lost. Looked at
+each quarter, so that its search is in other hands within two intervals."""
+
+
+class Watch:
+    """Looks at all connections once in a quarter of the heartbeat interval."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._started_ms = core.now_ms()
+        self._is_after_restart = bool(core.pool.miners)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        looked_ms = self._core.now_ms()
+        while True:
+            quarter_ms = self._interval_ms() // 4
+            await self._core.sleep_until(looked_ms + quarter_ms)
+            now_ms = self._core.now_ms()
+            if now_ms - looked_ms > 2 * quarter_ms or now_ms < looked_ms:
+                # The clock jumped or this machine slept: nobody could be heard meanwhile.
+                for session in self._core.sessions.values():
+                    session.heard_ms = now_ms
+            looked_ms = now_ms
+            self._end_silent(now_ms - LOST_AFTER_QUARTERS * quarter_ms)
+            if self._is_after_restart and now_ms >= self._started_ms + 2 * self._interval_ms():
+                self._is_after_restart = False
+                self._give_up_missing(now_ms)
+
+    def _interval_ms(self) -> int:
+        round_ = self._core.pool.round
+        return heartbeat_ms(None if round_ is None else round_.task)
+
+    def _end_silent(self, since_ms: int) -> None:
+        for session in list(self._core.sessions.values()):
+            if session.heard_ms <= since_ms:
+                session.channel.end("no sign of life for two heartbeat intervals")
+
+    def _give_up_missing(self, now_ms: int) -> None:
+        """Free the searches of miners that were connected before a restart and are not now."""
+        missing = [m.key for m in self._core.pool.miners.values() if not m.connected]
+        for key in missing:
+            if self._core.pool.miners[key].own is not None:
+                reason = "did not come back after the manager's restart"
+                self._core.happen(*decide_leave(self._core.pool, key, reason, now_ms))
