@@ -4,6 +4,7 @@ import click
 
 from node.cli.asking import ask, json_option, node_option, show
 from node.cli.pool_partition import pool_partition
+from node.cli.pool_simulate import pool_simulate
 from node.cli.pool_verify import audit_manager_command, verify_payout_command
 from ponas.v1 import query_service_pb2 as query
 
@@ -22,5 +23,6 @@ pool = click.Group(
 )
 
 pool.add_command(pool_partition)
+pool.add_command(pool_simulate)
 pool.add_command(verify_payout_command)
 pool.add_command(audit_manager_command)

@@ -81,6 +81,18 @@ def check(report: Report, pool: PoolState, miner: bytes, now_ms: int) -> Checked
 
     Raises Stale, or Refused with the rule.
     """
+    round_, assignment = find_assignment(report, pool, miner, now_ms)
+    design = _check_design(report, round_, assignment)
+    return Checked(report, assignment, design, _check_count(report, round_, design))
+
+
+def find_assignment(
+    report: Report, pool: PoolState, miner: bytes, now_ms: int
+) -> tuple[RoundState, Assignment]:
+    """The assignment whose next result this is, and its round: the rules on time and place.
+
+    Raises Stale, or Refused with the rule.
+    """
     round_ = pool.round
     # 1. The assignment was given to this miner, in this round.
     if 0 < report.assignment_id < (round_.first_assignment if round_ else pool.next_assignment):
@@ -90,8 +102,7 @@ def check(report: Report, pool: PoolState, miner: bytes, now_ms: int) -> Checked
     if round_ is None or not round_.is_open or now_ms >= round_.task.train_end_ms:
         raise Stale("the train phase is over")
     _check_place(report, round_, assignment)
-    design = _check_design(report, round_, assignment)
-    return Checked(report, assignment, design, _check_count(report, round_, design))
+    return round_, assignment
 
 
 def seed_of(report_genotype: Genotype, round_: RoundState, assignment: Assignment, at: int) -> int:

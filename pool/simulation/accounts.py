@@ -12,14 +12,21 @@ from dataclasses import dataclass, field
 from nas.data.datasets import describe
 from nas.training.protocol import Protocol
 from node.chain.hashing import blake, u64
-from pool.rules import audits, classes, pace
-from pool.rules.audits import AuditKind, Fault, Suspicion
-from pool.rules.classes import ClassRecord
-from pool.rules.pace import Pace
+from pool.rules.appraisal import (
+    Delivery,
+    Standing,
+    appraise,
+    audit_of,
+    with_failed_audit,
+    with_next_round,
+    with_payout,
+    with_share,
+)
+from pool.rules.audits import AuditKind, Fault
+from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
 from pool.rules.prices import class_of
 from pool.rules.window import LOG_ROUNDS, Credit, RoundWork, forfeit, window, work_by_address
-from pool.rules.worth import share_keys, work_of, worth_of
 from pool.simulation.miners import TASK, Claim
 
 MANAGER = bytes(32)
@@ -34,15 +41,12 @@ _SEEN_BY_COUNT = (Fault.MODEL_MISSING, Fault.MODEL_FORMAT, Fault.COUNT_DIFFERS)
 
 @dataclass(slots=True)
 class Book:
-    """What the manager keeps of one miner.
+    """What the manager keeps of one miner, which has had work since `began_ms` of the round.
 
-    `streak` are its shares since it joined or failed an audit, `unpaid` those since the last
-    payout; it has had work since `began_ms` of the round, and been credited `credit` in it.
+    `credit` is its work in the round.
     """
 
-    streak: int = 0
-    unpaid: int = 0
-    pace: Pace = field(default_factory=Pace)
+    standing: Standing = field(default_factory=Standing)
     began_ms: int = 0
     credit: int = 0
     audits: int = 0
@@ -69,27 +73,36 @@ class Accounts:
     def accept(self, miner: bytes, claim: Claim, now_ms: int) -> int:
         """Enter an accepted result; the work that it is credited, perhaps until an audit."""
         book = self.books.setdefault(miner, Book(began_ms=now_ms - claim.busy_ms))
+        size_class = class_of(claim.design.macs)
+        record = self._records.get(size_class, ClassRecord())
         epochs = TASK.epochs if claim.design.feasible else 0
-        keys = share_keys(
-            claim.design.genotype, claim.training_seed, _PROTOCOL, epochs, claim.model_hash
+        delivery = Delivery(
+            claim.design, claim.training_seed, epochs, claim.correct, claim.model_hash, True
         )
-        worth = worth_of(claim.design, epochs, keys, self._paid, is_repeatable=True)
-        full = work_of(worth, claim.design, _INFO, epochs)
-        work = pace.payable(book.pace, full, now_ms - book.began_ms)
-        if work == 0:
+        elapsed_ms = now_ms - book.began_ms
+        appraisal = appraise(
+            delivery, _INFO, _PROTOCOL, self._paid, book.standing, record, elapsed_ms
+        )
+        if appraisal.work == 0:
             return 0
-        self._paid |= {keys.training, keys.model}
-        book.pace = pace.credited(book.pace, work)
-        book.credit += work
-        book.streak += 1
-        book.unpaid += 1
-        self._audit(miner, book, claim, is_too_fast=work < full)
-        return work
+        self._shares += 1
+        share = blake("ponas/pool/simulation/share", u64(self._shares))
+        audit = audit_of(self._secret, share, delivery, appraisal, book.standing)
+        self._paid |= {appraisal.keys.training, appraisal.keys.model}
+        book.standing = with_share(book.standing, appraisal.work)
+        book.credit += appraisal.work
+        if audit is not None:
+            book.audits += 1
+            if _is_caught(claim, audit):
+                self.forfeit(miner)
+            else:
+                self._records[size_class] = audited(record, claim.correct)
+        return appraisal.work
 
     def forfeit(self, miner: bytes) -> None:
         """The miner loses its work in the window and its streak."""
         book = self.books[miner]
-        book.streak, book.credit = 0, 0
+        book.standing, book.credit = with_failed_audit(book.standing), 0
         book.forfeits += 1
         self._rounds = forfeit(self._rounds, miner)
 
@@ -100,31 +113,14 @@ class Accounts:
         )
         self._rounds = (*self._rounds, RoundWork(number, credits))[-LOG_ROUNDS:]
         for book in self.books.values():
-            book.pace = pace.next_round(book.pace, now_ms - book.began_ms)
+            book.standing = with_next_round(book.standing, now_ms - book.began_ms)
+            if finder is not None:
+                book.standing = with_payout(book.standing)
         if finder is None:
             return {}
-        for book in self.books.values():
-            book.unpaid = 0
         lines = payout_lines(work_by_address(window(self._rounds)), finder, MANAGER, 0)
         return {line.address: line.weight for line in lines}
 
-    def _audit(self, miner: bytes, book: Book, claim: Claim, is_too_fast: bool) -> None:
-        size_class = class_of(claim.design.macs)
-        record = self._records.get(size_class, ClassRecord())
-        suspicions = []
-        if is_too_fast:
-            suspicions.append(Suspicion.TOO_FAST)
-        if classes.is_out_of_line(record, claim.correct):
-            suspicions.append(Suspicion.OUT_OF_CLASS)
-        self._shares += 1
-        share = blake("ponas/pool/simulation/share", u64(self._shares))
-        chance = audits.chance(book.streak, book.unpaid, suspicions)
-        if not audits.is_drawn(self._secret, share, chance):
-            return
-        book.audits += 1
-        floor = classes.floor(record, _INFO.validation, _INFO.classes)
-        kind = audits.kind_of(claim.correct, floor, True, suspicions)
-        if claim.fault is not None and (kind is AuditKind.RETRAIN or claim.fault in _SEEN_BY_COUNT):
-            self.forfeit(miner)
-            return
-        self._records[size_class] = classes.audited(record, claim.correct)
+
+def _is_caught(claim: Claim, audit: AuditKind) -> bool:
+    return claim.fault is not None and (audit is AuditKind.RETRAIN or claim.fault in _SEEN_BY_COUNT)

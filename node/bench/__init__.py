@@ -1,0 +1,1 @@
+"""Measurements of a node under load; `ponas bench` runs them."""

@@ -1,0 +1,18 @@
+"""The benchmarks of the pool by name, at the sizes in which their figures are stated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from nas.bench.figures import Figure
+from node.bench.simulation import measure_simulation
+
+SEED = 1
+
+BENCHMARKS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
+    {
+        "pool-simulation": lambda: measure_simulation(100, SEED, time.perf_counter),
+    }
+)

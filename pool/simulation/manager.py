@@ -1,0 +1,226 @@
+"""The manager of a simulated pool: the real one's decisions and state, without its shell.
+
+Left out are only the rules on a result's bytes (genotype, seed, sizes), which simulated miners
+keep, and the models themselves: a claim says what counting or repeating it would find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from node.chain.hashing import blake, u64
+from pool.decisions.advance import advance, hand_out
+from pool.decisions.members import decide_join, decide_leave
+from pool.decisions.results import best_of, decide_acceptance, decide_refusal
+from pool.decisions.rounds import decide_open
+from pool.decisions.work import backup_activated
+from pool.manager.letters import heartbeat_ms
+from pool.partition.base import Subspace
+from pool.records import events
+from pool.records.events import AnyEvent
+from pool.records.state import Best, PoolState, RoundState, RoundTask, Search, Strength
+from pool.records.transition import apply
+from pool.rules.delivery import MAX_BUDGET
+from pool.rules.reliability import assess, choose_backups
+from pool.rules.reports import Checked, Refused, Report, Stale, claims_best, find_assignment
+from pool.simulation.miners import GENOTYPE, SPACE, TASK, Claim, Miner
+
+_ACCEPTANCE = b"accepted"
+
+
+class SimulatedManager:
+    """Holds the pool's state. Each method returns what happened, in order.
+
+    `due` are the miners whose next step may have changed, to be told by `hand_out` soon.
+    """
+
+    def __init__(self, images: int, seed: int, has_backups: bool) -> None:
+        self.pool = PoolState()
+        self.due: dict[bytes, None] = {}
+        self.designated = 0
+        self._has_backups = has_backups
+        # By the key of the miner that each stands by for.
+        self._backups: dict[bytes, bytes] = {}
+        self._images = images
+        self._secret = blake("ponas/pool/simulation", u64(seed))
+
+    @property
+    def heartbeat_ms(self) -> int:
+        """Between two signs of life; a miner that was silent for two of them is taken for lost."""
+        return heartbeat_ms(None if self.pool.round is None else self.pool.round.task)
+
+    @property
+    def best(self) -> Best | None:
+        """The confirmed best of the round."""
+        return None if self.pool.round is None else self.pool.round.best
+
+    def open_round(self, number: int, train_end_ms: int, now_ms: int) -> list[AnyEvent]:
+        """Begin a round and hand out its work."""
+        self._backups = {}
+        task = RoundTask(number, TASK, SPACE, train_end_ms, now_ms)
+        return self._let(decide_open(self.pool, task, self._secret, now_ms), now_ms)
+
+    def close_round(self, now_ms: int) -> list[AnyEvent]:
+        """End the train phase."""
+        return self._let((events.RoundClosed(now_ms),), now_ms)
+
+    def join(self, miner: Miner, now_ms: int) -> list[AnyEvent]:
+        """The miner connects."""
+        happened = decide_join(self.pool, miner.key, miner.key, miner.kind.strength, now_ms)
+        return self._let(happened, now_ms)
+
+    def accept_lease(self, miner: Miner, assignment: int, now_ms: int) -> None:
+        """The miner has signed the lease of an assignment."""
+        accepted = events.LeaseAccepted(now_ms, miner.key, assignment, _ACCEPTANCE)
+        self.pool = apply(self.pool, accepted)
+
+    def leave(self, miner: Miner, now_ms: int) -> list[AnyEvent]:
+        """The miner is seen to be gone; its backup, if it has one, goes on with its search."""
+        happened = decide_leave(self.pool, miner.key, "left", now_ms)
+        return self._let((*happened, *self._take_over(miner.key, now_ms)), now_ms)
+
+    def look(self, now_ms: int) -> None:
+        """Choose backups by what the searches have shown, once in a heartbeat interval."""
+        miners = [self.pool.miners[key] for key in self.pool.connected(Strength.STRONG)]
+        curves = {
+            miner.key: self._round.searches[miner.own].curve
+            for miner in miners
+            if miner.own is not None and miner.covers is None
+        }
+        if not self._has_backups or (assessment := assess(curves)) is None:
+            return
+        chosen = choose_backups(assessment, curves.keys(), self._backups)
+        self.designated += len(chosen.items() - self._backups.items())
+        self._backups = dict(chosen)
+
+    def _take_over(self, lost: bytes, now_ms: int) -> tuple[AnyEvent, ...]:
+        number, key = self.pool.miners[lost].own, self._backups.pop(lost, None)
+        if number is None or key is None or not self._is_open:
+            return ()
+        backup = self.pool.miners[key]
+        if not backup.connected or backup.own is None or backup.covers is not None:
+            return ()
+        return (
+            events.LeaseParked(now_ms, key, backup.own),
+            backup_activated(self.pool, backup, number, now_ms),
+        )
+
+    def claims_best(self, claim: Claim) -> bool:
+        """Whether the claimed model has to be counted before the result is judged."""
+        return self.best is None or claim.correct > self.best.correct
+
+    def judge(self, miner: Miner, claim: Claim, now_ms: int) -> list[AnyEvent]:
+        """Accept, refuse or set aside a result; the model of a best has been counted."""
+        report = self._report(claim)
+        try:
+            round_, assignment = find_assignment(report, self.pool, miner.key, now_ms)
+        except Stale as late:
+            stale = events.ResultStale(
+                now_ms, miner.key, claim.assignment, claim.episode, str(late)
+            )
+            return self._let((stale,), now_ms)
+        except Refused as refusal:
+            return self._let((decide_refusal(report, miner.key, refusal, now_ms),), now_ms)
+        checked = Checked(report, assignment, claim.design, is_trained=claim.design.feasible)
+        happened: list[AnyEvent] = [decide_acceptance(round_, checked, now_ms)]
+        if claims_best(checked, round_):
+            happened.append(events.BestConfirmed(now_ms, best_of(self.pool, checked)))
+        return self._let(happened, now_ms)
+
+    def bring_base(self, best: Best, now_ms: int) -> list[AnyEvent]:
+        """The weights of a confirmed best arrive, unless a better one's came first."""
+        base = self._round.base
+        if base is not None and base.correct >= best.correct:
+            return []
+        return self._let((events.BaseArrived(now_ms, best),), now_ms)
+
+    def search(self, number: int) -> Search:
+        """A search of the round."""
+        return self._round.searches[number]
+
+    @property
+    def _is_open(self) -> bool:
+        return self.pool.round is not None and self.pool.round.is_open
+
+    @property
+    def _round(self) -> RoundState:
+        if self.pool.round is None:
+            raise ValueError("no round has started")
+        return self.pool.round
+
+    def _report(self, claim: Claim) -> Report:
+        return Report(
+            assignment_id=claim.assignment,
+            episode=claim.episode,
+            genotype=GENOTYPE,
+            training_seed=claim.training_seed,
+            correct=claim.correct,
+            size=self._images,
+            epochs=TASK.epochs,
+            model_hash=claim.model_hash,
+            weights_hash=claim.model_hash,
+            failure="",
+        )
+
+    def hand_out(self, now_ms: int) -> list[AnyEvent]:
+        """Give all miners that are due their next steps."""
+        keys, self.due = list(self.due), {}
+        self.pool, steps = hand_out(self.pool, keys, _draw, now_ms)
+        return list(steps)
+
+    def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> list[AnyEvent]:
+        self.pool, done, due = advance(self.pool, happened, _draw, now_ms)
+        self.due |= dict.fromkeys(due)
+        return list(done)
+
+
+class SeparateManager(SimulatedManager):
+    """A pool without the paper's strategy, to compare with.
+
+    Every miner, weak or strong, explores a subspace of its own; nothing is shared, and a search
+    that its miner leaves waits for it.
+    """
+
+    def bring_base(self, best: Best, now_ms: int) -> list[AnyEvent]:
+        """Nobody trains on from another's weights."""
+        return []
+
+    def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> list[AnyEvent]:
+        done: list[AnyEvent] = []
+        for event in happened:
+            self._apply(done, event)
+            if isinstance(event, events.Joined):
+                self._grant(done, event.miner, now_ms)
+            elif isinstance(event, events.RoundOpened):
+                miners = sorted(self.pool.miners.values(), key=lambda miner: miner.number)
+                for miner in miners:
+                    if miner.connected:
+                        self._grant(done, miner.key, now_ms)
+        return done
+
+    def _grant(self, done: list[AnyEvent], key: bytes, now_ms: int) -> None:
+        if not self._is_open:
+            return
+        number = self.pool.miners[key].own
+        if number is None:
+            number = len(self._round.searches)
+            drawn = events.SearchDrawn(
+                at_ms=now_ms,
+                search=number,
+                subspace=SPACE,
+                is_whole=False,
+                redraws=0,
+                merged=0,
+                repeat=0,
+            )
+            self._apply(done, drawn)
+        assignment = self.pool.next_assignment
+        self._apply(done, events.LeaseGranted(now_ms, key, assignment, number, MAX_BUDGET))
+
+    def _apply(self, done: list[AnyEvent], event: AnyEvent) -> None:
+        self.pool = apply(self.pool, event)
+        done.append(event)
+
+
+def _draw(_: RoundState, __: int) -> Subspace:
+    return Subspace(SPACE)

@@ -1,0 +1,281 @@
+"""A pool in virtual time: a heap of what happens next, and what it does to miners and manager."""
+
+from __future__ import annotations
+
+import gc
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from node.chain.hashing import blake, u64
+from pool.records import events
+from pool.records.events import AnyEvent
+from pool.records.state import Best
+from pool.simulation.accounts import Accounts
+from pool.simulation.draws import Topic, exponential, uniform
+from pool.simulation.manager import SeparateManager, SimulatedManager
+from pool.simulation.miners import Claim, Miner, Order, Trainer, make_miner
+from pool.simulation.outcome import Outcome, Use, Variant
+from pool.simulation.rewards import Rewards
+from pool.simulation.scenario import Cheat, Scenario
+from pool.simulation.tally import Tally
+
+DUE_PER_MS = 10
+"""Miners that the manager tells of a new best in a millisecond. It does so between other things,
+and once for several bests that come close together."""
+
+_HOUR_MS = 3_600_000
+
+
+def simulate(
+    scenario: Scenario, rewards: Rewards, variant: Variant, seed: int, on_round: Callable[[], None]
+) -> Outcome:
+    """Run a scenario once; `on_round` is called after each round.
+
+    The outcome is a function of the other arguments.
+    """
+    with _no_collection():
+        world = _World(scenario, rewards, variant, seed)
+        for number in range(1, scenario.rounds + 1):
+            world.run_round(number)
+            on_round()
+    return world.tally.outcome(variant, seed, world.accounts.books, world.manager.designated)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """The state holds no cycles, and looking for some would take a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _World:
+    """Miners, manager, and the heap between them. Times are milliseconds since the start."""
+
+    def __init__(self, scenario: Scenario, rewards: Rewards, variant: Variant, seed: int) -> None:
+        make_manager = SeparateManager if variant is Variant.OFF else SimulatedManager
+        self.manager = make_manager(rewards.images, seed, variant is Variant.STRATEGY)
+        self.miners = [
+            make_miner(number, kind, seed)
+            for number, kind in enumerate(
+                kind for kind in scenario.classes for _ in range(kind.miners)
+            )
+        ]
+        self.accounts = Accounts(blake("ponas/pool/simulation/audits", u64(seed)))
+        self.tally = Tally(scenario, self.miners, rewards.images)
+        self._scenario = scenario
+        self._seed = seed
+        self._by_key = {miner.key: miner for miner in self.miners}
+        self._trainer = Trainer(rewards, scenario.designs)
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._pushed = 0
+        self._now_ms = 0
+        self._end_ms = 0
+        self._is_open = False
+        self._is_handing_out = False
+        self._reactions: Mapping[type, Callable[[Any], None]] = {
+            events.LeaseGranted: self._on_lease,
+            events.BackupActivated: self._on_lease,
+            events.ExploitationGiven: self._on_exploitation,
+            events.Rested: self._on_rest,
+            events.LeaseParked: self._on_rest,
+            events.BestConfirmed: self._on_best,
+        }
+        for miner in self.miners:
+            self._join(miner)
+
+    def run_round(self, number: int) -> None:
+        """From the start of the phase to the end of the pause after it."""
+        start_ms = self._now_ms
+        self._end_ms = start_ms + round(1000 * self._scenario.train_s)
+        self._is_open = True
+        self._trainer.start_round()
+        self.tally.start_round(number)
+        self.accounts.open_round(start_ms)
+        for miner in self.miners:
+            miner.online_since_ms = start_ms
+        self._hear(self.manager.open_round(number, self._end_ms, start_ms))
+        self._look()
+        self._run_until(self._end_ms)
+        self._close(number)
+        self._run_until(self._end_ms + round(1000 * self._scenario.pause_s))
+
+    def _look(self) -> None:
+        if self._is_open:
+            self.manager.look(self._now_ms)
+            self._after(self.manager.heartbeat_ms, self._look)
+
+    def _run_until(self, end_ms: int) -> None:
+        while self._heap and self._heap[0][0] < end_ms:
+            self._now_ms, _, happen = heapq.heappop(self._heap)
+            happen()
+        self._now_ms = end_ms
+
+    def _after(self, wait_ms: float, happen: Callable[[], None]) -> None:
+        self._pushed += 1
+        heapq.heappush(self._heap, (self._now_ms + max(1, round(wait_ms)), self._pushed, happen))
+
+    def _close(self, number: int) -> None:
+        self._is_open = False
+        for miner in self.miners:
+            self._stop(miner)
+            miner.order, miner.is_pending = None, False
+            if miner.is_online:
+                self.tally.connected(miner, self._now_ms - miner.online_since_ms)
+        self._hear(self.manager.close_round(self._now_ms))
+        best = self.manager.best
+        finder = None if best is None else best.finder
+        self.tally.paid(self.accounts.close_round(number, finder, self._now_ms))
+        for miner in self.miners:
+            if miner.kind.cheat is Cheat.DEFECTS and miner.results > miner.kind.cheats_after:
+                self._expel(miner)
+
+    # Coming and going.
+
+    def _join(self, miner: Miner) -> None:
+        if miner.is_banned:
+            return
+        miner.is_online, miner.online_since_ms = True, self._now_ms
+        self._hear(self.manager.join(miner, self._now_ms))
+        if per_hour := miner.kind.departures_per_hour:
+            mean_ms = _HOUR_MS / per_hour
+            stays_ms = exponential(
+                mean_ms, Topic.DEPARTURE, self._seed, miner.number, miner.absences
+            )
+            self._after(stays_ms, partial(self._leave, miner))
+
+    def _leave(self, miner: Miner) -> None:
+        if miner.is_banned:
+            return
+        if self._is_open:
+            self.tally.connected(miner, self._now_ms - miner.online_since_ms)
+            self.tally.lost(miner, self._now_ms)
+        self._stop(miner)
+        miner.is_online, miner.order, miner.is_pending = False, None, False
+        draw = (self._seed, miner.number, miner.absences)
+        miner.absences += 1
+        is_silent = uniform(Topic.SILENCE, *draw) < miner.kind.silent
+        notice = partial(self._notice, miner, miner.absences)
+        if is_silent:
+            self._after(2 * self.manager.heartbeat_ms, notice)
+        else:
+            notice()
+        away_ms = exponential(1000 * miner.kind.away_s, Topic.RETURN, *draw)
+        self._after(away_ms, partial(self._join, miner))
+
+    def _notice(self, miner: Miner, absence: int) -> None:
+        if not miner.is_online and miner.absences == absence:
+            self._hear(self.manager.leave(miner, self._now_ms))
+
+    def _expel(self, miner: Miner) -> None:
+        """It has committed on its own within its lease, which the chain shows."""
+        if miner.is_online and not miner.is_banned:
+            miner.is_banned, miner.is_online = True, False
+            miner.absences += 1
+            self.accounts.forfeit(miner.key)
+            self._hear(self.manager.leave(miner, self._now_ms))
+
+    # Work.
+
+    def _hear(self, happened: Iterable[AnyEvent]) -> None:
+        """Count events, and let miners hear of those that concern them."""
+        for event in happened:
+            self.tally.count(event, self._now_ms)
+            if react := self._reactions.get(type(event)):
+                react(event)
+        if self.manager.due and not self._is_handing_out:
+            self._is_handing_out = True
+            self._after(len(self.manager.due) // DUE_PER_MS, self._hand_out)
+
+    def _hand_out(self) -> None:
+        self._is_handing_out = False
+        self._hear(self.manager.hand_out(self._now_ms))
+
+    def _on_lease(self, event: events.LeaseGranted | events.BackupActivated) -> None:
+        search = self.manager.search(event.search)
+        order = Order(event.assignment, event.search, search.seed, len(search.rewards), None)
+        self._order(event.miner, order)
+
+    def _on_exploitation(self, event: events.ExploitationGiven) -> None:
+        assignment = self.manager.pool.miners[event.miner].assignment(event.assignment)
+        order = Order(event.assignment, None, assignment.seed, 0, event.work.base)
+        self._order(event.miner, order)
+
+    def _on_rest(self, event: events.Rested | events.LeaseParked) -> None:
+        self._order(event.miner, None)
+
+    def _on_best(self, event: events.BestConfirmed) -> None:
+        self._after(self._scenario.confirm_ms, partial(self._bring, event.best))
+
+    def _order(self, key: bytes, order: Order | None) -> None:
+        """The miner goes on with it after the candidate that it is at, as real ones do."""
+        miner = self._by_key[key]
+        if not miner.is_online:
+            # It left without a word: the order gets lost.
+            return
+        if order is not None and order.base is None:
+            self.manager.accept_lease(miner, order.assignment, self._now_ms)
+        if miner.busy_since_ms is None:
+            self._take(miner, order)
+        else:
+            miner.pending, miner.is_pending = order, True
+
+    def _take(self, miner: Miner, order: Order | None) -> None:
+        miner.order, miner.is_pending = order, False
+        if order is not None:
+            miner.episode = order.first
+            self._begin(miner)
+
+    def _begin(self, miner: Miner) -> None:
+        claim = self._trainer.claim(miner, self.manager.best)
+        miner.busy += 1
+        miner.busy_since_ms = self._now_ms
+        if self._now_ms + claim.busy_ms < self._end_ms:
+            self._after(claim.busy_ms, partial(self._finish, miner, miner.busy, claim))
+
+    def _stop(self, miner: Miner) -> None:
+        if miner.busy_since_ms is not None:
+            self.tally.spent(miner, Use.ABANDONED, self._now_ms - miner.busy_since_ms)
+            miner.busy += 1
+            miner.busy_since_ms = None
+
+    def _finish(self, miner: Miner, busy: int, claim: Claim) -> None:
+        if miner.busy != busy:
+            return
+        miner.busy_since_ms = None
+        miner.results += 1
+        miner.episode += 1
+        judged_ms = max(self._now_ms, miner.judged_ms)
+        if self.manager.claims_best(claim):
+            judged_ms += self._scenario.confirm_ms
+        miner.judged_ms = judged_ms
+        judge = partial(self._judge, miner, claim)
+        if judged_ms > self._now_ms:
+            self._after(judged_ms - self._now_ms, judge)
+        else:
+            judge()
+        if miner.busy_since_ms is not None:
+            # The verdict brought the next order.
+            return
+        if miner.is_pending:
+            self._take(miner, miner.pending)
+        elif miner.order is not None:
+            self._begin(miner)
+
+    def _judge(self, miner: Miner, claim: Claim) -> None:
+        happened = self.manager.judge(miner, claim, self._now_ms)
+        self.tally.judged(miner, claim, happened)
+        if isinstance(happened[0], events.ResultAccepted):
+            self.tally.credited(miner, self.accounts.accept(miner.key, claim, self._now_ms))
+        self._hear(happened)
+
+    def _bring(self, best: Best) -> None:
+        if self._is_open:
+            self._hear(self.manager.bring_base(best, self._now_ms))
