@@ -108,7 +108,7 @@ def test_a_manager_whose_receipt_is_bad_is_told_and_left(
         with capture_logs() as logs:
             world.spawn(miner.run(), "miner")
             await world.pass_ms(1_700)
-        faults = [log["objection"] for log in logs if log["event"] == "pool_at_fault"]
+        faults = [log["objection"] for log in logs if log["event"] == "proof_refused"]
         assert faults[0] == objection
         assert f"proves nothing: {objection}" in miner.status.activity
         assert list(ReceiptShelf(store).receipts(1)) == []

@@ -12,8 +12,10 @@ from structlog.testing import capture_logs
 
 from node.net.link import LinkClosed, ManagerLink
 from ponas.v1 import pool_service_pb2 as pb
-from ponas.v1.types_pb2 import BlobChunk
+from ponas.v1 import types_pb2
+from ponas.v1.types_pb2 import BlobChunk, Envelope
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
+from pool.miner.failover import MAX_DRAIN_WAIT_MS
 from pool.miner.miner import Miner, Route
 from pool.records import events
 from pool.records.state import Strength
@@ -99,12 +101,18 @@ FROM_POOLS = [
     CHALLENGE,
     EXPLORATION,
     EXPLOITATION,
-    pb.MineResponse(welcome=pb.Welcome(strength=pb.STRENGTH_STRONG)),
+    pb.MineResponse(welcome=pb.Welcome(strength=pb.STRENGTH_STRONG, heartbeat_ms=1_000)),
     pb.MineResponse(acknowledgement=pb.Acknowledgement(acceptance=pb.ACCEPTANCE_REFUSED)),
     pb.MineResponse(shared_best=pb.SharedBest(round=1)),
     pb.MineResponse(blob_request=pb.BlobRequest(hash=bytes(32))),
     pb.MineResponse(blob_chunk=BlobChunk(hash=b"w" * 32, total=3, data=b"abc")),
     pb.MineResponse(idle=pb.Idle(reason="a rest")),
+    pb.MineResponse(drain=pb.Drain(reason="an update", wait_ms=1_000)),
+    pb.MineResponse(
+        payout_notice=Envelope(
+            kind=types_pb2.KIND_PAYOUT_NOTICE, payload=b"x", public_key=bytes(32)
+        )
+    ),
 ]
 
 
@@ -211,7 +219,8 @@ def test_no_pool_breaks_a_miner(
         is_hostile = False
         world.network.stop("raw")
         world.network.listen("raw", _no_peers, serve)
-        await world.pass_ms(25_000)
+        # Long enough for a pool that asked to be left alone.
+        await world.pass_ms(2 * MAX_DRAIN_WAIT_MS + 25_000)
 
         assert not running.done()
         assert results

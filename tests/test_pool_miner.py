@@ -599,7 +599,9 @@ async def test_an_unforeseen_failure_costs_only_the_connection() -> None:
     async def serve(link: ManagerLink) -> None:
         dialled_ms.append(world.clock.now_ms())
         await link.send(challenge())
-        await link.send(pb.MineResponse(welcome=pb.Welcome(strength=pb.STRENGTH_STRONG)))
+        await link.send(
+            pb.MineResponse(welcome=pb.Welcome(strength=pb.STRENGTH_STRONG, heartbeat_ms=1_000))
+        )
         await link.send(assignment(1))
         await asyncio.Event().wait()
 

@@ -142,7 +142,7 @@ class Session:
         except (WireError, LeaseError) as error:
             self._channel.end(f"the pool's message makes no sense: {error}")
         except ProofError as error:
-            _log.error("pool_at_fault", objection=str(error.objection), reason=str(error))
+            _log.error("proof_refused", objection=str(error.objection), reason=str(error))
             self._channel.end(f"the pool's word proves nothing: {error.objection}: {error}")
 
     def _handle(self, message: pb.MineResponse) -> None:
@@ -168,11 +168,10 @@ class Session:
 
     def _on_welcome(self, welcome: pb.Welcome) -> None:
         strength = strength_from_wire(welcome.strength)
-        if welcome.heartbeat_ms:
-            if welcome.heartbeat_ms not in _HEARTBEATS_MS:
-                raise WireError(f"a heartbeat every {welcome.heartbeat_ms} ms is no use")
-            self._heartbeat_ms = welcome.heartbeat_ms
-            self._welcomed.set()
+        if welcome.heartbeat_ms not in _HEARTBEATS_MS:
+            raise WireError(f"a heartbeat every {welcome.heartbeat_ms} ms is no use")
+        self._heartbeat_ms = welcome.heartbeat_ms
+        self._welcomed.set()
         _log.info("registered", strength=str(strength), reason=text_from_wire(welcome.reason))
 
     def _on_assignment(self, message: pb.Assignment) -> None:
