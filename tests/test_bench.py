@@ -27,7 +27,8 @@ from nas.bench.registry import read_designs
 from nas.bench.train import measure_train
 from nas.data.datasets import load
 from nas.designs.genotype_json import genotype_to_object
-from node.cli.bench import NAMES
+from node.bench.registry import BENCHMARKS as POOL
+from node.cli.bench import NAMES, POOL_NAMES
 from node.cli.client import main as ponas
 from tools.benchmarks import command
 from tools.benchmarks.blocks import measure_blocks
@@ -163,8 +164,15 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
     assert "'speed' is none of fpga, controller, overhead" in capsys.readouterr().err
 
 
-def test_the_client_knows_the_engines_benchmarks() -> None:
+def test_the_client_knows_all_benchmarks() -> None:
     assert set(NAMES) == set(ENGINE)
+    assert set(POOL_NAMES) == set(POOL)
+
+
+def test_the_client_measures_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.bench.registry.BENCHMARKS", {"pool-simulation": lambda: FIGURE})
+    result = CliRunner().invoke(ponas, ["bench", "pool-simulation", "--json"])
+    assert json.loads(result.stdout)["value"] == 1234.5
 
 
 def test_the_client_prints_one_object(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from operator import attrgetter
 from typing import Self, cast
 
@@ -91,6 +92,10 @@ class Genotype:
 
     def to_bytes(self) -> bytes:
         """Ten bytes per layer, one per hyperparameter in the order of HYPERPARAMETERS."""
+        return self._bytes
+
+    @cached_property
+    def _bytes(self) -> bytes:
         return bytes(self.tokens)
 
     @property

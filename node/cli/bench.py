@@ -1,18 +1,25 @@
-"""`ponas bench`: the engine measured on this machine."""
+"""`ponas bench`: engine and pool measured on this machine."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from nas.bench.figures import Figure
 
 NAMES = ("fpga", "controller", "train", "exact", "overhead", "memory")
 """Those of `nas.bench.registry`, which is imported only to run one: it needs PyTorch."""
 
+POOL_NAMES = ("pool-simulation",)
+"""Those of `node.bench.registry`."""
+
 
 @click.command()
-@click.argument("name", type=click.Choice(NAMES))
+@click.argument("name", type=click.Choice(NAMES + POOL_NAMES))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--designs",
@@ -27,27 +34,24 @@ NAMES = ("fpga", "controller", "train", "exact", "overhead", "memory")
     help="For train: a data set as in `ponas search` instead of synthetic images.",
 )
 def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> None:
-    """Measure one part of the engine on one core of this machine.
+    """Measure one part of the engine or the pool on one core of this machine.
 
     fpga: designs judged a second. controller: episodes a second. train: how many times faster than
     the authors' loop. exact: seconds to count 10,000 images. overhead: what a search takes beside
-    a training. memory: what a further worker takes. The first two and overhead take seconds, the
-    others a minute or two.
+    a training. memory: what a further worker takes. pool-simulation: seconds for 10,000 miners and
+    100 rounds. The first two and overhead take seconds, the others a minute or two.
     """
     if name != "train" and (designs is not None or data is not None):
         raise click.UsageError("--designs and --data are for train only")
-    import torch
     from threadpoolctl import threadpool_limits
 
     from nas.bench.machine import this_machine
-    from nas.bench.registry import BENCHMARKS, SYNTHETIC, Choice
 
-    torch.set_num_threads(1)
     # Before anything runs, so that the load is that of others.
     machine = this_machine()
     try:
         with threadpool_limits(1):
-            figure = BENCHMARKS[name](Choice(data or SYNTHETIC, designs))
+            figure = _measure(name, designs, data)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
     found = figure.to_object(machine)
@@ -56,3 +60,16 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
     else:
         for field, value in found.items():
             click.echo(f"{field}: {value}")
+
+
+def _measure(name: str, designs: Path | None, data: str | None) -> Figure:
+    if name in POOL_NAMES:
+        from node.bench.registry import BENCHMARKS as POOL
+
+        return POOL[name]()
+    import torch
+
+    from nas.bench.registry import BENCHMARKS, SYNTHETIC, Choice
+
+    torch.set_num_threads(1)
+    return BENCHMARKS[name](Choice(data or SYNTHETIC, designs))

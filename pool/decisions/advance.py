@@ -15,6 +15,7 @@ from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState, Strength
 from pool.records.transition import apply
+from pool.rules.strategy import exploiters
 
 
 class Advanced(NamedTuple):
@@ -74,5 +75,5 @@ def _due(pool: PoolState, event: AnyEvent) -> Iterable[bytes]:
     if isinstance(event, events.RoundOpened):
         return (*pool.connected(Strength.STRONG), *pool.connected(Strength.WEAK))
     if isinstance(event, events.BaseArrived):
-        return pool.connected(Strength.WEAK)
+        return exploiters(pool)
     return ()

@@ -230,11 +230,8 @@ class PoolState(Record, frozen=True):
 
     def connected(self, strength: Strength) -> list[bytes]:
         """Keys of the connected miners treated as `strength`, in the order of joining."""
-        return [
-            miner.key
-            for miner in sorted(self.miners.values(), key=lambda miner: miner.number)
-            if miner.connected and miner.strength is strength
-        ]
+        found = [m for m in self.miners.values() if m.connected and m.strength is strength]
+        return [miner.key for miner in sorted(found, key=lambda miner: miner.number)]
 
 
 def is_full(search: Search) -> bool:

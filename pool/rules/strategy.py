@@ -50,6 +50,17 @@ def covers_open_search(round_: RoundState, miner: MinerState) -> bool:
     return miner.covers is not None and not is_full(round_.searches[miner.covers])
 
 
+def exploiters(pool: PoolState) -> list[bytes]:
+    """The connected miners that train on from a base, once there is one, as they joined."""
+    least = MIN_BUDGET if pool.is_weak_alone else 0
+    found = [
+        miner
+        for miner in pool.miners.values()
+        if miner.connected and miner.strength is Strength.WEAK and miner.episodes >= least
+    ]
+    return [miner.key for miner in sorted(found, key=lambda miner: miner.number)]
+
+
 def _explores(pool: PoolState, round_: RoundState, miner: MinerState) -> bool:
     if miner.strength is Strength.STRONG:
         return True
