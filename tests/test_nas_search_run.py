@@ -23,6 +23,7 @@ from nas.searching.summary import to_csv, write_results
 from nas.searching.trial import Outcome, Trial
 from nas.searching.winner import GENOTYPE, MODEL, WEIGHTS, Winner, best_of
 from nas.strategies.registry import STRATEGIES
+from nas.training.protocol import EDITION
 from tests.search_world import SIZE, FakeTrainer, Killed, correct, plan, run
 
 
@@ -148,6 +149,17 @@ async def test_a_journal_that_another_program_wrote_is_refused(tmp_path: Path) -
         await run(tmp_path, 3, FakeTrainer(1), strategy=Script(designs[3:]))
     assert isinstance(caught.value.exceptions[0], JournalError)
     assert "another version of this program" in str(caught.value.exceptions[0])
+
+
+async def test_a_journal_of_another_edition_of_the_rules_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run(tmp_path, 2, FakeTrainer(1))
+    written = (tmp_path / JOURNAL).read_bytes()
+    monkeypatch.setattr("nas.searching.plan.EDITION", EDITION + 1)
+    with pytest.raises(JournalError, match=f"its edition is {EDITION}, here it is {EDITION + 1}"):
+        await run(tmp_path, 4, FakeTrainer(1))
+    assert (tmp_path / JOURNAL).read_bytes() == written
 
 
 async def test_the_best_model_is_kept(tmp_path: Path) -> None:

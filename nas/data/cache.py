@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,13 +18,29 @@ def cache_folder() -> Path:
 
 
 def write_whole(path: Path, parts: Iterable[Buffer]) -> None:
-    """Write a file that others see complete or not at all."""
+    """Write a file that others see complete or not at all, even after a power cut.
+
+    Raises OSError from the disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent)
+    # The `tempfile` module would keep it from other users, whatever the umask says.
+    draft = path.with_name(f"{path.name}.new.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with draft.open("xb") as file:
             file.writelines(parts)
-        os.replace(draft, path)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
     except BaseException:
-        os.unlink(draft)
+        draft.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """Syncing a file saves what it holds, but not its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

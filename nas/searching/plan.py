@@ -9,6 +9,7 @@ from fpga_model.layer import MAX_MACS
 from nas.data.datasets import content_hash
 from nas.designs.space import Space, space_to_object
 from nas.task import Task
+from nas.training.protocol import EDITION
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ class Plan:
         return Task(self.dataset, self.space, self.protocol, self.epochs, self.profile, MAX_MACS)
 
     def to_object(self) -> dict[str, Any]:
-        """For JSON, with the hash of the data. Raises DatasetError for data that is not there."""
+        """For JSON, with the hash of the data and the edition of the protocol's rules.
+
+        Raises DatasetError for data that is not there.
+        """
         return {
             "dataset": self.dataset,
             "dataset_hash": content_hash(self.dataset),
@@ -47,6 +51,7 @@ class Plan:
             "epochs": self.epochs,
             "profile": self.profile,
             "protocol": self.protocol,
+            "edition": EDITION,
             "seed": self.seed,
             "device": self.device,
         }
