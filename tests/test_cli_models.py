@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -110,6 +111,62 @@ def test_wrong_use_is_one_sentence(
     assert result.exit_code == 1
     assert reason in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("protocol", ["qat", "ptq"])
+@pytest.mark.parametrize(
+    ("formats", "reason"),
+    [
+        ((2, 2, 0, 0), "layer 2 has weights of 0 bits"),
+        ((2, 2, 200, 200), "layer 2 has weights of 400 bits, above 32"),
+        ((0, 0, 2, 2), "layer 2 has activations of 0 bits"),
+        ((200, 200, 2, 2), "layer 2 has activations of 400 bits"),
+    ],
+)
+def test_formats_that_no_model_has_are_refused_before_the_training(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+    formats: tuple[int, int, int, int],
+    reason: str,
+) -> None:
+    monkeypatch.delattr("nas.training.retrain.train")
+    genotype = Genotype((GENOTYPE.layers[0], Layer(3, 3, 8, 1, 1, 2, *formats)))
+    (tmp_path / "bad.json").write_text(json.dumps(genotype_to_object(genotype)))
+    result = run(
+        "retrain", tmp_path / "bad.json", "--protocol", protocol, "--out", tmp_path / "out"
+    )
+    assert result.exit_code == 1
+    assert f"Error: {reason}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("protocol", "terminal", "more", "shown"),
+    [
+        ("qat", "1", (), ("best 0.", "2/2", "left")),
+        ("ptq", "1", (), ("2/2", "left")),
+        ("qat", "1", ("--json",), ()),
+        ("qat", "", (), ()),
+    ],
+)
+def test_a_bar_counts_the_epochs_on_a_terminal(
+    design: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+    terminal: str,
+    more: tuple[str, ...],
+    shown: tuple[str, ...],
+) -> None:
+    # What rich takes for a terminal.
+    monkeypatch.setenv("FORCE_COLOR", terminal)
+    result = run(
+        "retrain", design, "--protocol", protocol, "--epochs", "2", "--out", tmp_path, *more
+    )
+    assert result.exit_code == 0, result.output
+    text = click.unstyle(result.stderr)
+    assert [part for part in shown if part not in text] == []
+    assert bool(text) is bool(shown)
 
 
 def test_a_file_that_is_no_genotype_is_refused(tmp_path: Path) -> None:

@@ -109,6 +109,16 @@ def logits(
     return np.concatenate(parts)
 
 
+def check_activations(genotype: Genotype) -> None:
+    """Raise EvaluationError for a layer whose activations are too wide, or have no bits."""
+    for number, layer in enumerate(genotype.layers, start=1):
+        if not 0 < layer.act_bits <= MAX_ACTIVATION_BITS:
+            raise EvaluationError(
+                f"layer {number} has activations of {layer.act_bits} bits, "
+                f"but exact evaluation takes 1 to {MAX_ACTIVATION_BITS}"
+            )
+
+
 def correct_count(found: Codes, labels: npt.NDArray[np.uint8]) -> int:
     """Images whose largest logit (the lowest index among equals) is at their label.
 
@@ -171,16 +181,12 @@ def _integer_network(model: IntegerModel, genotype: Genotype, device: str) -> _I
         dtypes = verified_dtypes(device)
         return ExactLayer(weights, biases << inputs.frac_bits, stride, high, device, dtypes, shift)
 
+    check_activations(genotype)
     grid = INPUT
     stages = []
-    for number, (gene, weights, biases) in enumerate(
-        zip(genotype.layers, model.conv_weights, model.conv_biases, strict=True), start=1
+    for gene, weights, biases in zip(
+        genotype.layers, model.conv_weights, model.conv_biases, strict=True
     ):
-        if not 0 < gene.act_bits <= MAX_ACTIVATION_BITS:
-            raise EvaluationError(
-                f"layer {number} has activations of {gene.act_bits} bits, "
-                f"but exact evaluation takes 1 to {MAX_ACTIVATION_BITS}"
-            )
         shift = grid.frac_bits + gene.weight_frac_bits - gene.act_frac_bits
         stride = (gene.stride_height, gene.stride_width)
         convolution = layer(weights, biases, stride, grid, shift)

@@ -24,7 +24,7 @@ from nas.networks.float_network import CLASSIFIER_DROPOUT, FloatNetwork
 from nas.networks.weights import STATE_HASH_BYTES, State
 from nas.training.descent import Descent, Recipe
 from nas.training.protocol import Protocol
-from nas.training.snapshots import WINDOW, Ledger, Snapshot
+from nas.training.snapshots import WINDOW, Ledger, OnEpoch, Snapshot
 from nas.training.weights_cache import WeightsCache, weights_key
 
 RECIPE = Recipe(
@@ -59,6 +59,7 @@ def train(
     should_stop: ShouldStop,
     ledger: Ledger,
     cache: WeightsCache | None,
+    on_epoch: OnEpoch | None = None,
 ) -> tuple[bytes, ...]:
     """Train the job's architecture, or find it in `cache`, and enter its snapshots.
 
@@ -69,7 +70,7 @@ def train(
     usable = cache if job.initial_weights is None else None
     known = usable.find(key) if usable else None
     if known is None:
-        floats = train_floats(job, dataset, device, should_stop)
+        floats = train_floats(job, dataset, device, should_stop, on_epoch)
         if usable:
             usable.keep(key, _to_parts(floats))
     else:
@@ -103,7 +104,13 @@ def begin(job: Train, dataset: Dataset, device: str) -> tuple[FloatNetwork, Desc
     return network, descent
 
 
-def train_floats(job: Train, dataset: Dataset, device: str, should_stop: ShouldStop) -> Floats:
+def train_floats(
+    job: Train,
+    dataset: Dataset,
+    device: str,
+    should_stop: ShouldStop,
+    on_epoch: OnEpoch | None = None,
+) -> Floats:
     """The float weights after each of the last five epochs.
 
     Raises as `begin` does, and Cancelled.
@@ -115,6 +122,8 @@ def train_floats(job: Train, dataset: Dataset, device: str, should_stop: ShouldS
         for _ in range(job.epochs):
             right = descent.run_epoch(should_stop)
             states.append(descent.state_hash())
+            if on_epoch:
+                on_epoch(None)
             # The authors leave this epoch out; where it is the first, they have no reward at all.
             if right > LEARNT and last:
                 break

@@ -16,7 +16,7 @@ from nas.jobs import Train
 from nas.networks import weights
 from nas.networks.network import Network
 from nas.training.descent import Descent, Recipe
-from nas.training.snapshots import Ledger, Snapshot
+from nas.training.snapshots import Ledger, OnEpoch, Snapshot
 from nas.training.steps import MakeRunner, step_runner
 
 RECIPE = Recipe(
@@ -53,7 +53,12 @@ def begin(
 
 
 def train(
-    job: Train, dataset: Dataset, device: str, should_stop: ShouldStop, ledger: Ledger
+    job: Train,
+    dataset: Dataset,
+    device: str,
+    should_stop: ShouldStop,
+    ledger: Ledger,
+    on_epoch: OnEpoch | None = None,
 ) -> tuple[bytes, ...]:
     """Train the job's design and enter a snapshot after each epoch; the hashes of its states.
 
@@ -72,4 +77,6 @@ def train(
             data = pack(model, job.genotype, dataset.shape, dataset.classes)
             correct = evaluate.correct_count(found, labels)
             ledger.add(Snapshot(data, weights.state_of(network), correct))
+            if on_epoch:
+                on_epoch(correct / len(labels))
     return tuple(states)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from fpga_model.layer import MAX_MACS
 from nas.data import datasets
 from nas.data.cache import write_whole
 from nas.designs.design import Design, judge
@@ -18,6 +19,7 @@ from nas.designs.genotype import Genotype
 from nas.designs.genotype_json import genotype_from_json, genotype_to_object
 from nas.designs.space import Space
 from nas.evaluation import evaluate
+from nas.evaluation.model_format import model_length
 from nas.execution.cancel import ShouldStop
 from nas.jobs import Count, Train, result_key
 from nas.networks import weights
@@ -25,14 +27,12 @@ from nas.networks.float_network import FloatNetwork
 from nas.networks.network import Network
 from nas.task import Task
 from nas.training.protocol import Protocol
+from nas.training.snapshots import OnEpoch
 from nas.training.train import train
 
 MODEL_FILE = "model.bin"
 WEIGHTS_FILE = "weights.safetensors"
 REPORT_FILE = "report.json"
-
-MAX_MAC_IMAGES = 1 << 48
-"""No bound of a network's verifiers: whoever retrains decides for himself."""
 
 
 class RetrainError(ValueError):
@@ -57,11 +57,12 @@ def task_for(
     reward_rule: str | None,
     reward_split: str,
 ) -> Task:
-    """A task whose space is the one design. Raises TaskError and SpaceError."""
+    """A task whose space is the one design; nobody else has to verify it, so MACs are unbounded.
+
+    Raises TaskError and SpaceError.
+    """
     space = Space(tuple(tuple((value,) for value in layer.tokens) for layer in genotype.layers))
-    return Task(
-        dataset, space, protocol, epochs, profile, MAX_MAC_IMAGES, reward_rule, reward_split
-    )
+    return Task(dataset, space, protocol, epochs, profile, MAX_MACS, reward_rule, reward_split)
 
 
 def retrain(
@@ -71,15 +72,19 @@ def retrain(
     device: str,
     should_stop: ShouldStop,
     clock: Callable[[], float],
+    on_epoch: OnEpoch | None = None,
 ) -> Retrained:
     """Train a design from scratch and count its test images once, with the model handed out.
 
-    An infeasible design is trained all the same; the report says why it is one. Raises what
-    `nas.training.train.train` raises, and DatasetError.
+    An infeasible design is trained all the same, and the report says why it is one; but formats
+    that no model has are refused at once. Raises what `nas.training.train.train` raises,
+    ModelFormatError, EvaluationError and DatasetError.
     """
     dataset = datasets.load(task.dataset)
+    model_length(genotype, dataset.shape, dataset.classes)
+    evaluate.check_activations(genotype)
     job = Train(task, genotype, seed, task.epochs, None)
-    trained = train(job, dataset, device, should_stop, clock)
+    trained = train(job, dataset, device, should_stop, clock, on_epoch=on_epoch)
     count = Count(task.dataset, "test", genotype, trained.model)
     counted = evaluate.count(count, dataset, device, should_stop)
     key = result_key(job, dataset.content_hash, device)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nas.networks.weights import State
 from nas.training.protocol import RewardRule
+
+OnEpoch = Callable[[float | None], None]
+"""Hears the share of images that were right after each epoch; None if they are not yet counted."""
 
 WINDOW = 5
 """Epochs whose mean the authors take (nas.md 1.3)."""

@@ -14,7 +14,7 @@ from nas.jobs import Train, Trained
 from nas.networks import weights
 from nas.training import ptq, qat
 from nas.training.protocol import Protocol, precision_on
-from nas.training.snapshots import Ledger, Snapshot
+from nas.training.snapshots import Ledger, OnEpoch, Snapshot
 from nas.training.steps import enter_own_stream
 from nas.training.weights_cache import WeightsCache
 
@@ -26,16 +26,18 @@ def train(
     should_stop: ShouldStop,
     clock: Callable[[], float],
     cache: WeightsCache | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Trained:
     """Train a design and return what its task's reward rule makes of it; `clock` counts seconds.
 
-    `cache` spares `ptq` and `compat` the training of float weights that are known already.
+    `cache` spares `ptq` and `compat` the training of float weights that are known already;
+    `on_epoch` hears of every epoch that is trained.
     Raises WeightsError for initial weights of another design, ValueError for a design that cannot
     be built or a training that diverges, and Cancelled.
     """
     started = clock()
     ledger = Ledger(job.task.rule)
-    states = fit_into(ledger, job, dataset, device, should_stop, cache)
+    states = fit_into(ledger, job, dataset, device, should_stop, cache, on_epoch)
     chosen, counts = ledger.result()
     size = len(counts) * len(dataset.split(job.task.reward_split).labels)
     floats = weights.pack_state(chosen.weights)
@@ -68,6 +70,7 @@ def fit_into(
     device: str,
     should_stop: ShouldStop,
     cache: WeightsCache | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> tuple[bytes, ...]:
     """As `fit`, but every judged snapshot goes to `ledger`, in the order of the epochs.
 
@@ -75,5 +78,5 @@ def fit_into(
     """
     enter_own_stream(device)
     if job.task.protocol == Protocol.QAT:
-        return qat.train(job, dataset, device, should_stop, ledger)
-    return ptq.train(job, dataset, device, should_stop, ledger, cache)
+        return qat.train(job, dataset, device, should_stop, ledger, on_epoch)
+    return ptq.train(job, dataset, device, should_stop, ledger, cache, on_epoch)

@@ -97,6 +97,7 @@ def retrain(
     from nas.designs.genotype_json import genotype_from_json
     from nas.execution.device import resolve_device
     from nas.training import retrain as retraining
+    from node.cli.progress import best_so_far
 
     # As in a search's workers, so that the same seed gives the same bytes.
     torch.set_num_threads(1)
@@ -106,7 +107,10 @@ def retrain(
         task = retraining.task_for(
             genotype, dataset, protocol, epochs, profile, reward_rule, reward_split
         )
-        found = retraining.retrain(task, genotype, seed, device, lambda: False, time.perf_counter)
+        with best_so_far(epochs, is_shown=not as_json) as advance:
+            found = retraining.retrain(
+                task, genotype, seed, device, lambda: False, time.perf_counter, advance
+            )
         retraining.save(found, out)
     except (ValueError, OSError, RuntimeError) as error:
         raise click.ClickException(f"{error}.") from None

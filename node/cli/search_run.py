@@ -10,14 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -28,9 +20,9 @@ from nas.searching.journal import Journal
 from nas.searching.plan import Plan as Plan
 from nas.searching.run import OnTrial, run_search, worth_training
 from nas.searching.summary import PLOT, write_results
-from nas.searching.trial import Trial
 from nas.searching.winner import MODEL, Winner, best_of
 from nas.strategies.registry import make_strategy
+from node.cli.progress import best_so_far
 
 
 @dataclass(frozen=True)
@@ -84,23 +76,9 @@ def _search(plan: Plan, journal: Journal, winner: Winner, episodes: int, workers
 
 
 def _with_progress(episodes: int, work: Callable[[OnTrial], None]) -> bool:
-    columns = (
-        TextColumn("best {task.fields[best]:.4f}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("", total=episodes, best=0.0)
-
-        def on_trial(trial: Trial) -> None:
-            best = max(progress.tasks[bar].fields["best"], trial.reward)
-            progress.update(bar, advance=1, best=best)
-
+    with best_so_far(episodes) as advance:
         try:
-            work(on_trial)
+            work(lambda trial: advance(trial.reward))
         except KeyboardInterrupt:
             return False
         except ExceptionGroup as group:
