@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import overload
 
 from nas.designs.space import Space
+from nas.execution.container import container_bytes
 from nas.execution.footprint import estimate_bytes
 from nas.execution.messages import Failure, Ready, Stop
 from nas.jobs import (
@@ -38,8 +40,9 @@ GRACE_S = 2.0
 
 
 def default_memory_bytes() -> int:
-    """Three quarters of this machine's memory; the rest is for everything else on it."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+    """Three quarters of the memory of this machine or container; the rest is for all else on it."""
+    machine_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return container_bytes(machine_bytes, Path("/")) * 3 // 4
 
 
 class MemoryBudget:
