@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import islice
 
 from nacl.signing import SigningKey
 
@@ -17,8 +18,8 @@ from node.clock import Clock
 from node.store.base import Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
-from ponas.v1.pool_service_pb2 import MineResponse
 from pool.decisions.advance import advance, hand_out
+from pool.manager.announcer import PAUSE_MS, PORTION, Announcer, Mailbox
 from pool.manager.journal import Journal
 from pool.manager.letters import EVERYBODY, Letter, Letters
 from pool.manager.session import Session
@@ -26,9 +27,6 @@ from pool.manager.subspaces import Subspaces
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState
-
-# Miners that are served before the event loop gets its turn.
-_PORTION = 16
 
 
 class Core:
@@ -57,6 +55,8 @@ class Core:
         self._clock = clock
         self._subspaces = subspaces
         self._due: dict[bytes, None] = {}
+        self._is_handing_out = False
+        self._announcer = Announcer(self._mailboxes, clock, self.tasks)
         self._is_closed = False
         if self.pool.miners:
             self.happen(events.Restarted(self.now_ms()))
@@ -83,8 +83,9 @@ class Core:
             return
         self.pool, done, due = advance(self.pool, happened, self._subspaces.draw, self.now_ms())
         self._record(done, blobs)
-        if due:
-            self._due.update(dict.fromkeys(due))
+        self._due.update(dict.fromkeys(due))
+        if self._due and not self._is_handing_out:
+            self._is_handing_out = True
             self.tasks.spawn(self._hand_out(), name="hand out work")
 
     async def close(self) -> None:
@@ -95,12 +96,14 @@ class Core:
 
     async def _hand_out(self) -> None:
         while self._due:
-            portion = list(self._due)[:_PORTION]
+            portion = list(islice(self._due, PORTION))
             for key in portion:
                 del self._due[key]
             self.pool, done = hand_out(self.pool, portion, self._subspaces.draw, self.now_ms())
             self._record(done)
-            await asyncio.sleep(0)
+            if self._due:
+                await self._clock.sleep_until(self._clock.now_ms() + PAUSE_MS)
+        self._is_handing_out = False
 
     def _record(
         self, happened: Iterable[AnyEvent], blobs: Mapping[bytes, bytes] | None = None
@@ -112,15 +115,12 @@ class Core:
     def _post(self, letters: Iterable[Letter]) -> None:
         for key, message in letters:
             if key == EVERYBODY:
-                self.tasks.spawn(self._broadcast(message), name="broadcast")
+                self._announcer.announce(message)
             elif (session := self.sessions.get(key)) is not None:
                 session.channel.send(message)
 
-    async def _broadcast(self, message: MineResponse) -> None:
-        for at, session in enumerate(list(self.sessions.values()), start=1):
-            session.channel.send(message)
-            if at % _PORTION == 0:
-                await asyncio.sleep(0)
+    def _mailboxes(self) -> list[Mailbox]:
+        return [session.channel for session in self.sessions.values()]
 
     def _on_failure(self, _task: str, error: BaseException) -> None:
         if not self.failure.done():
