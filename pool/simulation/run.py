@@ -185,9 +185,8 @@ class _World:
     # Work.
 
     def _hear(self, happened: Iterable[AnyEvent]) -> None:
-        """Count events, and let miners hear of those that concern them."""
+        """Let miners hear of what concerns them."""
         for event in happened:
-            self.tally.count(event, self._now_ms)
             if react := self._reactions.get(type(event)):
                 react(event)
         if self.manager.due and not self._is_handing_out:
@@ -199,24 +198,27 @@ class _World:
         self._hear(self.manager.hand_out(self._now_ms))
 
     def _on_lease(self, event: events.LeaseGranted | events.BackupActivated) -> None:
-        search = self.manager.search(event.search)
-        order = Order(event.assignment, event.search, search.seed, len(search.rewards), None)
-        self._order(event.miner, order)
+        miner, number = self._by_key[event.miner], event.search
+        is_backup = isinstance(event, events.BackupActivated)
+        self.tally.leased(miner, number, self._now_ms, is_backup)
+        search = self.manager.search(number)
+        self._order(miner, Order(event.assignment, number, search.seed, len(search.rewards), None))
 
     def _on_exploitation(self, event: events.ExploitationGiven) -> None:
         assignment = self.manager.pool.miners[event.miner].assignment(event.assignment)
         order = Order(event.assignment, None, assignment.seed, 0, event.work.base)
-        self._order(event.miner, order)
+        self._order(self._by_key[event.miner], order)
 
     def _on_rest(self, event: events.Rested | events.LeaseParked) -> None:
-        self._order(event.miner, None)
+        self._order(self._by_key[event.miner], None)
 
     def _on_best(self, event: events.BestConfirmed) -> None:
-        self._after(self._scenario.confirm_ms, partial(self._bring, event.best))
+        best = event.best
+        self.tally.best(self._by_key[best.finder], best.correct, self._now_ms)
+        self._after(self._scenario.confirm_ms, partial(self._bring, best))
 
-    def _order(self, key: bytes, order: Order | None) -> None:
+    def _order(self, miner: Miner, order: Order | None) -> None:
         """The miner goes on with it after the candidate that it is at, as real ones do."""
-        miner = self._by_key[key]
         if not miner.is_online:
             # It left without a word: the order gets lost.
             return
@@ -256,24 +258,26 @@ class _World:
         if self.manager.claims_best(claim):
             judged_ms += self._scenario.confirm_ms
         miner.judged_ms = judged_ms
+        # The miner goes on at once, before it hears of the verdict.
+        if miner.is_pending:
+            self._take(miner, miner.pending)
+        elif miner.order is not None:
+            self._begin(miner)
         judge = partial(self._judge, miner, claim)
         if judged_ms > self._now_ms:
             self._after(judged_ms - self._now_ms, judge)
         else:
             judge()
-        if miner.busy_since_ms is not None:
-            # The verdict brought the next order.
-            return
-        if miner.is_pending:
-            self._take(miner, miner.pending)
-        elif miner.order is not None:
-            self._begin(miner)
 
     def _judge(self, miner: Miner, claim: Claim) -> None:
         happened = self.manager.judge(miner, claim, self._now_ms)
-        self.tally.judged(miner, claim, happened)
-        if isinstance(happened[0], events.ResultAccepted):
-            self.tally.credited(miner, self.accounts.accept(miner.key, claim, self._now_ms))
+        verdict = happened[0]
+        if isinstance(verdict, events.ResultAccepted):
+            work = self.accounts.accept(miner.key, claim, self._now_ms)
+            self.tally.accepted(miner, claim, work)
+        else:
+            is_stale = isinstance(verdict, events.ResultStale)
+            self.tally.spent(miner, Use.STALE if is_stale else Use.REFUSED, claim.busy_ms)
         self._hear(happened)
 
     def _bring(self, best: Best) -> None:

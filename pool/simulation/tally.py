@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from pool.records import events
-from pool.records.events import AnyEvent
 from pool.simulation.accounts import Book
 from pool.simulation.miners import Claim, Miner
 from pool.simulation.outcome import BestPoint, ClassOutcome, Outcome, Use, Variant
@@ -23,7 +21,9 @@ class Tally:
         self._scenario = scenario
         self._images = images
         self._class_of = {miner.key: miner.kind.name for miner in miners}
-        self._events: Counter[tuple[str, type[AnyEvent]]] = Counter()
+        self._results: Counter[str] = Counter()
+        self._leases: Counter[str] = Counter()
+        self._backups = 0
         self._spent_ms: Counter[tuple[str, Use]] = Counter()
         self._connected_ms: Counter[str] = Counter()
         self._work: Counter[str] = Counter()
@@ -56,41 +56,32 @@ class Tally:
             self._left_ms[miner.order.search] = (miner.key, now_ms)
             self._searches_lost += 1
 
-    def credited(self, miner: Miner, work: int) -> None:
-        """A result of a miner was accepted for so much work."""
-        self._work[miner.kind.name] += work
-
     def paid(self, weights: Mapping[bytes, int]) -> None:
         """A block pays these weights, by miner."""
         for key, weight in weights.items():
             self._pay[self._class_of.get(key, MANAGER)] += weight
 
-    def count(self, event: AnyEvent, now_ms: int) -> None:
-        """Something happened in the pool."""
-        name = self._class_of.get(getattr(event, "miner", b""), MANAGER)
-        self._events[name, type(event)] += 1
-        match event:
-            case events.LeaseGranted() | events.BackupActivated():
-                owner, left_ms = self._left_ms.pop(event.search, (event.miner, 0))
-                if owner != event.miner:
-                    self._reassigned_ms.append(now_ms - left_ms)
-            case events.BestConfirmed():
-                reward = event.best.correct / self._images
-                by = self._class_of[event.best.finder]
-                self._bests.append(BestPoint(self._round, now_ms / 1000, reward, by))
-                self._finals[-1] = reward
-            case _:
-                pass
+    def leased(self, miner: Miner, search: int, now_ms: int, is_backup: bool) -> None:
+        """A miner was given a search, its own or as a backup."""
+        if is_backup:
+            self._backups += 1
+        else:
+            self._leases[miner.kind.name] += 1
+        loser, left_ms = self._left_ms.pop(search, (miner.key, 0))
+        if loser != miner.key:
+            self._reassigned_ms.append(now_ms - left_ms)
 
-    def judged(self, miner: Miner, claim: Claim, happened: Iterable[AnyEvent]) -> None:
-        """The manager's verdict on a candidate says what its time was worth."""
-        use = Use.REPEATED if claim.is_repeat else Use.USEFUL
-        for event in happened:
-            if isinstance(event, events.ResultRefused):
-                use = Use.REFUSED
-            elif isinstance(event, events.ResultStale):
-                use = Use.STALE
-        self.spent(miner, use, claim.busy_ms)
+    def best(self, miner: Miner, correct: int, now_ms: int) -> None:
+        """A best of this miner was confirmed."""
+        reward = correct / self._images
+        self._bests.append(BestPoint(self._round, now_ms / 1000, reward, miner.kind.name))
+        self._finals[-1] = reward
+
+    def accepted(self, miner: Miner, claim: Claim, work: int) -> None:
+        """A result was accepted, for so much work."""
+        self._results[miner.kind.name] += 1
+        self._work[miner.kind.name] += work
+        self.spent(miner, Use.REPEATED if claim.is_repeat else Use.USEFUL, claim.busy_ms)
 
     def outcome(
         self, variant: Variant, seed: int, books: Mapping[bytes, Book], designated: int
@@ -110,7 +101,7 @@ class Tally:
             reassigned_ms=tuple(self._reassigned_ms),
             searches_lost=self._searches_lost,
             backups_designated=designated,
-            backups_activated=self._total(events.BackupActivated),
+            backups_activated=self._backups,
             audits=sum(book.audits for book in books.values()),
             manager_pay=self._pay[MANAGER] / total if total else 0.0,
         )
@@ -124,13 +115,10 @@ class Tally:
         return ClassOutcome(
             name=name,
             miners=kind.miners,
-            results=self._events[name, events.ResultAccepted],
-            leases=self._events[name, events.LeaseGranted],
+            results=self._results[name],
+            leases=self._leases[name],
             seconds=seconds,
             work=self._work[name] / work if work else 0.0,
             pay=self._pay[name] / pay if pay else 0.0,
             forfeits=sum(book.forfeits for book in own),
         )
-
-    def _total(self, kind: type[AnyEvent]) -> int:
-        return sum(count for (_, each), count in self._events.items() if each is kind)
