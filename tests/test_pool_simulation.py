@@ -53,21 +53,21 @@ def test_the_same_seed_gives_the_same_run(name: str, variant: Variant) -> None:
 
 
 def test_no_weak_miner_ever_holds_a_lease() -> None:
-    outcome = _run(_shipped("weak-miners", rounds=10))
+    outcome = _run(_shipped("weak-miners", rounds=5))
     strong, weak = outcome.classes
     assert (weak.leases, weak.results > 20) == (0, True)
-    assert strong.leases == strong.miners * 10
+    assert strong.leases == strong.miners * 5
 
 
 def test_without_the_strategy_every_miner_has_a_lease_a_round() -> None:
-    outcome = _run(_shipped("weak-miners", rounds=10), Variant.OFF)
-    assert [kind.leases for kind in outcome.classes] == [70, 20]
+    outcome = _run(_shipped("weak-miners", rounds=2), Variant.OFF)
+    assert [kind.leases for kind in outcome.classes] == [14, 4]
 
 
 def test_weak_miners_improve_what_strong_ones_found() -> None:
-    outcome = _run(_shipped("weak-miners", rounds=10))
+    outcome = _run(_shipped("weak-miners", rounds=4))
     assert {point.by_class for point in outcome.bests} == {"strong", "weak"}
-    assert outcome.best > _run(_shipped("weak-miners", rounds=10), Variant.OFF).best
+    assert outcome.best > _run(_shipped("weak-miners", rounds=4), Variant.OFF).best
 
 
 def test_a_lone_weak_pool_gives_small_leases() -> None:
@@ -77,7 +77,7 @@ def test_a_lone_weak_pool_gives_small_leases() -> None:
 
 
 def test_a_miner_that_leaves_is_followed_by_its_backup() -> None:
-    outcomes = [_run(_shipped("departures", rounds=10), seed=seed) for seed in range(1, 4)]
+    outcomes = [_run(_shipped("departures", rounds=6), seed=seed) for seed in range(1, 4)]
     assert all(outcome.backups_designated for outcome in outcomes)
     assert sum(outcome.backups_activated for outcome in outcomes) >= 1
     for outcome in outcomes:
@@ -86,12 +86,12 @@ def test_a_miner_that_leaves_is_followed_by_its_backup() -> None:
 
 
 def test_without_backups_none_is_used() -> None:
-    outcome = _run(_shipped("departures", rounds=10), Variant.NO_BACKUPS)
+    outcome = _run(_shipped("departures", rounds=4), Variant.NO_BACKUPS)
     assert (outcome.backups_designated, outcome.backups_activated) == (0, 0)
 
 
 def test_a_silent_departure_is_noticed_after_two_heartbeats() -> None:
-    scenario = _shipped("departures", rounds=10)
+    scenario = _shipped("departures", rounds=5)
     leaving, steady, _ = scenario.classes
     silent = replace(leaving, miners=6, silent=1.0, away_s=2000.0)
     outcomes = [
@@ -216,8 +216,13 @@ def test_what_can_t_be_simulated_is_said_in_a_sentence(arguments: list[str], sen
     assert sentence in result.stderr
 
 
-def test_the_benchmark_simulates_ten_thousand_miners() -> None:
+def test_the_benchmark_counts_a_result_for_each_miner_and_round() -> None:
     ticks = iter(range(10))
-    figure = measure_simulation(1, 1, lambda: float(next(ticks)))
-    assert (figure.name, figure.value, figure.unit) == ("pool-simulation", 1.0, "s")
-    assert figure.n >= 10_000
+    figure = measure_simulation(200, 2, 1, lambda: float(next(ticks)))
+    assert (figure.name, figure.value, figure.unit) == ("pool-simulation", 2.0, "s")
+    assert 400 <= figure.n < 500
+
+
+def test_the_large_scenario_has_the_miners_and_rounds_of_the_goal() -> None:
+    large = read_scenario(find_scenario("large"))
+    assert (large.miners, large.rounds) == (10_000, 100)

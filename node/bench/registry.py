@@ -13,6 +13,6 @@ SEED = 1
 
 BENCHMARKS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
     {
-        "pool-simulation": lambda: measure_simulation(100, SEED, time.perf_counter),
+        "pool-simulation": lambda: measure_simulation(10_000, 100, SEED, time.perf_counter),
     }
 )

@@ -13,10 +13,12 @@ from pool.simulation.run import simulate
 from pool.simulation.scenario import find_scenario, read_scenario
 
 
-def measure_simulation(rounds: int, seed: int, clock: Clock) -> Figure:
-    """Seconds for the shipped scenario `large`, 10,000 miners, over so many rounds."""
-    scenario = read_scenario(find_scenario("large"))
-    scenario = msgspec.structs.replace(scenario, rounds=rounds)
+def measure_simulation(miners: int, rounds: int, seed: int, clock: Clock) -> Figure:
+    """Seconds for the shipped scenario `large` with so many miners over so many rounds."""
+    large = read_scenario(find_scenario("large"))
+    (slow,) = large.classes
+    slow = msgspec.structs.replace(slow, miners=miners)
+    scenario = msgspec.structs.replace(large, rounds=rounds, classes=(slow,))
     rewards = read_rewards(scenario.rewards)
     times = [clock()]
     outcome = simulate(scenario, rewards, Variant.STRATEGY, seed, lambda: times.append(clock()))
