@@ -47,20 +47,62 @@ class _Span:
     luts: int
 
 
+def _prices(budget: Budget) -> list[int]:
+    """LUTs for a block RAM that give good bounds: none, and around what the budget has of both."""
+    even = budget.luts // max(budget.block_rams, 1)
+    return sorted({0, even // 8, even // 4, even // 2, even, even * 2})
+
+
 class _Curves:
     """The curves of layers and spans at each possible bottleneck, computed once."""
 
     def __init__(self, layers: Sequence[Options], budget: Budget) -> None:
         self.bottlenecks = np.unique(np.concatenate([layer.cycles for layer in layers]))
-        self._layers = layers
+        self._layers, self._budget = layers, budget
         # What cannot fit counts as one LUT too many, so that sums over many layers stay small.
         self._nothing = np.full(budget.block_rams + 1, budget.luts + 1, dtype=np.int64)
+        self._least_sums = {price: self._sum_least(price) for price in _prices(budget)}
         self.of_layer = cache(self._of_layer)
         self.of_span = cache(self._of_span)
 
     def cycles(self, bottleneck: int) -> int:
         """Clock cycles of a bottleneck."""
         return int(self.bottlenecks[bottleneck])
+
+    def least_bottleneck(self, first: int, end: int) -> int:
+        """An index that layers first..end-1 need at least; one beyond the last if none suffices.
+
+        For a single layer it is no bound but the truth.
+        """
+        return max(
+            bisect_left(
+                range(len(self.bottlenecks)),
+                True,
+                key=lambda at: bool(sums[end, at] - sums[first, at] <= self._worth(price)),
+            )
+            for price, sums in self._least_sums.items()
+        )
+
+    def _worth(self, price: int) -> int:
+        return self._budget.luts + price * self._budget.block_rams
+
+    def _sum_least(self, price: int) -> Ints:
+        """What the layers before each need, `[layers + 1][bottlenecks]`, if that is one number.
+
+        A block RAM counts as `price` LUTs. Where the sum exceeds the budget's worth, no placement
+        exists (a Lagrangian relaxation): at price 0, as if each layer had all block RAMs.
+        """
+        nothing = self._worth(price) + 1
+        sums = np.zeros((len(self._layers) + 1, len(self.bottlenecks)), dtype=np.int64)
+        for at, options in enumerate(self._layers):
+            fits = (options.luts <= self._budget.luts) & (
+                options.block_rams <= self._budget.block_rams
+            )
+            needs = np.where(fits, options.luts + price * options.block_rams, nothing)
+            count = np.searchsorted(options.cycles, self.bottlenecks, side="right")
+            least = np.concatenate([[nothing], np.minimum.accumulate(needs)])
+            sums[at + 1] = sums[at] + least[count]
+        return sums
 
     def _of_layer(self, layer: int, bottleneck: int) -> Ints:
         options = self._layers[layer]
@@ -88,41 +130,52 @@ def _steps(curve: Ints) -> list[int]:
     return [0, *(np.flatnonzero(curve[1:] < curve[:-1]) + 1).tolist()]
 
 
-def _feasible_spans(curves: _Curves, layers: int, budget: Budget) -> dict[tuple[int, int], _Span]:
-    """Every span that fits the budget, at its least bottleneck."""
-    indices = range(len(curves.bottlenecks))
-    spans: dict[tuple[int, int], _Span] = {}
-    for length in range(1, layers + 1):
-        for first in range(layers - length + 1):
-            end = first + length
-            # More layers never run faster than fewer on the same budget.
-            parts = [spans.get((first, end - 1)), spans.get((first + 1, end))]
-            if length > 1 and None in parts:
-                continue
-            least = max((part.bottleneck for part in parts if part is not None), default=0)
+def _fastest_span(
+    curves: _Curves, first: int, end: int, least: int, budget: Budget
+) -> _Span | None:
+    """Layers first..end-1 at the least bottleneck that fits the budget, looked for from `least`."""
 
-            def luts(bottleneck: int, first: int = first, end: int = end) -> int:
-                return int(curves.of_span(first, end, bottleneck)[-1])
+    def luts(bottleneck: int) -> int:
+        return int(curves.of_span(first, end, bottleneck)[-1])
 
-            # Needs fall as the bottleneck rises; a need within the budget counts as found.
-            found = bisect_left(indices, True, lo=least, key=lambda at: luts(at) <= budget.luts)
-            if found < len(indices):
-                cycles = curves.cycles(found)
-                spans[first, end] = _Span(first, end, found, cycles, luts(found))
-    return spans
+    # It is seldom far above a good bound, and each look costs a sum over all layers.
+    count = len(curves.bottlenecks)
+    low, high, step = least, least, 1
+    while high < count and luts(high) > budget.luts:
+        low, high, step = high + 1, high + step, 2 * step
+    # Needs fall as the bottleneck rises; a need within the budget counts as found.
+    span = range(min(high, count))
+    found = bisect_left(span, True, lo=low, key=lambda at: luts(at) <= budget.luts)
+    if found == count:
+        return None
+    return _Span(first, end, found, curves.cycles(found), luts(found))
 
 
-def _best_path(spans: dict[tuple[int, int], _Span], layers: int, budget: Budget) -> list[_Span]:
+def _best_path(curves: _Curves, layers: int, budget: Budget) -> list[_Span]:
     """The spans of the fastest schedule, least in (cycles, LUTs); every layer alone must fit."""
     best: dict[int, tuple[int, int, list[_Span]]] = {0: (0, 0, [])}
+    # Indices of bottlenecks that no span goes below; beyond the last where it does not fit at all.
+    least: dict[tuple[int, int], int] = {}
     for end in range(1, layers + 1):
-        paths = []
-        for first in range(end):
-            if span := spans.get((first, end)):
-                cycles, luts, path = best[first]
-                cost = span.cycles + budget.switching_cycles(first, end)
-                paths.append((cycles + cost, max(luts, span.luts), [*path, span]))
-        best[end] = min(paths, key=lambda path: path[:2])
+        paths: list[tuple[int, int, list[_Span]]] = []
+        for first in reversed(range(end)):
+            # More layers never run faster than fewer on the same budget.
+            parts = [least.get((first, end - 1), 0), least.get((first + 1, end), 0)]
+            bound = max(curves.least_bottleneck(first, end), *parts)
+            least[first, end] = bound
+            if bound == len(curves.bottlenecks):
+                break
+            cycles, luts, path = best[first]
+            cycles += budget.switching_cycles(first, end)
+            if paths and cycles + curves.cycles(bound) > min(path[0] for path in paths):
+                continue
+            span = _fastest_span(curves, first, end, bound, budget)
+            if span is None:
+                least[first, end] = len(curves.bottlenecks)
+                break
+            least[first, end] = span.bottleneck
+            paths.append((cycles + span.cycles, max(luts, span.luts), [*path, span]))
+        best[end] = min(reversed(paths), key=lambda path: path[:2])
     return best[layers][2]
 
 
@@ -159,8 +212,8 @@ def fastest_placement(layers: Sequence[Options], budget: Budget) -> tuple[Group,
         fit the budget in any way.
     """
     curves = _Curves(layers, budget)
-    spans = _feasible_spans(curves, len(layers), budget)
-    if any((layer, layer + 1) not in spans for layer in range(len(layers))):
+    nowhere = len(curves.bottlenecks)
+    if any(curves.least_bottleneck(layer, layer + 1) == nowhere for layer in range(len(layers))):
         return None
-    path = _best_path(spans, len(layers), budget)
+    path = _best_path(curves, len(layers), budget)
     return tuple(Group(_tiles(curves, span, layers)) for span in path)
