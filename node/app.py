@@ -12,6 +12,7 @@ from nas.execution.executor import LocalExecutor
 from node.assembly import Node, Setup, Surroundings, mines_solo
 from node.chain.errors import NetworkError, SafetyAlarm
 from node.clock import SystemClock
+from node.collector import calm_collector
 from node.config import Config, Role
 from node.consensus.designs import NasDesigns
 from node.control import controlling
@@ -35,6 +36,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
         NasDesigns(config.network.parameters.task)
     except NetworkError as error:
         raise ConfigError(f"--network can't be used: {error}") from error
+    calm_collector()
     folder = open_data_folder(config.data_dir)
     identity = open_identity(
         folder.key_file, os.environ.get(PASSPHRASE_VARIABLE), nacl.utils.random

@@ -21,6 +21,7 @@ from nacl.signing import SigningKey
 from node.bench.counting import InstantCounter
 from node.bench.setting import NETWORK_ID, TASK, WHOLE_MS
 from node.clock import SystemClock
+from node.collector import calm_collector
 from node.log import LogFormat, LogLevel, configure_logging
 from node.net.grpc_transport import GrpcServer
 from node.net.link import LinkClosed, ManagerLink, PeerLink
@@ -110,6 +111,7 @@ def _acknowledged(result: pb.Result) -> pb.Acknowledgement:
 
 async def _serve(pipe: Connection, serve: Serve) -> None:
     raise_file_limit()
+    calm_collector()
     configure_logging(LogFormat.TEXT, LogLevel.ERROR, sys.stderr)
 
     async def no_peer(link: PeerLink) -> None:

@@ -28,6 +28,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+    # Pings that a busy machine held back arrive together, and are no attack.
+    ("grpc.http2.max_ping_strikes", 0),
     # A proxy for web pages is no way to a peer.
     ("grpc.enable_http_proxy", 0),
 )
