@@ -53,9 +53,19 @@ class Observed:
 
 
 def measure_manager(load: Load, seed: int) -> Figure:
-    """99th percentile of the time from a result to its acknowledgement, in ms."""
+    """99th percentile of the time from a result to its acknowledgement, in ms.
+
+    Raises LoadError for a load that could not be brought about.
+    """
     pool = observe(serve_pool, load, seed)
-    echo = observe(serve_echo, load, seed)
+    return to_figure(pool, observe(serve_echo, load, seed), load, seed)
+
+
+def to_figure(pool: Observed, echo: Observed, load: Load, seed: int) -> Figure:
+    """The figure of a manager beside that of a server that only answers.
+
+    Raises LoadError if a miner was lost or a result not accepted: that is another load.
+    """
     if pool.lost or pool.not_accepted:
         first = (pool.lost + pool.not_accepted)[0]
         raise LoadError(

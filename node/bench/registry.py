@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from nas.bench.figures import Figure
+from node.bench.manager import Load, measure_manager
 from node.bench.simulation import measure_simulation
 
 SEED = 1
 
 BENCHMARKS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
     {
+        "manager": lambda: measure_manager(Load(10_000, every_s=30.0, seconds=90.0), SEED),
         "pool-simulation": lambda: measure_simulation(10_000, 100, SEED, time.perf_counter),
     }
 )
