@@ -38,9 +38,10 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
 
     fpga: designs judged a second. controller: episodes a second. train: how many times faster than
     the authors' loop. exact: seconds to count 10,000 images. overhead: what a search takes beside
-    a training. memory: what a further worker takes. manager: how long 10,000 miners on connections
-    of their own wait for an answer (99th percentile). pool-simulation: seconds for 10,000 miners and
-    100 rounds. The first two and overhead take seconds, the others a minute or two.
+    a training. memory: what a further worker takes. manager: how long 10,000 miners, each on a
+    connection of its own, wait for an answer (99th percentile). pool-simulation: seconds for 10,000
+    miners and 100 rounds. The first two and overhead take seconds, manager six minutes, the others
+    a minute or two.
     """
     if name != "train" and (designs is not None or data is not None):
         raise click.UsageError("--designs and --data are for train only")
