@@ -1,6 +1,6 @@
 """Measures PoNAS on this machine: `make bench`, or `python tools/bench.py [NAME...] [--json]`.
 
-Without names everything is measured, in about five minutes, and docs/benchmarks gets a report.
+Without names everything is measured, in about fifteen minutes, and docs/benchmarks gets a report.
 """
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from nas.bench.figures import Figure
 from nas.bench.machine import this_machine
 from nas.bench.registry import BENCHMARKS as ENGINE
 from nas.bench.registry import Choice
+from node.bench.registry import BENCHMARKS as POOL
 from tools.benchmarks import blocks, processes, synthesis, training
 from tools.benchmarks.report import to_markdown, to_table
 
@@ -29,12 +30,17 @@ SEED = 1
 Benchmark = Callable[[], tuple[Figure, ...]]
 
 
+def _of_the_pool(name: str) -> tuple[Figure, ...]:
+    return (POOL[name](),)
+
+
 def _of_the_engine(name: str) -> tuple[Figure, ...]:
     return (ENGINE[name](Choice()),)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
     {name: partial(_of_the_engine, name) for name in ENGINE}
+    | {name: partial(_of_the_pool, name) for name in POOL}
     | {
         "synthesis": synthesis.resynthesise,
         "candidate": partial(
@@ -77,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="bench", description="Measures PoNAS on this machine, in about six minutes."
+        prog="bench", description="Measures PoNAS on this machine, in about fifteen minutes."
     )
     parser.add_argument(
         "names",
