@@ -9,7 +9,7 @@ and, while it is new, of the network that told of it. Whoever holds one network 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from node.chain.hashing import blake, u64
@@ -102,13 +102,15 @@ class AddressBook:
                 return self._rng.choice(fitting)
         return None
 
-    def sample(self, listener: str, size: int) -> list[str]:
-        """Up to `size` random addresses that a peer at `listener` may be told: nodes met."""
-        fitting = [
-            known.address
-            for known in self._known.values()
-            if known.is_tried and may_hear_of(listener, known.address)
-        ]
+    def sample(self, listener: str, size: int, connected: Iterable[str] = ()) -> list[str]:
+        """Up to `size` random addresses that a peer at `listener` may be told.
+
+        They are those of nodes met and of peers that are `connected`.
+        """
+        met = (known.address for known in self._known.values() if known.is_tried)
+        # In a fixed order, so that a simulation repeats.
+        candidates = dict.fromkeys((*met, *connected))
+        fitting = [address for address in candidates if may_hear_of(listener, address)]
         return self._rng.sample(fitting, min(size, len(fitting)))
 
     def _put(self, known: Known) -> bool:

@@ -1,5 +1,7 @@
 """What a peer's message asks for, and who answers it."""
 
+from collections.abc import Callable, Iterable
+
 from node.clock import Clock
 from node.net.addressbook import AddressBook
 from node.net.blobs import serve_chunk
@@ -12,14 +14,23 @@ from ponas.v1.peer_service_pb2 import PeerMessage
 
 
 class Dispatcher:
-    """Hands each message to the part of the node that it is for."""
+    """Hands each message to the part of the node that it is for.
+
+    `connected` gives the addresses of the peers at hand, for those who ask for other nodes.
+    """
 
     def __init__(
-        self, handler: ChainHandler, relay: Relay, book: AddressBook, clock: Clock
+        self,
+        handler: ChainHandler,
+        relay: Relay,
+        book: AddressBook,
+        connected: Callable[[], Iterable[str]],
+        clock: Clock,
     ) -> None:
         self._handler = handler
         self._relay = relay
         self._book = book
+        self._connected = connected
         self._clock = clock
 
     def take(self, session: Session, message: PeerMessage) -> None:
@@ -61,4 +72,4 @@ class Dispatcher:
             case "ping":
                 session.answer(lambda: serve_pong(self._clock, handler.head()[0]))
             case "get_addresses":
-                session.answer(lambda: serve_addresses(session, self._book))
+                session.answer(lambda: serve_addresses(session, self._book, self._connected()))

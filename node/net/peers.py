@@ -86,7 +86,9 @@ class PeerNet:
         self._book = AddressBook(rng, remembered.known)
         self._bans = Bans(clock, remembered.bans, self._memory.keep_bans)
         self._relay = Relay(handler, self._roster.all)
-        self._dispatcher = Dispatcher(handler, self._relay, self._book, clock)
+        self._dispatcher = Dispatcher(
+            handler, self._relay, self._book, self._roster.addresses, clock
+        )
         self._syncer = Syncer(network_id, handler, self._refuse, self._tasks)
         self._blobs = BlobFetcher(self._roster.all, self._refuse, self._tasks)
         self._dialler = Dialler(

@@ -1,8 +1,9 @@
 """The connected peers, and who may become one."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from node.net.addresses import Reach, group_of, reach_of
+from node.net.addresses import Reach, checked_address, group_of, reach_of
 from node.net.link import PeerLink
 from node.net.protocol import Refusal, Refused
 from node.net.session import Session
@@ -41,6 +42,14 @@ class Roster:
         if address in self._key_at:
             return self._sessions.get(self._key_at[address])
         return next((each for each in self.all() if each.address == address), None)
+
+    def addresses(self) -> list[str]:
+        """Where the connected peers take connections themselves, as IP:PORT."""
+        found = []
+        for session in self.all():
+            with suppress(ValueError):
+                found.append(checked_address(session.address or ""))
+        return found
 
     def is_trusted(self, session: Session) -> bool:
         """Whether the operator asked for this peer."""

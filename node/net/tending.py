@@ -1,5 +1,7 @@
 """What a node asks of a connected peer from time to time: its clock and head, and other nodes."""
 
+from collections.abc import Iterable
+
 from node.clock import Clock
 from node.net.addressbook import AddressBook
 from node.net.addresses import checked_address, may_hear_of
@@ -69,8 +71,8 @@ def serve_pong(clock: Clock, head_round: int) -> PeerMessage:
     return PeerMessage(pong=Pong(clock_ms=max(0, clock.now_ms()), head_round=head_round))
 
 
-def serve_addresses(session: Session, book: AddressBook) -> PeerMessage:
+def serve_addresses(session: Session, book: AddressBook, connected: Iterable[str]) -> PeerMessage:
     """Some nodes that a peer may be told of, itself left out."""
-    sample = book.sample(session.link.remote, MAX_ADDRESSES)
+    sample = book.sample(session.link.remote, MAX_ADDRESSES, connected)
     others = (address for address in sample if address != session.address)
     return PeerMessage(addresses=Addresses(addresses=others))
