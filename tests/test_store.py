@@ -304,3 +304,50 @@ async def test_a_failed_write_reaches_the_caller() -> None:
     with pytest.raises(StoreError, match="closed"):
         await writer.write([Put(Table.BLOCKS, b"tip", b"9")])
     await writer.close()
+
+
+class _CountingStore(_SlowStore):
+    """Counts the batches that reach it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def write(self, changes: Sequence[Change]) -> None:
+        super().write(changes)
+        self.batches.append(len(changes))
+
+
+async def test_writes_that_come_while_the_disk_is_busy_share_one_sync() -> None:
+    store = _CountingStore()
+    writer = ThreadWriter(store)
+    first = asyncio.ensure_future(writer.write([Put(Table.BLOCKS, b"tip", b"0")]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [
+        asyncio.ensure_future(writer.write([Put(Table.BLOCKS, b"tip", b"%d" % height)]))
+        for height in range(1, 5)
+    ]
+    given_up = others.pop(1)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    store.may_write.set()
+    await asyncio.gather(first, *others)
+    assert store.batches == [1, 4]
+    assert store.get(Table.BLOCKS, b"tip") == b"4"
+    await writer.close()
+
+
+def test_a_store_of_an_earlier_version_gets_the_tables_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    open_store(path, NETWORK).close()
+    families = {name: Options(raw_mode=True) for name in Rdict.list_cf(str(path))}
+    database = Rdict(str(path), Options(raw_mode=True), families)
+    database.drop_column_family(str(Table.PEERS))
+    database.close()
+    store = open_store(path, NETWORK)
+    store.write([Put(Table.PEERS, b"known", b"[]")])
+    store.close()
+    again = open_store(path, NETWORK)
+    assert again.get(Table.PEERS, b"known") == b"[]"
+    again.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar, cast
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
@@ -50,7 +51,7 @@ def open_envelope(envelope: Envelope, network_id: bytes) -> Signed[Payload]:
     message = decode(PAYLOADS[kind], envelope.payload)
     # 3. The key is a point of the curve that can sign.
     public_key = envelope.public_key
-    if len(public_key) != HASH_BYTES or not crypto_core_ed25519_is_valid_point(public_key):
+    if not _can_sign(public_key):
         raise Rejected(Reason.BAD_KEY, "the public key is not an ed25519 key")
     # 4. The signature is the key's, for this network and kind.
     signed_bytes = _signed_bytes(network_id, kind, envelope.payload)
@@ -71,6 +72,16 @@ def open_as(cls: type[M], envelope: Envelope, network_id: bytes) -> Signed[M]:
 def object_id(network_id: bytes, kind: Kind, public_key: bytes, payload: bytes) -> bytes:
     """Id of a signed object; leaves out the signature, which a signer can vary at will."""
     return blake("ponas/id", network_id, u64(kind), public_key, payload)
+
+
+@lru_cache(maxsize=16_384)
+def _can_sign(public_key: bytes) -> bool:
+    """Whether a key is a point of the prime-order subgroup.
+
+    Remembered, since the same few keys sign most of what comes and the check takes most of the
+    time of a signature's.
+    """
+    return len(public_key) == HASH_BYTES and bool(crypto_core_ed25519_is_valid_point(public_key))
 
 
 def _signed_bytes(network_id: bytes, kind: Kind, payload: bytes) -> bytes:

@@ -52,6 +52,8 @@ class BlockTree:
         self._book = VoteBook()
         self._horizon = 0
         self.final = genesis.checkpoint
+        # The final block and those below it.
+        self._own = {genesis.id}
 
     def __contains__(self, block_id: bytes) -> bool:
         return block_id in self._entries
@@ -183,11 +185,15 @@ class BlockTree:
 
     def _is_descendant(self, block_id: bytes, of: Checkpoint) -> bool:
         """Whether `of` is the block or above it; blocks that are not kept are above nothing."""
-        return any(entry.id == of.id for entry in self.chain(block_id))
+        for entry in self.chain(block_id):
+            # Rounds fall on the way down.
+            if entry.state.round <= of.round:
+                return entry.id == of.id
+        return False
 
     def _advance_final(self) -> None:
-        before, own = self.final, {entry.id for entry in self.chain(self.final.id)}
-        fresh = (c for c in self._tally.final if c.id in self._entries and c.id not in own)
+        before = self.final
+        fresh = (c for c in self._tally.final if c.id in self._entries and c.id not in self._own)
         for checkpoint in sorted(fresh):
             if not self._is_descendant(checkpoint.id, self.final):
                 raise SafetyAlarm(
@@ -196,6 +202,7 @@ class BlockTree:
             self.final = checkpoint
         if self.final != before:
             self._prune(self._entries[before.id].state.height)
+            self._own = {entry.id for entry in self.chain(self.final.id)}
 
     def _prune(self, last_final_height: int) -> None:
         """Drop what lies well below the final block, but nothing that has just become final."""

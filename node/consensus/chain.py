@@ -103,10 +103,10 @@ class Chain:
         if self.tree.final != final:
             await self._settle()
 
-    def add_vote(self, vote: Signed[Vote]) -> bool:
+    def add_vote(self, vote: Signed[Vote], *, is_in_block: bool = False) -> bool:
         """Count a vote, or hold it until its target is known; whether it is new.
 
-        Raises Rejected and SafetyAlarm.
+        One that `is_in_block` is kept with the block. Raises Rejected and SafetyAlarm.
 
         The write follows in the background: peers have the vote too, and finality that a crash
         takes from this node is found again from theirs.
@@ -114,7 +114,7 @@ class Chain:
         final = self.tree.final
         with self._alarmed():
             is_new = self.tree.add_vote(vote)
-        if is_new:
+        if is_new and not is_in_block:
             key = u64(vote.message.round) + vote.id
             self._tasks.spawn(
                 self._writer.write([Put(Table.VOTES, key, encode(vote.envelope))]), name="keep vote"

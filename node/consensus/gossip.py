@@ -116,9 +116,9 @@ class ChainGate:
     ) -> bool:
         network_id = self._chain.network.id
         opened = [open_block(block.header, block.body, network_id) for block in blocks]
-        self._take_votes(open_as(Vote, vote, network_id) for vote in votes)
+        self._take_votes((open_as(Vote, vote, network_id) for vote in votes), are_in_block=False)
         for block in opened:
-            self._take_votes(block.votes)
+            self._take_votes(block.votes, are_in_block=True)
         vouched = self._vouched(opened)
         learnt = False
         now = phase_at(self._chain.network, self._clock.now_ms()).round
@@ -177,12 +177,12 @@ class ChainGate:
         self._import_backed(vote.message.target)
         return Gossip.RELAY if is_new else Gossip.DROP
 
-    def _take_votes(self, votes: Iterable[Signed[Vote]]) -> None:
+    def _take_votes(self, votes: Iterable[Signed[Vote]], *, are_in_block: bool) -> None:
         now = phase_at(self._chain.network, self._clock.now_ms()).round
         for vote in votes:
             try:
                 if vote.message.round <= now + 1:
-                    self._chain.add_vote(vote)
+                    self._chain.add_vote(vote, is_in_block=are_in_block)
             except Rejected as error:
                 if error.reason is not Reason.STALE:
                     raise
