@@ -27,11 +27,11 @@ from nas.bench.registry import read_designs
 from nas.bench.train import measure_train
 from nas.data.datasets import load
 from nas.designs.genotype_json import genotype_to_object
-from node.bench.registry import BENCHMARKS as POOL
-from node.cli.bench import NAMES, POOL_NAMES
+from node.bench.registry import BENCHMARKS as NODE
+from node.bench.sync import measure_sync
+from node.cli.bench import NAMES, NODE_NAMES
 from node.cli.client import main as ponas
 from tools.benchmarks import command
-from tools.benchmarks.blocks import measure_blocks
 from tools.benchmarks.processes import measure_idle
 from tools.benchmarks.report import to_markdown
 from tools.benchmarks.synthesis import measure_synthesis
@@ -60,7 +60,7 @@ TINY: dict[str, tuple[Callable[[], tuple[Figure, ...]], tuple[str, ...]]] = {
         ("fpga_multipliers", "fpga_error"),
     ),
     "candidate": (lambda: measure_candidate(2, 1, 1, CLOCK), ("candidate", "candidate_accuracy")),
-    "blocks": (lambda: measure_blocks(2, 2, 1, CLOCK), ("blocks",)),
+    "sync": (lambda: (measure_sync(1, 3, 1, CLOCK),), ("sync",)),
     "idle": (lambda: measure_idle(0.5, 0.5, CLOCK), ("idle_cpu", "idle_memory")),
 }
 
@@ -166,7 +166,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
 
 def test_the_client_knows_all_benchmarks() -> None:
     assert set(NAMES) == set(ENGINE)
-    assert set(POOL_NAMES) == set(POOL)
+    assert set(NODE_NAMES) == set(NODE)
 
 
 def test_the_client_measures_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:

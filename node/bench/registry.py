@@ -1,4 +1,4 @@
-"""The benchmarks of the pool by name, at the sizes in which their figures are stated."""
+"""The benchmarks of pool and node by name, at the sizes in which their figures are stated."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import MappingProxyType
 from nas.bench.figures import Figure
 from node.bench.manager import Load, measure_manager
 from node.bench.simulation import measure_simulation
+from node.bench.sync import measure_sync
 
 SEED = 1
 
@@ -16,5 +17,6 @@ BENCHMARKS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
     {
         "manager": lambda: measure_manager(Load(10_000, every_s=30.0, seconds=90.0), SEED),
         "pool-simulation": lambda: measure_simulation(10_000, 100, SEED, time.perf_counter),
+        "sync": lambda: measure_sync(5, 500, SEED, time.perf_counter),
     }
 )

@@ -1,4 +1,4 @@
-"""`ponas bench`: engine and pool measured on this machine."""
+"""`ponas bench`: engine, pool and node measured on this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 NAMES = ("fpga", "controller", "train", "exact", "overhead", "memory")
 """Those of `nas.bench.registry`, which is imported only to run one: it needs PyTorch."""
 
-POOL_NAMES = ("manager", "pool-simulation")
+NODE_NAMES = ("manager", "pool-simulation", "sync")
 """Those of `node.bench.registry`."""
 
 
 @click.command()
-@click.argument("name", type=click.Choice(NAMES + POOL_NAMES))
+@click.argument("name", type=click.Choice(NAMES + NODE_NAMES))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--designs",
@@ -34,14 +34,14 @@ POOL_NAMES = ("manager", "pool-simulation")
     help="For train: a data set as in `ponas search` instead of synthetic images.",
 )
 def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> None:
-    """Measure one part of the engine or the pool on one core of this machine.
+    """Measure one part of the engine, the pool or the node on one core of this machine.
 
     fpga: designs judged a second. controller: episodes a second. train: how many times faster than
     the authors' loop. exact: seconds to count 10,000 images. overhead: what a search takes beside
     a training. memory: what a further worker takes. manager: how long 10,000 miners, each on a
     connection of its own, wait for an answer (99th percentile). pool-simulation: seconds for 10,000
-    miners and 100 rounds. The first two and overhead take seconds, manager six minutes, the others
-    a minute or two.
+    miners and 100 rounds. sync: blocks a second of a node that catches up. The first two, overhead
+    and sync take seconds, manager six minutes, the others a minute or two.
     """
     if name != "train" and (designs is not None or data is not None):
         raise click.UsageError("--designs and --data are for train only")
@@ -65,10 +65,10 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
 
 
 def _measure(name: str, designs: Path | None, data: str | None) -> Figure:
-    if name in POOL_NAMES:
-        from node.bench.registry import BENCHMARKS as POOL
+    if name in NODE_NAMES:
+        from node.bench.registry import BENCHMARKS as NODE
 
-        return POOL[name]()
+        return NODE[name]()
     import torch
 
     from nas.bench.registry import BENCHMARKS, SYNTHETIC, Choice

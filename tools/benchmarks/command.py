@@ -20,8 +20,8 @@ from nas.bench.figures import Figure
 from nas.bench.machine import this_machine
 from nas.bench.registry import BENCHMARKS as ENGINE
 from nas.bench.registry import Choice
-from node.bench.registry import BENCHMARKS as POOL
-from tools.benchmarks import blocks, processes, synthesis, training
+from node.bench.registry import BENCHMARKS as NODE
+from tools.benchmarks import processes, synthesis, training
 from tools.benchmarks.report import to_markdown, to_table
 
 REPORTS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
@@ -30,8 +30,8 @@ SEED = 1
 Benchmark = Callable[[], tuple[Figure, ...]]
 
 
-def _of_the_pool(name: str) -> tuple[Figure, ...]:
-    return (POOL[name](),)
+def _of_the_node(name: str) -> tuple[Figure, ...]:
+    return (NODE[name](),)
 
 
 def _of_the_engine(name: str) -> tuple[Figure, ...]:
@@ -40,14 +40,11 @@ def _of_the_engine(name: str) -> tuple[Figure, ...]:
 
 BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
     {name: partial(_of_the_engine, name) for name in ENGINE}
-    | {name: partial(_of_the_pool, name) for name in POOL}
+    | {name: partial(_of_the_node, name) for name in NODE}
     | {
         "synthesis": synthesis.resynthesise,
         "candidate": partial(
             training.measure_candidate, designs=15, epochs=10, seed=SEED, clock=time.perf_counter
-        ),
-        "blocks": partial(
-            blocks.measure_blocks, parts=10, blocks=100, seed=SEED, clock=time.perf_counter
         ),
         "idle": partial(
             processes.measure_idle, settling_s=10.0, seconds=20.0, clock=time.perf_counter

@@ -1,0 +1,94 @@
+"""How fast a node catches up with a chain whose counts a quorum vouches for.
+
+Both nodes run in this process, over links in memory; the one that catches up keeps its chain on
+disk. Everything but the evaluation of models is done as ever: protobuf, signatures, the rules of
+designs and money, synced writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from pathlib import Path
+
+from nacl.signing import SigningKey
+
+from nas.bench.figures import Clock, Figure, rate_figure
+from node.assembly import Node, Setup, Surroundings
+from node.bench.chains import ATTESTERS, TRANSFERS, Cast, fill_chain, make_cast
+from node.chain.timing import round_start
+from node.clock import LoopClock
+from node.config import Role
+from node.identity import Identity
+from node.net.memory import MemoryNetwork
+from node.store.base import Store
+from node.store.memory import MemoryStore
+from node.store.rocks import open_store
+from node.store.writer import InlineWriter, ThreadWriter, Writer
+
+_ALL, _NEW = "the one that has all", "the one that catches up"
+_LOOK_S = 0.002
+
+
+def measure_sync(runs: int, blocks: int, seed: int, clock: Clock) -> Figure:
+    """Blocks a second of a node that syncs `blocks` from genesis, in each of `runs` runs."""
+    return asyncio.run(_measure(runs, blocks, seed, clock))
+
+
+async def _measure(runs: int, blocks: int, seed: int, clock: Clock) -> Figure:
+    cast, store = make_cast(seed), MemoryStore()
+    last = await fill_chain(cast, blocks, seed, store)
+    seconds = [await _catch_up(cast, store, blocks, last, clock) for _ in range(runs)]
+    signatures = 2 * ATTESTERS + TRANSFERS + 2
+    floor = f"{signatures} signatures a block, checked one after the other"
+    return rate_figure("sync", "blocks/s", blocks, seconds, seed, floor)
+
+
+async def _catch_up(cast: Cast, store: Store, blocks: int, last: bytes, clock: Clock) -> float:
+    """Seconds until a new node has the chain that is in a store."""
+    loop = asyncio.get_running_loop()
+    now_ms = round_start(cast.network, blocks + 2)
+    node_clock = LoopClock(loop, now_ms - round(loop.time() * 1_000))
+    links = MemoryNetwork(node_clock, random.Random(0))
+    with tempfile.TemporaryDirectory() as folder:
+        disk = open_store(Path(folder) / "store", cast.network.id)
+        on_disk = ThreadWriter(disk)
+        full = _node(cast, node_clock, links, _ALL, store, InlineWriter(store))
+        new = _node(cast, node_clock, links, _NEW, disk, on_disk)
+        links.listen(_ALL, full.on_peer)
+        running = asyncio.ensure_future(new.run())
+        started = clock()
+        while new.chain.height(last) is None and not running.done():
+            await asyncio.sleep(_LOOK_S)
+        seconds = clock() - started
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for node in (new, full):
+            await node.close()
+        await links.close()
+        await on_disk.close()
+    return seconds
+
+
+def _node(
+    cast: Cast, clock: LoopClock, links: MemoryNetwork, name: str, store: Store, writer: Writer
+) -> Node:
+    identity = Identity(SigningKey(name.encode().ljust(32)[:32]))
+    setup = Setup(
+        role=Role.FULL,
+        network=cast.network,
+        identity=identity,
+        payout_address=identity.public_key,
+        peers=(_ALL,) if name == _NEW else (),
+    )
+    outside = Surroundings(
+        clock=clock,
+        transport=links.transport(name),
+        store=store,
+        writer=writer,
+        counter=None,
+        trainer=None,
+        rng=random.Random(name),
+    )
+    return Node(setup, outside)
