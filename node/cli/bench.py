@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,10 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
 def _measure(name: str, designs: Path | None, data: str | None) -> Figure:
     if name in NODE_NAMES:
         from node.bench.registry import BENCHMARKS as NODE
+        from node.log import LogFormat, LogLevel, configure_logging
 
+        # Standard output is for the figure, and writing a log would be measured with the rest.
+        configure_logging(LogFormat.TEXT, LogLevel.ERROR, sys.stderr)
         return NODE[name]()
     import torch
 
