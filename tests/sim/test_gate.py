@@ -171,6 +171,8 @@ async def test_of_an_attesters_unbacked_blocks_in_a_round_sync_takes_one() -> No
         body = Body(parent_logits_hash=bytes([number]) * 32)
         header, data = complete(context, parent.state, draft, bytes(key.verify_key), body, (), ())
         blocks.append(WireBlock(sign(header, key, world.network.id).envelope, data))
+    # While more blocks are on their way, votes for it may be among them.
+    assert not await node._gate.on_blocks(blocks[:1], [], more_follow=True)
     learnt = [await node._gate.on_blocks([block], []) for block in blocks]
     assert learnt == [True, False, False]
     await world.close()
