@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
@@ -21,6 +22,7 @@ from nas.bench.machine import this_machine
 from nas.bench.registry import BENCHMARKS as ENGINE
 from nas.bench.registry import Choice
 from node.bench.registry import BENCHMARKS as NODE
+from node.log import LogFormat, LogLevel, configure_logging
 from tools.benchmarks import processes, synthesis, training
 from tools.benchmarks.report import to_markdown, to_table
 
@@ -59,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # One core, as a worker uses it; figures are then comparable between machines.
     torch.set_num_threads(1)
     threadpool_limits(1)
+    configure_logging(LogFormat.TEXT, LogLevel.ERROR, sys.stderr)
     # Before anything runs, so that the load is that of others.
     machine = this_machine()
     names = options.names or list(BENCHMARKS)
