@@ -49,7 +49,7 @@ def _draw_best(axes: Axes, outcomes: Sequence[Outcome]) -> None:
 
     The steep first tenth of the phase is cut off below, so that the variants are told apart.
     """
-    lowest = 1.0
+    lowest, highest = 1.0, 0.0
     for variant in Variant:
         own = [outcome for outcome in outcomes if outcome.variant is variant]
         if not own:
@@ -58,14 +58,15 @@ def _draw_best(axes: Axes, outcomes: Sequence[Outcome]) -> None:
         curves = np.array([_mean_curve(outcome, at_s) for outcome in own])
         middle, error = curves.mean(axis=0), curves.std(axis=0) / len(own) ** 0.5
         lowest = min(lowest, middle[_POINTS // 10])
+        highest = max(highest, middle[-1])
         (line,) = axes.plot(at_s, middle, label=variant.value)
         low, high = middle - error, middle + error
         axes.fill_between(at_s, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     rounds, seeds = len(outcomes[0].finals), len({outcome.seed for outcome in outcomes})
     axes.set(xlabel="seconds of the train phase", ylabel="pool's best reward")
-    axes.set_ylim(bottom=lowest)
+    axes.set_ylim(lowest, highest + 0.1 * (highest - lowest) + 1e-3)
     axes.set_title(f"mean over {rounds} rounds and {seeds} seeds")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left")
     axes.grid(alpha=0.3)
 
 
