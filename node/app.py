@@ -46,9 +46,10 @@ async def run(config: Config, stop: asyncio.Event) -> None:
         writer = ThreadWriter(store)
         outside.push_async_callback(writer.close)
         setup = _setup(config, identity)
-        counter = trainer = None
+        counter = trainer = auditing = None
         if config.role is not Role.MINER or mines_solo(setup):
             counter = _workers(outside, 1, config.device)
+            auditing = _workers(outside, 1, "cpu")
             # A miner that has pools counts only if it loses them; its worker starts when needed.
             if not config.pools:
                 counter.start()
@@ -61,6 +62,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
             store=store,
             writer=writer,
             counter=counter,
+            auditing=auditing,
             trainer=trainer,
             # Salts and nonces must not be guessed.
             rng=random.SystemRandom(),

@@ -72,7 +72,8 @@ class Setup:
 class Surroundings:
     """The node's outside.
 
-    `counter` evaluates models, `trainer` trains them; None where the role does neither.
+    `counter` evaluates models, `trainer` trains them, `auditing` does a manager's audits on a CPU;
+    None where the role does none of it.
     `rng` must be unpredictable on a real network: it draws salts and nonces.
     """
 
@@ -81,6 +82,7 @@ class Surroundings:
     store: Store
     writer: Writer
     counter: Executor | None
+    auditing: Executor | None
     trainer: Executor | None
     rng: random.Random
 
@@ -110,6 +112,7 @@ class Node:
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks = TaskOwner(on_failure=self._on_failure)
         self._round_tasks = TaskOwner(on_failure=self._on_round_failure)
+        self._mining = TaskOwner(on_failure=self._on_failure)
         self._clockwork: asyncio.Task[None] | None = None
         self._rounds, self._mempool = Rounds(), Mempool()
         self._designs = NasDesigns(setup.network.parameters.task)
@@ -194,7 +197,7 @@ class Node:
         if self._manager is not None:
             self._tasks.spawn(self._manager.run(), name="manager")
         if self.miner is not None:
-            self._tasks.spawn(self.miner.run(), name="miner")
+            self._mining.spawn(self.miner.run(), name="miner")
         await self._failure
 
     async def close(self) -> None:
@@ -202,6 +205,8 @@ class Node:
         if self._clockwork is not None:
             self._clockwork.cancel()
         await self._round_tasks.close()
+        # Before the manager, whose leave-taking it would else follow.
+        await self._mining.close()
         if self._manager is not None:
             await self._manager.close()
         await self.peers.close()
@@ -256,13 +261,16 @@ class Node:
         return judge_clock(self.peers.clock_offsets_ms(), round_ms)
 
     def _make_manager(self) -> Manager | None:
-        if self._outside.counter is None or not (mines_solo(self._setup) or self.runs_public_pool):
+        if self._outside.counter is None or self._outside.auditing is None:
+            return None
+        if not (mines_solo(self._setup) or self.runs_public_pool):
             return None
         return Manager(
             key=self._setup.identity.signing_key,
             payout_address=self._setup.payout_address,
             network_id=self._setup.network.id,
             executor=self._outside.counter,
+            auditing=self._outside.auditing,
             clock=self._outside.clock,
             rng=self._outside.rng,
             partition=self._setup.partition,
@@ -337,7 +345,6 @@ class Node:
         return routes
 
     def _make_views(self) -> NodeViews:
-        producer = self._producer
         return NodeViews(
             str(self._setup.role),
             self._setup.identity,
@@ -350,7 +357,6 @@ class Node:
             self.peers.refused,
             self._judge_clock,
             self._manager,
-            (lambda _: False) if producer is None else producer.has_committed,
             lambda: "" if self.miner is None else self.miner.status.activity,
             ShelfProofs(ReceiptShelf(self._outside.store), PageShelf(self._outside.store)),
         )

@@ -53,9 +53,8 @@ class NodeViews:
     """Implements `node.views.Views`.
 
     `peers` and `refused` come from the peer network, `clock_verdict` says whether this node's
-    clock lets it sign; `manager` is None on a node without a pool, and `has_committed(round)`
-    says whether the pool has promised a model. `activity` tells what the node's miner does, if it
-    has one; `proofs` are what pools have signed for it.
+    clock lets it sign; `manager` is None on a node without a pool. `activity` tells
+    what the node's miner does, if it has one; `proofs` are what pools have signed for it.
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class NodeViews:
         refused: Counter[str],
         clock_verdict: Callable[[], ClockVerdict],
         manager: Manager | None,
-        has_committed: Callable[[int], bool],
         activity: Callable[[], str],
         proofs: Proofs,
     ) -> None:
@@ -87,7 +85,6 @@ class NodeViews:
         self._refused = refused
         self._clock_verdict = clock_verdict
         self._manager = manager
-        self._has_committed = has_committed
         self._activity = activity
 
     def status(self) -> StatusView:
@@ -206,8 +203,7 @@ class NodeViews:
     def pool(self) -> PoolView:
         manager = self._pool_of()
         state = manager.state
-        is_committed = state.round is not None and self._has_committed(state.round.task.round)
-        return pool_view(state, self._identity.public_key, is_committed)
+        return pool_view(state, self._identity.public_key, self._clock.now_ms())
 
     def miners(self) -> MinersView:
         return MinersView(miner_views(self._pool_of().state))

@@ -128,7 +128,12 @@ def result_of(
 ) -> events.ResultAccepted:
     """The event of a miner's next result, which obeys every rule."""
     checked = check(valid_report(pool, name, correct), pool, public(name), now_ms)
-    return decide_acceptance(round_of(pool), checked, now_ms)
+    return decide_acceptance(pool, checked, b"secret", False, now_ms)
+
+
+def earned(pool: PoolState, name: str) -> int:
+    """Work of a miner in this round, for its own address."""
+    return pool.books.earned.get(public(name) * 2, 0)
 
 
 def with_genotype(report: Report, pool: PoolState, name: str, genotype: Genotype) -> Report:

@@ -84,7 +84,8 @@ class PoolWorld:
         self.clock = LoopClock(asyncio.get_running_loop())
         self.rng = random.Random(seed)
         self.network = MemoryNetwork(self.clock, random.Random(seed), delay_ms=(1, 20))
-        self._options: dict[str, Any] = {"executor": ScriptedExecutor(self.clock)} | manager_options
+        executors = {name: ScriptedExecutor(self.clock) for name in ("executor", "auditing")}
+        self._options: dict[str, Any] = executors | manager_options
         self.store = MemoryStore()
         self.miners: dict[str, Miner] = {}
         self._tasks = TaskOwner()

@@ -12,7 +12,7 @@ from nas.execution.messages import Failure
 from nas.jobs import JobFailed
 from pool.link.blobs import BlobError
 from pool.manager.confirmation import counted_model
-from pool.records.state import Refusal
+from pool.records.refusals import Refusal
 from pool.rules.reports import Checked, Refused, check
 from tests.pool_states import INFO, handed_out, open_round, valid_report
 from tests.pool_world import public

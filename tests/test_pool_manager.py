@@ -21,7 +21,8 @@ from ponas.v1 import pool_service_pb2 as pb
 from pool.link.blobs import chunks
 from pool.link.orders import ExploreOrder, order_from_wire
 from pool.link.wire import report_to_wire, strength_to_wire
-from pool.records.state import Refusal, Strength
+from pool.records.refusals import Refusal
+from pool.records.state import Strength
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reports import Report
 from tests.pool_states import INFO, alive_design

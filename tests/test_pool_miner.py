@@ -101,7 +101,6 @@ async def test_a_strong_miner_dies_in_mid_phase_and_its_work_is_paid() -> None:
     world = PoolWorld(seed=3)
     world.start_round()
     world.add_miner("s", Strength.STRONG)
-    world.add_miner("t", Strength.STRONG)
     await world.pass_ms(13_000)
     await world.kill("s")
     await world.pass_ms(100)
@@ -124,6 +123,40 @@ async def test_a_strong_miner_dies_in_mid_phase_and_its_work_is_paid() -> None:
     assert search.rewards[: len(rewards)] == rewards
     assert len(search.rewards) > len(rewards)
     assert miner_of(world.manager.state, "u").refused == Map()
+    await world.close()
+
+
+@virtual_time
+async def test_a_backup_goes_on_with_the_search_of_a_miner_that_dies() -> None:
+    world = PoolWorld(seed=3)
+    world.start_round()
+    for name in "stu":
+        world.add_miner(name, Strength.STRONG)
+    await world.pass_ms(16_000)
+    backups = dict(round_of(world.manager.state).backups)
+    (lost, backup), *_ = backups.items()
+    names = {public(name): name for name in "stu"}
+    number = miner_of(world.manager.state, names[lost]).own
+    own = miner_of(world.manager.state, names[backup]).own
+    await world.kill(names[lost])
+    await world.pass_ms(100)
+    before = round_of(world.manager.state).searches[number].rewards
+    await world.pass_ms(5_000)
+
+    round_ = round_of(world.manager.state)
+    assert miner_of(world.manager.state, names[backup]).covers == number
+    assert round_.searches[number].holder == backup
+    assert round_.searches[number].owner == lost, "the lease stays the lost miner's"
+    assert round_.searches[number].rewards[: len(before)] == before
+    assert len(round_.searches[number].rewards) > len(before)
+    assert round_.searches[own].holder == b"", "the backup's own lease is parked"
+
+    world.add_miner(names[lost], Strength.STRONG)
+    await world.pass_ms(4_000)
+    round_ = round_of(world.manager.state)
+    assert (round_.searches[number].holder, round_.searches[own].holder) == (lost, backup)
+    refused = {names[key]: dict(miner.refused) for key, miner in world.manager.state.miners.items()}
+    assert refused == {"s": {}, "t": {}, "u": {}}
     await world.close()
 
 
@@ -294,7 +327,7 @@ async def test_a_design_that_is_proposed_again_is_not_trained_again() -> None:
     miner = miner_of(world.manager.state, "s")
     assert executor.jobs[Train] == 1
     assert miner.accepted > 5
-    assert miner.work == sum(round_of(world.manager.state).work.values())
+    assert miner.work == sum(world.manager.state.books.earned.values())
     await world.close()
 
 

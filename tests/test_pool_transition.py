@@ -11,15 +11,19 @@ from pool.decisions.members import decide_join, decide_leave
 from pool.decisions.results import decide_acceptance
 from pool.decisions.rounds import decide_open
 from pool.records import events
+from pool.records.books import compute_lines
 from pool.records.codec import decode_event, decode_state, encode_event, encode_state
 from pool.records.events import AnyEvent
-from pool.records.state import PoolState, Refusal, RoundTask, Strength
+from pool.records.refusals import Refusal
+from pool.records.state import PoolState, RoundTask, Strength
 from pool.records.transition import apply, apply_all
+from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reports import check
 from tests.pool_states import (
     after,
     best_of,
     draw,
+    earned,
     handed_out,
     in_hand,
     open_round,
@@ -51,7 +55,7 @@ def test_an_accepted_result_takes_its_place_and_pays_its_work() -> None:
 
     assert round_of(pool).searches[0].rewards == (270 / 360,)
     assert round_of(pool).searches[0].curve.best == 270 / 360
-    assert miner.work == round_of(pool).work[S] > 0
+    assert miner.work == earned(pool, "s") > 0
     assert (miner.episodes, miner.accepted, miner.best_correct) == (1, 1, 270)
     assert pool.results_accepted == 1
     assert round_of(before).searches[0].rewards == (), "the old state is untouched"
@@ -63,7 +67,7 @@ def test_a_repeated_design_is_paid_once() -> None:
     pool = credited(pool)
     earned = pool.miners[S].work
     checked = check(replace(report, episode=1), pool, S, 2_000)
-    pool = apply(pool, decide_acceptance(round_of(pool), checked, 2_000))
+    pool = apply(pool, decide_acceptance(pool, checked, b"secret", False, 2_000))
 
     assert pool.miners[S].episodes == 2
     assert pool.miners[S].work == earned
@@ -74,7 +78,8 @@ def test_work_is_added_up_by_payout_address() -> None:
     pool = apply_all(pool, decide_join(pool, public("t"), S, Strength.STRONG, 0))
     pool = credited(credited(handed_out(pool), "s"), "t")
 
-    assert dict(round_of(pool).work) == {S: pool.miners[S].work + pool.miners[public("t")].work}
+    (line,) = compute_lines(pool.books, 1, S, S, 0)
+    assert (line.address, line.weight) == (S, TOTAL_WEIGHT)
 
 
 def test_shares_and_lease_stay_when_a_miner_leaves() -> None:
@@ -83,7 +88,7 @@ def test_shares_and_lease_stay_when_a_miner_leaves() -> None:
 
     assert not left.miners[S].connected
     assert left.strong == 0
-    assert round_of(left).work == round_of(pool).work
+    assert left.books.earned == pool.books.earned
     assert left.miners[S].current is None
     assert dict(round_of(left).free) == {0: 300 / 360}
     assert left.miners[S].own == 0
@@ -98,7 +103,7 @@ def test_a_refused_result_that_takes_its_place_is_worth_nothing() -> None:
 
     assert round_of(pool).searches[0].rewards == (0.0,)
     assert dict(pool.miners[S].refused) == {Refusal.COUNT_DIFFERS: 1}
-    assert not round_of(pool).work
+    assert earned(pool, "s") == 0
 
 
 def test_a_refused_result_without_a_place_leaves_the_search_alone() -> None:
@@ -129,7 +134,8 @@ def test_a_new_round_forgets_the_round_and_keeps_the_miners() -> None:
     pool = credited(handed_out(open_round(strong="s")))
     fresh = next_round(pool)
 
-    assert (len(round_of(fresh).searches), len(round_of(fresh).work)) == (0, 0)
+    assert (len(round_of(fresh).searches), len(fresh.books.earned)) == (0, 0)
+    assert [round_.total for round_ in fresh.books.past] == [earned(pool, "s")]
     assert fresh.miners[S].work == fresh.miners[S].episodes == 0
     assert fresh.miners[S].own is None
     assert fresh.miners[S].accepted == 1

@@ -4,12 +4,14 @@ from dataclasses import asdict
 
 from node.identity import format_address
 from pool.decisions.members import decide_leave
+from pool.decisions.rounds import decide_open
 from pool.records import events
-from pool.records.state import PoolState, Refusal
+from pool.records.refusals import Refusal
+from pool.records.state import PoolState, Promise, RoundTask
 from pool.records.transition import apply, apply_all
 from pool.records.view import miner_views, pool_view
 from tests.pool_states import after, best_of, handed_out, open_round
-from tests.pool_world import public
+from tests.pool_world import PHASE_MS, SPACE, TASK, public
 
 
 def refused(pool: PoolState, name: str, reason: Refusal) -> PoolState:
@@ -20,9 +22,11 @@ def test_the_pool_as_a_whole() -> None:
     pool = handed_out(open_round(strong="st", weak="w"))
     pool = refused(pool, "s", Refusal.HASHES)
     pool = refused(pool, "t", Refusal.HASHES)
-    before = pool_view(pool, b"manager", False)
+    before = pool_view(pool, b"manager", 0)
     pool = apply(pool, events.BestConfirmed(0, best_of("w", 310, from_weak_miner=True)))
-    after = pool_view(pool, b"manager", True)
+    promise = Promise(1, b"claim", bytes(32), bytes(32), (), bytes(32))
+    pool = apply(pool, events.Committed(0, promise))
+    after = pool_view(pool, b"manager", 0)
 
     assert (before.round, before.strong_miners, before.weak_miners) == (1, 2, 1)
     assert before.best is None
@@ -32,8 +36,21 @@ def test_the_pool_as_a_whole() -> None:
     assert (after.committed, after.shared_bests, after.weak_improvements) == (True, 1, 1)
 
 
+def test_a_round_that_is_prepared_is_not_shown_before_it_starts() -> None:
+    pool = apply(open_round(strong="s"), events.BestConfirmed(0, best_of("s", 310)))
+    pool = apply(pool, events.RoundClosed(PHASE_MS))
+    task = RoundTask(2, TASK, SPACE, 3 * PHASE_MS, 2 * PHASE_MS)
+    pool = apply_all(pool, decide_open(pool, task, b"seed", PHASE_MS))
+    before = pool_view(pool, b"manager", 2 * PHASE_MS - 1)
+    started = pool_view(pool, b"manager", 2 * PHASE_MS)
+
+    assert before.best is not None
+    assert (before.round, before.best.correct) == (1, 310)
+    assert (started.round, started.best) == (2, None)
+
+
 def test_a_pool_before_its_first_round() -> None:
-    assert pool_view(PoolState(), b"manager", False).round == 0
+    assert pool_view(PoolState(), b"manager", 0).round == 0
     assert miner_views(PoolState()) == ()
 
 
@@ -67,7 +84,7 @@ def test_failed_registrations_are_among_the_refused() -> None:
     for rule in ("nonce", "nonce", "timeout"):
         pool = apply(pool, events.TurnedAway(0, b"", rule))
 
-    assert pool_view(pool, b"manager", False).results_refused == {
+    assert pool_view(pool, b"manager", 0).results_refused == {
         "registration-nonce": 2,
         "registration-timeout": 1,
         "size": 1,

@@ -72,6 +72,7 @@ def serve_pool(pipe: Connection, folder: str, seed: int) -> None:
                 payout_address=bytes(key.verify_key),
                 network_id=NETWORK_ID,
                 executor=InstantCounter(),
+                auditing=InstantCounter(),
                 clock=clock,
                 rng=rng,
                 store=store,

@@ -88,6 +88,7 @@ def _node(
         store=store,
         writer=writer,
         counter=None,
+        auditing=None,
         trainer=None,
         rng=random.Random(name),
     )

@@ -1,21 +1,23 @@
 """A producer's part in a round: commit the pool's best model, then claim its count."""
 
 import random
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 from nacl.signing import SigningKey
 
 from nas.jobs import Counted, JobFailed
-from node.chain.block import open_block
+from node.chain.block import Block, open_block
 from node.chain.commits import commit_id, commit_of, compute_payout_root
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Rejected
 from node.chain.hashing import blob_hash
 from node.chain.lists import certified, fold
-from node.chain.messages import Body, Claim, PayoutLine
+from node.chain.messages import Body, Claim
 from node.chain.proposal import complete
 from node.chain.timing import Phase, deadline, round_start
 from node.clock import Clock
@@ -25,19 +27,20 @@ from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
-from pool.manager.manager import ConfirmedBest
+from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
+from pool.manager.manager import ConfirmedBest, Promised
 from pool.records.state import RoundTask
 
 _log = structlog.get_logger("producer")
 
-# Of the train phase, in thousandths: when results stop counting, and when the best is committed.
-# What lies between is for confirming the last of them, what follows for the commit to spread.
-_TRAIN_END, _COMMIT_AT = 940, 970
 _LOOK_EVERY_MS = 1_000
 
 
 class Pool(Protocol):
     """What a producer asks of the pool it commits for."""
+
+    @property
+    def sync_delays_ms(self) -> Sequence[int]: ...
 
     def start_round(self, task: RoundTask) -> None: ...
 
@@ -45,14 +48,11 @@ class Pool(Protocol):
 
     def best(self) -> ConfirmedBest | None: ...
 
+    async def promise(self, claim: Claim, best: ConfirmedBest, commitment: bytes) -> None: ...
 
-@dataclass(frozen=True)
-class Committed:
-    """What a commitment promised, kept until it is claimed; `claim` lacks count and hashes."""
+    def promised(self) -> Promised | None: ...
 
-    claim: Claim
-    model: bytes
-    lines: tuple[PayoutLine, ...]
+    def paid(self, round_number: int) -> None: ...
 
 
 class Producer:
@@ -81,24 +81,43 @@ class Producer:
         self._clock = clock
         self._rng = rng
         self._send = send
-        self.committed: Committed | None = None
+        self._delays_ms: deque[int] = deque(maxlen=SAMPLES)
+        self._unpaid: set[int] = set()
+
+    @property
+    def committed(self) -> Promised | None:
+        """What was promised last, also before a restart."""
+        return self._pool.promised()
 
     def has_committed(self, round_number: int) -> bool:
         """Whether a model was promised in the round."""
-        return self.committed is not None and self.committed.claim.round == round_number
+        committed = self.committed
+        return committed is not None and committed.claim.round == round_number
 
     async def train(self, round_number: int) -> None:
-        """Let the pool search, and commit its best model near the end of the train phase."""
-        context = await self._search(round_number)
-        self._pool.close_round()
+        """Let the pool search, and commit its best model near the end of the train phase.
+
+        A round that was committed to before a restart is only prepared to be claimed. Once
+        committed, the pool prepares the next round.
+        """
+        if not self.has_committed(round_number):
+            context = await self._search(round_number)
+            self._pool.close_round()
+            await self._commit(context)
+        self._start(self._chain.context(round_number + 1))
+
+    async def _commit(self, context: RoundContext) -> None:
         best = self._pool.best()
-        if best is None:
-            _log.warning("nothing_to_commit", round=round_number, reason="no confirmed model")
+        if best is None or best.round != context.round:
+            _log.warning("nothing_to_commit", round=context.round, reason="no confirmed model")
             return
-        self.committed = self._promise(context, best)
-        commit = commit_of(context, self.committed.claim, bytes(self._key.verify_key))
+        claim = self._claim_of(context, best)
+        commit = commit_of(context, claim, bytes(self._key.verify_key))
+        # First on disk: what was committed has to be claimed, or the round is lost.
+        await self._pool.promise(claim, best, commit.commitment)
         self._send(sign(commit, self._key, context.network.id).envelope)
-        _log.info("committed", round=round_number, correct=best.correct, of=best.size)
+        self._unpaid.add(context.round)
+        _log.info("committed", round=context.round, correct=best.correct, of=best.size)
 
     async def _search(self, round_number: int) -> RoundContext:
         """Run the pool until it is time to commit; the context in which it has searched.
@@ -107,19 +126,59 @@ class Producer:
         the space changes, and the search begins anew.
         """
         context: RoundContext | None = None
-        commit_at_ms = self._moment(round_number, _COMMIT_AT)
-        while context is None or self._clock.now_ms() < commit_at_ms:
+        while context is None or self._clock.now_ms() < self._commit_at_ms(round_number):
             current = self._chain.context(round_number)
             if context is None or current.ancestor_id != context.ancestor_id:
                 context = current
-                train_end_ms = self._moment(round_number, _TRAIN_END)
-                space = self._designs.space(context)
-                self._pool.start_round(
-                    RoundTask(round_number, self._designs.task, space, train_end_ms)
-                )
-            next_look_ms = self._clock.now_ms() + _LOOK_EVERY_MS
-            await self._clock.sleep_until(min(commit_at_ms, next_look_ms))
+                self._start(context)
+            self._note_paid()
+            due_ms = min(self._commit_at_ms(round_number), self._clock.now_ms() + _LOOK_EVERY_MS)
+            await self._clock.sleep_until(due_ms)
+            self._delays_ms.append(max(0, self._clock.now_ms() - due_ms))
         return context
+
+    def _start(self, context: RoundContext) -> None:
+        """Let the pool begin the search of a round, or prepare it if it lies ahead."""
+        phase_ms, end_ms = self._phase(context.round)
+        lead_ms = train_end_lead_ms(self._all_delays_ms(), phase_ms)
+        self._pool.start_round(
+            RoundTask(
+                context.round,
+                self._designs.task,
+                self._designs.space(context),
+                end_ms - lead_ms,
+                end_ms - phase_ms,
+            )
+        )
+
+    def _commit_at_ms(self, round_number: int) -> int:
+        phase_ms, end_ms = self._phase(round_number)
+        return end_ms - commit_lead_ms(self._all_delays_ms(), phase_ms)
+
+    def _all_delays_ms(self) -> Sequence[int]:
+        return [*self._delays_ms, *self._pool.sync_delays_ms]
+
+    def _phase(self, round_number: int) -> tuple[int, int]:
+        """Length of the round's train phase, and when it ends, in ms."""
+        end_ms = deadline(self._chain.network, round_number, Phase.TRAIN)
+        return end_ms - round_start(self._chain.network, round_number), end_ms
+
+    def _note_paid(self) -> None:
+        """Tell the pool of its blocks that have become final."""
+        final = self._chain.tree.final.round
+        for number in sorted(number for number in self._unpaid if number <= final):
+            self._unpaid.discard(number)
+            block = self._final_block(number)
+            if block is not None and block.header.signer == bytes(self._key.verify_key):
+                self._pool.paid(number)
+
+    def _final_block(self, round_number: int) -> Block | None:
+        for height in range(self._chain.final_height, 0, -1):
+            block_id = self._chain.id_at(height)
+            block = None if block_id is None else self._chain.block(block_id)
+            if block is None or block.round <= round_number:
+                return block if block is not None and block.round == round_number else None
+        return None
 
     async def claim(self, round_number: int) -> None:
         """Count the committed model on the test images and claim it, if a quorum listed it."""
@@ -143,7 +202,7 @@ class Producer:
         await self._propose(context, committed, counted)
 
     def build(
-        self, context: RoundContext, committed: Committed, correct: int
+        self, context: RoundContext, committed: Promised, correct: int
     ) -> tuple[Signed[Claim], bytes]:
         """The signed claim of a count on top of this node's head, and its body."""
         parent = self._chain.head(context.round)
@@ -174,7 +233,7 @@ class Producer:
             "claimed", round=claim.message.round, block=claim.id, correct=claim.message.correct
         )
 
-    async def _propose(self, context: RoundContext, committed: Committed, counted: Counted) -> None:
+    async def _propose(self, context: RoundContext, committed: Promised, counted: Counted) -> None:
         claim, body = self.build(context, committed, counted.correct)
         try:
             block = open_block(claim.envelope, body, context.network.id)
@@ -186,8 +245,9 @@ class Producer:
         await self._chain.adopt(block, state, committed.model, counted.logits_hash)
         self.reveal(claim, body, committed.model)
 
-    def _promise(self, context: RoundContext, best: ConfirmedBest) -> Committed:
-        claim = Claim(
+    def _claim_of(self, context: RoundContext, best: ConfirmedBest) -> Claim:
+        """The claim of a best, which lacks its count and the hashes of its block."""
+        return Claim(
             round=context.round,
             parent=bytes(32),
             unit=0,
@@ -200,9 +260,3 @@ class Producer:
             body_hash=bytes(32),
             state_root=bytes(32),
         )
-        return Committed(claim, best.model, best.lines)
-
-    def _moment(self, round_number: int, thousandths: int) -> int:
-        start = round_start(self._chain.network, round_number)
-        end = deadline(self._chain.network, round_number, Phase.TRAIN)
-        return start + (end - start) * thousandths // 1_000

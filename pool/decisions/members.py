@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from pool.decisions.work import backup_activated
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import MinerState, PoolState, Strength
+from pool.records.state import Exploration, MinerState, PoolState, Strength, is_full
+from pool.rules.bans import VISITS_A_MINUTE, ban_until, faded, visits_too_often
 from pool.rules.delivery import Delivery
+from pool.rules.reliability import assess, choose_backups
 from pool.rules.strength import Typing, resolve_strength
+
+MAX_CONNECTED = 12_000
+"""Miners served at a time."""
+
+MAX_KNOWN = 50_000
+"""Miners remembered, connected or not."""
+
+
+def refuse_join(pool: PoolState, key: bytes, now_ms: int) -> tuple[str, str] | None:
+    """Why a miner that has proved its key may not join now: a stable word and a sentence."""
+    known = pool.miners.get(key)
+    if known is None:
+        if pool.strong + pool.weak >= MAX_CONNECTED or len(pool.miners) >= MAX_KNOWN:
+            return "pool-full", f"the pool serves {MAX_CONNECTED} miners at most"
+        return None
+    left_ms = known.conduct.banned_until_ms - now_ms
+    if left_ms > 0:
+        return "banned", f"the miner is banned for another {left_ms} ms"
+    if visits_too_often(known.conduct, now_ms):
+        return "reconnects-too-often", f"at most {VISITS_A_MINUTE} registrations a minute"
+    return None
 
 
 def decide_join(
@@ -25,8 +49,63 @@ def decide_join(
 
 
 def decide_leave(pool: PoolState, key: bytes, reason: str, now_ms: int) -> tuple[AnyEvent, ...]:
-    """A miner's connection has ended, or it did not come back after a restart."""
-    return (events.Left(now_ms, key, reason),)
+    """A miner's connection has ended, or it did not come back after a restart.
+
+    If a backup was designated for it and is free, that goes on with the search.
+    """
+    left = events.Left(now_ms, key, reason)
+    round_, miner = pool.round, pool.miners[key]
+    number = miner.own if miner.covers is None else miner.covers
+    if round_ is None or not round_.is_open or number is None:
+        return (left,)
+    backup = pool.miners.get(round_.backups.get(key, b""))
+    search = round_.searches[number]
+    if backup is None or not is_available(backup) or backup.own is None or is_full(search):
+        return (left,)
+    # Else somebody goes on with it already.
+    if search.holder not in (key, b""):
+        return (left,)
+    parked = events.LeaseParked(now_ms, backup.key, backup.own)
+    return left, parked, backup_activated(pool, backup, number, now_ms)
+
+
+def decide_backups(pool: PoolState, now_ms: int) -> tuple[AnyEvent, ...]:
+    """Who stands in for whom, by how the searches go; nothing if that has not changed.
+
+    Looks at every strong miner: meant for each heartbeat, not for each result.
+    """
+    round_ = pool.round
+    if round_ is None or not round_.is_open:
+        return ()
+    searching = {
+        miner.key: (miner, work.search)
+        for miner in pool.miners.values()
+        if miner.strength is Strength.STRONG
+        and (current := miner.current) is not None
+        and isinstance(work := current.work, Exploration)
+    }
+    assessment = assess({key: round_.searches[n].curve for key, (_, n) in searching.items()})
+    if assessment is None:
+        return ()
+    available = {key for key, (miner, _) in searching.items() if is_available(miner)}
+    chosen = choose_backups(assessment, available, round_.backups)
+    if dict(chosen) == dict(round_.backups):
+        return ()
+    return (events.BackupsDesignated(now_ms, tuple(sorted(chosen.items())), assessment.finding),)
+
+
+def is_available(miner: MinerState) -> bool:
+    """Whether a miner searches a lease of its own, so that it could go on with another."""
+    return miner.connected and miner.strength is Strength.STRONG and miner.covers is None
+
+
+def decide_ban(pool: PoolState, key: bytes, now_ms: int) -> events.Banned | None:
+    """Send a known miner away if its points call for it."""
+    miner = pool.miners[key]
+    until_ms = ban_until(miner.conduct, now_ms)
+    if until_ms is None:
+        return None
+    return events.Banned(now_ms, key, until_ms, faded(miner.conduct, now_ms))
 
 
 def decide_retype(

@@ -3,31 +3,87 @@
 from __future__ import annotations
 
 from nas.data.datasets import describe
+from nas.training.protocol import Protocol, precision_on
+from pool.proofs.sharelog import Share, share_hash
 from pool.records import events
-from pool.records.state import Best, PoolState, RoundState, RoundTask, Strength
+from pool.records.state import (
+    Audit,
+    Best,
+    Exploitation,
+    MinerState,
+    PoolState,
+    RoundState,
+    RoundTask,
+    Strength,
+)
+from pool.rules import appraisal
+from pool.rules.audits import AuditKind
+from pool.rules.classes import ClassRecord
+from pool.rules.prices import class_of
 from pool.rules.reports import Checked, Refused, Report
-from pool.rules.shares import share_key, work_of
+
+MAX_AUDITS = 1_024
+"""Shares that may wait for their audit; while so many do, no more are drawn. A manager that cannot
+count what it has to audit should say so by its queue, not by its memory."""
 
 
-def decide_acceptance(round_: RoundState, checked: Checked, now_ms: int) -> events.ResultAccepted:
-    """A result counts; its work is what the rules say, and paid once."""
-    report, design = checked.report, checked.design
-    share = share_key(design.genotype, report.training_seed)
-    epochs = report.epochs if checked.is_trained else 0
-    info = describe(round_.task.task.dataset)
+PRECISION = precision_on("cpu")
+"""How a manager computes trainings that it repeats: on a CPU, which every manager has, so that it
+can repeat what was trained on one."""
+
+
+def decide_acceptance(
+    pool: PoolState, checked: Checked, secret: bytes, is_confirmed: bool, now_ms: int
+) -> events.ResultAccepted:
+    """A result counts: its work is what the rules say, and it may be drawn to be audited.
+
+    `secret` is the manager's, for the draw. A model that it has counted needs no other audit.
+    Raises ValueError when no round has started.
+    """
+    round_, report = pool.round, checked.report
+    if round_ is None:
+        raise ValueError("no round has started")
+    miner = pool.miners[checked.assignment.miner]
+    task, info = round_.task.task, describe(round_.task.task.dataset)
+    standing = pool.books.standing(miner.key)
+    delivery = appraisal.Delivery(
+        checked.design,
+        report.training_seed,
+        report.epochs,
+        report.correct,
+        report.model_hash,
+        report.precision == PRECISION,
+    )
+    found = appraisal.appraise(
+        delivery,
+        info,
+        Protocol(task.protocol),
+        pool.books.seen,
+        standing,
+        pool.books.classes.get(class_of(checked.design.macs), ClassRecord()),
+        miner.worked_ms(now_ms),
+    )
+    share = share_hash(_share(checked, miner, found.work))
+    kind = None
+    if not is_confirmed and len(pool.audits) < MAX_AUDITS:
+        kind = appraisal.audit_of(secret, share, delivery, found, standing)
     return events.ResultAccepted(
         now_ms,
-        checked.assignment.miner,
+        miner.key,
         report.assignment_id,
         report.episode,
         report.genotype,
         report.training_seed,
         report.correct,
         report.size,
-        epochs,
+        report.epochs,
         report.model_hash,
-        share,
-        work_of(design, info, epochs, share in round_.paid),
+        found.work,
+        found.worth,
+        found.keys.all if found.work else (),
+        tuple(sorted(found.suspicions)),
+        is_confirmed,
+        None if kind is None else _audit(share, kind, checked, round_),
     )
 
 
@@ -46,6 +102,11 @@ def decide_refusal(
     )
 
 
+def decide_stale(report: Report, miner: bytes, detail: str, now_ms: int) -> events.ResultStale:
+    """A result was right but too late."""
+    return events.ResultStale(now_ms, miner, report.assignment_id, report.episode, detail)
+
+
 def best_of(pool: PoolState, checked: Checked) -> Best:
     """The record of a result whose count was confirmed."""
     report, finder = checked.report, checked.assignment.miner
@@ -61,11 +122,6 @@ def best_of(pool: PoolState, checked: Checked) -> Best:
     )
 
 
-def decide_stale(report: Report, miner: bytes, detail: str, now_ms: int) -> events.ResultStale:
-    """A result was right but too late."""
-    return events.ResultStale(now_ms, miner, report.assignment_id, report.episode, detail)
-
-
 def decide_base(
     pool: PoolState, task: RoundTask, best: Best, now_ms: int
 ) -> events.BaseArrived | None:
@@ -76,3 +132,39 @@ def decide_base(
     if round_.base is not None and round_.base.correct >= best.correct:
         return None
     return events.BaseArrived(now_ms, best)
+
+
+def _share(checked: Checked, miner: MinerState, work: int) -> Share:
+    report = checked.report
+    return Share(
+        miner=miner.key,
+        address=miner.payout_address,
+        assignment=report.assignment_id,
+        episode=report.episode,
+        genotype=report.genotype,
+        training_seed=report.training_seed,
+        epochs=report.epochs,
+        correct=report.correct,
+        size=report.size,
+        model_hash=report.model_hash,
+        work=work,
+    )
+
+
+def _audit(share: bytes, kind: AuditKind, checked: Checked, round_: RoundState) -> Audit:
+    report, work = checked.report, checked.assignment.work
+    is_repeated = kind is AuditKind.RETRAIN
+    return Audit(
+        share,
+        checked.assignment.miner,
+        round_.task.round,
+        kind,
+        report.genotype,
+        report.training_seed,
+        report.correct,
+        report.epochs,
+        report.model_hash,
+        checked.design.macs,
+        report.states if is_repeated else (),
+        work.base.weights_hash if is_repeated and isinstance(work, Exploitation) else b"",
+    )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from node.chain.hashing import blake, u64
+from node.chain.hashing import HASH_BYTES, blake, u64
 from pool.decisions.members import decide_retype
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState, RoundTask
+from pool.rules.bans import faded
 
 
 def decide_open(
     pool: PoolState, task: RoundTask, secret: bytes, now_ms: int
 ) -> tuple[AnyEvent, ...]:
-    """Begin a round, with every miner typed by what it has delivered.
+    """Begin a round, with every miner typed by what it has delivered; an earlier one is closed.
 
     All draws follow from `secret` and the round's number. Nothing happens when this very round is
     open already, as after a restart.
@@ -22,11 +23,39 @@ def decide_open(
         return ()
     seed = blake("ponas/pool/round", secret, u64(task.round))
     phase_ms = task.train_end_ms - task.start_ms
-    miners = sorted(pool.miners.values(), key=lambda miner: miner.number)
+    connected = [miner for miner in pool.miners.values() if miner.connected]
+    miners = sorted(connected, key=lambda miner: miner.number)
     retyped = (decide_retype(pool, miner, phase_ms, now_ms) for miner in miners)
     return (
+        *close_stale(pool, task, now_ms),
         *(event for event in retyped if event is not None),
-        events.RoundOpened(now_ms, task, seed, max(1, pool.strong or pool.weak)),
+        events.RoundOpened(
+            now_ms, task, seed, max(1, pool.strong or pool.weak), forgettable(pool, now_ms)
+        ),
+    )
+
+
+def close_stale(pool: PoolState, task: RoundTask, now_ms: int) -> tuple[AnyEvent, ...]:
+    """End an earlier round that is still open, as after a restart beyond its end."""
+    if pool.round is None or not pool.round.is_open or pool.round.task.round == task.round:
+        return ()
+    return (events.RoundClosed(now_ms),)
+
+
+def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:
+    """Miners that have left and have no work in the books, no audit and no ban to remember."""
+    needed = {credit.miner for round_ in pool.books.past for credit in round_.credits}
+    needed |= {who[:HASH_BYTES] for who in pool.books.earned}
+    needed |= {audit.miner for audit in pool.audits.values()}
+    return tuple(
+        sorted(
+            key
+            for key, miner in pool.miners.items()
+            if not miner.connected
+            and key not in needed
+            and miner.conduct.banned_until_ms <= now_ms
+            and faded(miner.conduct, now_ms) == 0
+        )
     )
 
 

@@ -61,6 +61,11 @@ class Channel(Generic[Out, In]):
         """Queue a message as soon as there is room."""
         await self._outbox.put((message,))
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the link is over, or about to be."""
+        return self._reason is not None
+
     def end(self, reason: str) -> None:
         """Let `run` close the link; the first reason is the one that is told."""
         if self._reason is None:
@@ -106,6 +111,10 @@ class Channel(Generic[Out, In]):
             if self._arrived is not None and not self._arrived.done():
                 self._arrived.set_exception(BlobError(f"the link ended: {reason}"))
             await self._link.close(reason)
+        own = asyncio.current_task()
+        if own is not None and own.cancelling():
+            # A group that fails while it is cancelled tells only of its failure.
+            raise asyncio.CancelledError
         return reason
 
     def _put(self, messages: Iterable[Out]) -> None:

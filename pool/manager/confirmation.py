@@ -11,7 +11,7 @@ from nas.designs.genotype import Genotype
 from nas.evaluation.model_format import model_length
 from nas.jobs import Count, Executor, FailureKind, JobFailed
 from pool.link.blobs import BlobError
-from pool.records.state import Refusal
+from pool.records.refusals import Refusal
 from pool.rules.reports import Checked, Refused
 
 # Of these two the model is the cause; of any other (a process that died, memory that ran out)

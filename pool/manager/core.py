@@ -19,21 +19,27 @@ from node.store.base import Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
 from pool.decisions.advance import advance, hand_out
+from pool.decisions.members import decide_ban
+from pool.decisions.pay import decide_page
 from pool.manager.announcer import PAUSE_MS, PORTION, Announcer, Mailbox
 from pool.manager.journal import Journal
 from pool.manager.letters import EVERYBODY, Letter, Letters
 from pool.manager.session import Session
 from pool.manager.subspaces import Subspaces
+from pool.proofs.sharelog import Terms
+from pool.proofs.shelf import PageShelf
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState
+from pool.records.transition import apply
 
 
 class Core:
     """State, journal and connections of a pool.
 
     `secret` seeds all draws: it follows from the key, so that it is the same after a restart.
-    Raises StoreError when the store fails; what else goes wrong in the background ends `failure`.
+    `drawn` is set whenever there may be an audit to do. What goes wrong in the background ends
+    `failure`, first of all the store.
     """
 
     def __init__(
@@ -47,11 +53,14 @@ class Core:
     ) -> None:
         self.secret = blake("ponas/pool/secret", bytes(key))
         self.letters = Letters(key, network_id)
+        self.drawn = asyncio.Event()
         self.sessions: dict[bytes, Session] = {}
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tasks = TaskOwner(self._on_failure)
         self.journal = Journal(store, writer, clock, self.tasks)
         self.pool: PoolState = self.journal.state
+        self._pages = PageShelf(store)
+        self._key = bytes(key.verify_key)
         self._clock = clock
         self._subspaces = subspaces
         self._due: dict[bytes, None] = {}
@@ -71,8 +80,11 @@ class Core:
 
     def begin(self, *opening: AnyEvent) -> None:
         """Open a round. A restart begins here: of earlier blobs only what is still due is kept."""
+        if self.pool.round is not None and not self.pool.books.page.is_empty:
+            self.close_page()
         self.happen(*opening)
-        self.journal.snapshot(self.pool, keep=())
+        promise = self.pool.promise
+        self.journal.snapshot(self.pool, keep=() if promise is None else (promise.model_hash,))
 
     def happen(self, *happened: AnyEvent, blobs: Mapping[bytes, bytes] | None = None) -> None:
         """Let events happen, with all that follows from them; blobs are kept with them.
@@ -81,12 +93,36 @@ class Core:
         """
         if self._is_closed:
             return
+        if self.pool.books.page.is_full:
+            self.close_page()
         self.pool, done, due = advance(self.pool, happened, self._subspaces.draw, self.now_ms())
         self._record(done, blobs)
         self._due.update(dict.fromkeys(due))
         if self._due and not self._is_handing_out:
             self._is_handing_out = True
             self.tasks.spawn(self._hand_out(), name="hand out work")
+
+    def forfeit(self, lost: events.WorkForfeited) -> None:
+        """Take a miner's work back, and send it away."""
+        self.happen(lost)
+        self.ban_if_due(lost.miner)
+
+    def ban_if_due(self, key: bytes) -> None:
+        """Send a miner away if its faults have added up."""
+        banned = decide_ban(self.pool, key, self.now_ms()) if key in self.pool.miners else None
+        if banned is None:
+            return
+        self.happen(banned)
+        if (session := self.sessions.get(key)) is not None:
+            session.channel.end(f"banned until {banned.until_ms} ms since 1970")
+
+    def close_page(self, terms: Terms | None = None) -> bytes:
+        """Close the open page of the share log; returns its hash."""
+        closed, data = decide_page(self.pool, self._key, self.now_ms(), terms)
+        self.pool = apply(self.pool, closed)
+        kept = self._pages.keep(closed.round, closed.page, data)
+        self.journal.record((closed,), changes=kept)
+        return closed.page
 
     async def close(self) -> None:
         """Finish the journal; nothing happens any more."""
@@ -109,6 +145,8 @@ class Core:
         self, happened: Iterable[AnyEvent], blobs: Mapping[bytes, bytes] | None = None
     ) -> None:
         self._subspaces.see(happened)
+        if self.pool.audits:
+            self.drawn.set()
         letters = self.letters.after(happened, self.pool, self.now_ms())
         self.journal.record(happened, partial(self._post, letters) if letters else None, blobs)
 

@@ -8,6 +8,7 @@ before the event is synced, so that a crash loses only what nobody has heard of.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ GROUP_MS = 10
 
 KEPT_EVENTS = 200_000
 """Events before the newest snapshot that stay readable; older ones are forgotten."""
+
+# Batches whose time to be synced is remembered.
+_DELAYS = 256
 
 # What the newest snapshot holds, under one key: the number of the next event, then the state.
 _SNAPSHOT = b"snapshot"
@@ -51,6 +55,7 @@ class Journal:
         self._then: list[Callable[[], None]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._written_ms = 0
+        self.sync_delays_ms: deque[int] = deque(maxlen=_DELAYS)
         self.state, self._snapshot_at, self._next = _load(store)
         self._first = next((number for number, _ in self.read(1)), self._next)
         self.blobs = dict(store.scan(Table.POOL_BLOBS))
@@ -60,14 +65,16 @@ class Journal:
         happened: Iterable[AnyEvent],
         then: Callable[[], None] | None = None,
         blobs: Mapping[bytes, bytes] | None = None,
+        changes: Iterable[Change] = (),
     ) -> None:
-        """Append events and keep blobs by hash; call `then` once all of it is synced."""
+        """Append events, keep blobs by hash, write changes; call `then` once all is synced."""
         for event in happened:
             self._changes.append(Put(Table.POOL_EVENTS, u64(self._next), encode_event(event)))
             self._next += 1
         for hash_, blob in (blobs or {}).items():
             self.blobs[hash_] = blob
             self._changes.append(Put(Table.POOL_BLOBS, hash_, blob))
+        self._changes.extend(changes)
         if then is not None:
             self._then.append(then)
         self._flush_soon()
@@ -111,6 +118,7 @@ class Journal:
                 self._written_ms = self._clock.now_ms()
                 if changes:
                     await self._writer.write(changes)
+                    self.sync_delays_ms.append(self._clock.now_ms() - self._written_ms)
                 for call in then:
                     call()
         finally:

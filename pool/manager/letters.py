@@ -14,9 +14,11 @@ from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.leases import subspace_hash
 from pool.link.wire import assignment_to_wire, best_to_wire, strength_to_wire
+from pool.proofs.receipts import make_notices, make_receipt
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import Assignment, Exploration, PoolState, RoundState, RoundTask
+from pool.records.transition import share_of
 
 HEARTBEATS_A_PHASE = 8
 """Signs of life that a silent miner gives in a train phase, within the bounds of its time."""
@@ -119,12 +121,28 @@ class Letters:
     def accepted(
         self, event: events.ResultAccepted, pool: PoolState, now_ms: int
     ) -> Iterable[Letter]:
-        yield _acknowledgement(event, pb.ACCEPTANCE_ACCEPTED, "")
+        if pool.round is None:
+            raise ValueError("no round has started")
+        share = share_of(event, pool.miners[event.miner].payout_address)
+        receipt = make_receipt(pool.round.task.round, share, event.is_confirmed)
+        letter = _acknowledgement(event, pb.ACCEPTANCE_ACCEPTED, "")
+        envelope = sign(receipt, self._key, self._network_id).envelope
+        letter.message.acknowledgement.receipt.CopyFrom(envelope_to_proto(envelope))
+        yield letter
 
     def refused(
         self, event: events.ResultRefused, pool: PoolState, now_ms: int
     ) -> Iterable[Letter]:
         yield _acknowledgement(event, pb.ACCEPTANCE_REFUSED, f"{event.reason}: {event.detail}")
+
+    def notices(self, event: events.Committed, pool: PoolState, now_ms: int) -> Iterable[Letter]:
+        promise = event.promise
+        notices = make_notices(promise.round, promise.commitment, promise.share_log, promise.lines)
+        for miner in pool.miners.values():
+            notice = notices.get(miner.payout_address)
+            if miner.connected and notice is not None:
+                envelope = sign(notice, self._key, self._network_id).envelope
+                yield Letter(miner.key, pb.MineResponse(payout_notice=envelope_to_proto(envelope)))
 
     def stale(self, event: events.ResultStale, pool: PoolState, now_ms: int) -> Iterable[Letter]:
         yield _acknowledgement(event, pb.ACCEPTANCE_STALE, event.detail)
@@ -155,4 +173,5 @@ _WRITERS: dict[type, Callable[..., Iterable[Letter]]] = {
     events.ResultAccepted: Letters.accepted,
     events.ResultRefused: Letters.refused,
     events.ResultStale: Letters.stale,
+    events.Committed: Letters.notices,
 }

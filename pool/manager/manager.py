@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -15,23 +16,27 @@ from nacl.signing import SigningKey
 
 from nas.designs.genotype import Genotype
 from nas.jobs import Executor
-from node.chain.messages import PayoutLine
+from node.chain.codec import decode, encode
+from node.chain.messages import Claim, PayoutLine
 from node.clock import Clock
 from node.net.link import LinkClosed, ManagerLink
 from node.store.base import Store
 from node.store.writer import Writer
 from ponas.v1 import pool_service_pb2 as pb
-from pool.decisions.members import decide_join, decide_leave
+from pool.decisions.members import decide_join, decide_leave, refuse_join
+from pool.decisions.pay import decide_missing
 from pool.decisions.rounds import decide_open
+from pool.manager.audits import Audits
 from pool.manager.core import Core
 from pool.manager.results import Results
 from pool.manager.session import Greeting, Session, TurnedAway
 from pool.manager.subspaces import Subspaces
 from pool.manager.watch import Watch
 from pool.partition.base import PartitionKind
+from pool.proofs.sharelog import Terms
 from pool.records import events
-from pool.records.state import Exploitation, PoolState, RoundTask
-from pool.rules.payout import payout_lines
+from pool.records.books import compute_lines
+from pool.records.state import Exploitation, PoolState, Promise, RoundTask
 
 DRAIN_WAIT_MS = 2_000
 """What miners are asked to wait before they connect again to a manager that stops."""
@@ -43,7 +48,7 @@ _log = structlog.get_logger("pool.manager")
 class ConfirmedBest:
     """The model that a manager may commit: its count on the validation images is exact.
 
-    `lines` are the payout lines by the work accepted until now.
+    `lines` are the payout lines by the work accepted until now, `terms` what else they follow from.
     """
 
     round: int
@@ -53,14 +58,25 @@ class ConfirmedBest:
     size: int
     finder: bytes
     lines: tuple[PayoutLine, ...]
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What the pool has committed to: the claim, which lacks count and hashes as yet, the model
+    and the payout lines."""
+
+    claim: Claim
+    model: bytes
+    lines: tuple[PayoutLine, ...]
 
 
 class Manager:
     """Serves miners over links and keeps one round at a time.
 
     `key` signs for the pool; `rng` draws nonces; `fee_permille` is the manager's part of a reward.
-    `executor` evaluates models, `partition` splits spaces. What the
-    pool knows is in `store`, and goes there through `writer`.
+    `executor` counts bests, `auditing` does the audits on a CPU; `partition` splits spaces. What
+    the pool knows is in `store`, and goes there through `writer`.
     """
 
     def __init__(
@@ -74,11 +90,13 @@ class Manager:
         rng: random.Random,
         store: Store,
         writer: Writer,
+        auditing: Executor,
         fee_permille: int = 0,
         partition: PartitionKind = PartitionKind.ALGORITHM1,
     ) -> None:
         self._core = Core(key, network_id, store, writer, clock, Subspaces(partition))
         self._results = Results(self._core, network_id, executor)
+        self._audits = Audits(self._core, auditing)
         self._greeting = Greeting(bytes(key.verify_key), network_id, rng)
         self._payout_address = payout_address
         self._fee_permille = fee_permille
@@ -95,6 +113,7 @@ class Manager:
         Raises StoreError when the pool's memory is lost, without which it must not go on.
         """
         self._core.tasks.spawn(Watch(self._core).run(), name="watch over miners")
+        self._core.tasks.spawn(self._audits.run(), name="audits")
         await asyncio.shield(self._core.failure)
 
     async def close(self, reason: str = "the manager stops") -> None:
@@ -104,9 +123,17 @@ class Manager:
             session.channel.send(drain)
         await self._core.close()
 
+    @property
+    def sync_delays_ms(self) -> Sequence[int]:
+        """How long the newest batches of the journal took to be synced."""
+        return self._core.journal.sync_delays_ms
+
     def start_round(self, task: RoundTask) -> None:
         """Open a round and hand out its work; after a restart, go on with one that is open."""
-        opening = decide_open(self._core.pool, task, self._core.secret, self._core.now_ms())
+        now_ms = self._core.now_ms()
+        for lost in decide_missing(self._core.pool, task.round, now_ms):
+            self._core.forfeit(lost)
+        opening = decide_open(self._core.pool, task, self._core.secret, now_ms)
         if opening:
             self._core.begin(*opening)
 
@@ -119,30 +146,65 @@ class Manager:
         round_ = self._core.pool.round
         if round_ is None or round_.best is None:
             return None
-        best = round_.best
+        best, number = round_.best, round_.task.round
         finder = self._core.pool.miners[best.finder].payout_address
+        terms = Terms(finder, self._payout_address, self._fee_permille)
         return ConfirmedBest(
-            round_.task.round,
+            number,
             best.genotype,
             self._core.journal.blobs[best.model_hash],
             best.correct,
             best.size,
             best.finder,
-            payout_lines(round_.work, finder, self._payout_address, self._fee_permille),
+            compute_lines(
+                self._core.pool.books, number, finder, self._payout_address, self._fee_permille
+            ),
+            terms,
         )
+
+    async def promise(self, claim: Claim, best: ConfirmedBest, commitment: bytes) -> None:
+        """Commit the pool to a claim of its best: once this returns, no crash loses the claim.
+
+        Miners are told of their payout lines, which the claim's payout root is of.
+        """
+        promise = Promise(
+            claim.round,
+            encode(claim),
+            commitment,
+            claim.model_hash,
+            best.lines,
+            self._core.close_page(best.terms),
+        )
+        committed = events.Committed(self._core.now_ms(), promise)
+        self._core.happen(committed, blobs={claim.model_hash: best.model})
+        await self._core.journal.synced()
+
+    def promised(self) -> Promised | None:
+        """The newest promise, also one made before a restart."""
+        promise = self._core.pool.promise
+        if promise is None:
+            return None
+        model = self._core.journal.blobs[promise.model_hash]
+        return Promised(decode(Claim, promise.claim), model, promise.lines)
+
+    def paid(self, round_number: int) -> None:
+        """A block of the pool is final."""
+        self._core.happen(events.Paid(self._core.now_ms(), round_number))
 
     async def serve(self, link: ManagerLink) -> None:
         """Register the miner at the other end and work with it until the link ends."""
         try:
             registration = await self._greeting.register(link)
-        except TurnedAway as refusal:
-            self._core.happen(events.TurnedAway(self._core.now_ms(), b"", refusal.reason))
-            _log.warning("miner_turned_away", remote=link.remote, reason=refusal.detail)
-            await link.close(refusal.detail)
+        except TurnedAway as fault:
+            await self._turn_away(link, b"", fault.reason, fault.detail)
             return
         except LinkClosed:
             return
         key, sessions = registration.key, self._core.sessions
+        refusal = refuse_join(self._core.pool, key, self._core.now_ms())
+        if refusal is not None:
+            await self._turn_away(link, key, *refusal)
+            return
         if key in sessions:
             sessions[key].channel.end("the same miner has connected again")
         session = Session(key, link, lambda hash_: self._weights_for(key, hash_), self._clock)
@@ -165,6 +227,11 @@ class Manager:
                 del sessions[key]
                 left = decide_leave(self._core.pool, key, reason, self._core.now_ms())
                 self._core.happen(*left)
+
+    async def _turn_away(self, link: ManagerLink, key: bytes, reason: str, detail: str) -> None:
+        self._core.happen(events.TurnedAway(self._core.now_ms(), key, reason))
+        _log.warning("miner_turned_away", remote=link.remote, reason=detail)
+        await link.close(f"{reason}: {detail}")
 
     def _weights_for(self, key: bytes, hash_: bytes) -> bytes | None:
         """Weights that the miner was told to train on from."""

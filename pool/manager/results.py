@@ -106,7 +106,7 @@ class Results:
             model = await counted_model(checked, task.task.dataset, fetch, self._executor)
         except Refused as problem:
             refusal = problem
-        if session.has_ended and refusal is not None:
+        if session.channel.has_ended and refusal is not None:
             # No fault of the result: the miner keeps it and sends it again.
             return None, b""
         # Fetching and counting took time: the phase may be over, another best may be ahead.
@@ -142,7 +142,13 @@ class Results:
     def _accept(
         self, checked: Checked, confirmed: events.BestConfirmed | None = None, model: bytes = b""
     ) -> None:
-        accepted = decide_acceptance(self._round, checked, self._core.now_ms())
+        accepted = decide_acceptance(
+            self._core.pool,
+            checked,
+            self._core.secret,
+            confirmed is not None,
+            self._core.now_ms(),
+        )
         if confirmed is None:
             self._core.happen(accepted)
         else:
@@ -157,6 +163,7 @@ class Results:
         )
         now_ms = self._core.now_ms()
         self._core.happen(decide_refusal(report, session.key, refusal, now_ms))
+        self._core.ban_if_due(session.key)
 
     @property
     def _round(self) -> RoundState:

@@ -135,16 +135,12 @@ class Session:
         )
         self.waiting: deque[Report] = deque()
         self.is_confirming = False
-        self.has_ended = False
         self._clock = clock
         self.heard_ms = clock.now_ms()
 
     async def run(self, desk: Desk) -> str:
         """Hand every message to `desk` until the link ends; returns the reason."""
-        try:
-            return await self.channel.run(partial(self._on_message, desk))
-        finally:
-            self.has_ended = True
+        return await self.channel.run(partial(self._on_message, desk))
 
     def _on_message(self, desk: Desk, message: pb.MineRequest) -> None:
         self.heard_ms = self._clock.now_ms()

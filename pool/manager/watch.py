@@ -1,8 +1,11 @@
-"""Who is lost: silent connections, and miners that did not come back after a restart."""
+"""Who is lost, and who would stand in: looked at while the pool works.
+
+Lost are silent connections, and miners that did not come back after a restart.
+"""
 
 from __future__ import annotations
 
-from pool.decisions.members import decide_leave
+from pool.decisions.members import decide_backups, decide_leave
 from pool.manager.core import Core
 from pool.manager.letters import heartbeat_ms
 
@@ -17,6 +20,7 @@ class Watch:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._started_ms = core.now_ms()
+        self._assessed_ms = self._started_ms
         self._is_after_restart = bool(core.pool.miners)
 
     async def run(self) -> None:
@@ -31,6 +35,9 @@ class Watch:
                 for session in self._core.sessions.values():
                     session.heard_ms = now_ms
             looked_ms = now_ms
+            if now_ms >= self._assessed_ms + self._interval_ms():
+                self._assessed_ms = now_ms
+                self._core.happen(*decide_backups(self._core.pool, now_ms))
             self._end_silent(now_ms - LOST_AFTER_QUARTERS * quarter_ms)
             if self._is_after_restart and now_ms >= self._started_ms + 2 * self._interval_ms():
                 self._is_after_restart = False

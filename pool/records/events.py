@@ -7,7 +7,19 @@ A manager appends them to its journal before anybody hears of the change, and pe
 from __future__ import annotations
 
 from nas.designs.space import Space
-from pool.records.state import Best, Exploitation, Record, Refusal, RoundTask, Strength
+from pool.records.refusals import Refusal
+from pool.records.state import (
+    Audit,
+    Best,
+    Exploitation,
+    Promise,
+    Record,
+    RoundTask,
+    Strength,
+)
+from pool.rules.audits import Suspicion
+from pool.rules.reliability import Finding
+from pool.rules.worth import Worth
 
 
 class Event(Record, frozen=True):
@@ -53,11 +65,15 @@ class Retyped(Event, frozen=True, tag="retyped"):
 
 
 class RoundOpened(Event, frozen=True, tag="round-opened"):
-    """A round begins, with so many `explorers`; every draw in it follows from `seed`."""
+    """A round begins, with so many `explorers`; every draw in it follows from `seed`.
+
+    `forgotten` are miners that left long ago and have nothing coming to them.
+    """
 
     task: RoundTask
     seed: bytes
     explorers: int
+    forgotten: tuple[bytes, ...] = ()
 
 
 class RoundClosed(Event, frozen=True, tag="round-closed"):
@@ -107,8 +123,18 @@ class LeaseResumed(Event, frozen=True, tag="lease-resumed"):
     search: int
 
 
+class BackupsDesignated(Event, frozen=True, tag="backups-designated"):
+    """Who stands in for whom from now on, as (protected, backup), and what that follows from."""
+
+    backups: tuple[tuple[bytes, bytes], ...]
+    finding: Finding
+
+
 class BackupActivated(Event, frozen=True, tag="backup-activated"):
-    """A backup goes on with the search of a miner that has left, from its next episode."""
+    """A backup goes on with the search of a miner that has left, from its next episode.
+
+    `owner` is whose lease the search is.
+    """
 
     miner: bytes
     assignment: int
@@ -134,9 +160,11 @@ class Rested(Event, frozen=True, tag="rested"):
 
 
 class ResultAccepted(Event, frozen=True, tag="result-accepted"):
-    """A result counts, for `work` units of work.
+    """A result counts, for `work` nanoseconds of the reference core.
 
-    `epochs` are those trained anew; `share` is the key that must be new for a result to be paid.
+    `epochs` are those trained anew. `worth` says why not more was credited, `keys` must be new for
+    a share to be paid. `is_confirmed` says that the manager has counted the model itself. `audit`
+    is set for a share that was drawn.
     """
 
     miner: bytes
@@ -148,8 +176,12 @@ class ResultAccepted(Event, frozen=True, tag="result-accepted"):
     size: int
     epochs: int
     model_hash: bytes
-    share: bytes
     work: int
+    worth: Worth
+    keys: tuple[bytes, ...]
+    suspicions: tuple[Suspicion, ...]
+    is_confirmed: bool
+    audit: Audit | None
 
 
 class ResultRefused(Event, frozen=True, tag="result-refused"):
@@ -184,6 +216,55 @@ class BaseArrived(Event, frozen=True, tag="base-arrived"):
     base: Best
 
 
+class ShareAudited(Event, frozen=True, tag="share-audited"):
+    """A share has passed its audit, or could not be audited for no fault of its miner's."""
+
+    share: bytes
+    miner: bytes
+    passed: bool
+    detail: str
+
+
+class WorkForfeited(Event, frozen=True, tag="work-forfeited"):
+    """A miner has lost its work in the window, by a failed audit or a broken lease.
+
+    `reason` is a stable word; `evidence` are the signed objects that show it, if it is of that
+    kind, encoded.
+    """
+
+    miner: bytes
+    reason: str
+    detail: str
+    evidence: tuple[bytes, ...] = ()
+
+
+class Banned(Event, frozen=True, tag="banned"):
+    """A miner is sent away until `until_ms`, for the faults that have added up."""
+
+    miner: bytes
+    until_ms: int
+    points: int
+
+
+class PageClosed(Event, frozen=True, tag="page-closed"):
+    """A page of the share log is complete and has this hash."""
+
+    round: int
+    page: bytes
+
+
+class Committed(Event, frozen=True, tag="committed"):
+    """The pool promises its best model of a round; written before the commitment leaves."""
+
+    promise: Promise
+
+
+class Paid(Event, frozen=True, tag="paid"):
+    """A block of the pool has become final: all work in the window is paid."""
+
+    round: int
+
+
 AnyEvent = (
     Joined
     | TurnedAway
@@ -205,4 +286,11 @@ AnyEvent = (
     | ResultStale
     | BestConfirmed
     | BaseArrived
+    | BackupsDesignated
+    | ShareAudited
+    | WorkForfeited
+    | Banned
+    | PageClosed
+    | Committed
+    | Paid
 )

@@ -15,6 +15,11 @@ from immutables import Map
 from nas.designs.genotype import Genotype
 from nas.designs.space import Space
 from nas.task import Task
+from node.chain.messages import PayoutLine
+from pool.records.books import Books
+from pool.records.refusals import Refusal
+from pool.rules.audits import AuditKind
+from pool.rules.bans import Conduct
 from pool.rules.curve import Curve
 from pool.rules.delivery import MAX_BUDGET, MIN_BUDGET, Delivery
 
@@ -28,30 +33,6 @@ class Strength(StrEnum):
     WEAK = "weak"
     STRONG = "strong"
     AUTO = "auto"
-
-
-class Refusal(StrEnum):
-    """Why a result does not count."""
-
-    UNKNOWN_ASSIGNMENT = "unknown-assignment"
-    LEASE_NOT_ACCEPTED = "lease-not-accepted"
-    DUPLICATE = "duplicate"
-    OUT_OF_ORDER = "out-of-order"
-    SIZE = "size"
-    GENOTYPE = "genotype"
-    OUTSIDE_SUBSPACE = "outside-subspace"
-    OTHER_VARIANT = "other-variant"
-    TRAINING_SEED = "training-seed"
-    UNTRAINED_COUNT = "untrained-count"
-    EPOCHS = "epochs"
-    COUNT_ABOVE_SIZE = "count-above-size"
-    HASHES = "hashes"
-    STATES = "states"
-    PRECISION = "precision"
-    MODEL_MISSING = "model-missing"
-    MODEL_FORMAT = "model-format"
-    MODEL_TOO_WIDE = "model-too-wide"
-    COUNT_DIFFERS = "count-differs"
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -169,11 +150,18 @@ class MinerState(Record, frozen=True):
     measured_at_ms: int = 0
     budget: int = MIN_BUDGET
     budget_results: int = 0
+    busy_ms: int = 0
+    busy_since_ms: int = 0
+    conduct: Conduct = Conduct()
 
     @property
     def current(self) -> Assignment | None:
         """What the miner has in hand."""
         return self.given[-1] if self.is_working else None
+
+    def worked_ms(self, now_ms: int) -> int:
+        """How long the miner has had work in hand in this round."""
+        return self.busy_ms + (max(0, now_ms - self.busy_since_ms) if self.is_working else 0)
 
     def assignment(self, id_: int) -> Assignment:
         """One of the miner's newest assignments. Raises LookupError for any other."""
@@ -188,8 +176,8 @@ class RoundState(Record, frozen=True):
 
     Every draw follows from `seed`; the space is split for `explorers` miners. `free` are the
     searches that nobody works on and nobody's lease waits for, with their best rewards. `base` is
-    the newest best whose weights have arrived. `work` is by payout address; `paid` are the keys of
-    the shares that were paid.
+    the newest best whose weights have arrived. `backups` are by the key of the miner that each
+    would stand in for.
     """
 
     task: RoundTask
@@ -201,15 +189,48 @@ class RoundState(Record, frozen=True):
     free: Map[int, float] = Map()
     best: Best | None = None
     base: Best | None = None
-    paid: Map[bytes, bool] = Map()
-    work: Map[bytes, int] = Map()
+    backups: Map[bytes, bytes] = Map()
+
+
+class Audit(Record, frozen=True):
+    """A share that was drawn to be audited: all that is needed to do so, after a restart too.
+
+    `share` is its hash in the share log. `states` are the hashes that its miner has named, and
+    `weights_hash` those that it trained on from; both are empty unless its training is repeated.
+    """
+
+    share: bytes
+    miner: bytes
+    round: int
+    kind: AuditKind
+    genotype: bytes
+    training_seed: int
+    correct: int
+    epochs: int
+    model_hash: bytes
+    macs: int
+    states: tuple[bytes, ...] = ()
+    weights_hash: bytes = b""
+
+
+class Promise(Record, frozen=True):
+    """What the pool has committed to in a round: the claim, which lacks count and hashes as yet,
+    as canonical bytes, its payout lines, and the hash of the share log's last page."""
+
+    round: int
+    claim: bytes
+    commitment: bytes
+    model_hash: bytes
+    lines: tuple[PayoutLine, ...]
+    share_log: bytes
 
 
 class PoolState(Record, frozen=True):
     """Everything a manager decides by. Miners stay listed when they leave.
 
     `strong` and `weak` count the connected miners treated so; `turned_away` counts failed
-    registrations by reason.
+    registrations by reason. `audits` wait to be done, by the hash of the share. `promise` is the
+    newest commitment. `last_best` is that of the round before this one.
     """
 
     miners: Map[bytes, MinerState] = Map()
@@ -222,6 +243,10 @@ class PoolState(Record, frozen=True):
     shared_bests: int = 0
     weak_improvements: int = 0
     turned_away: Map[str, int] = Map()
+    books: Books = Books()
+    audits: Map[bytes, Audit] = Map()
+    promise: Promise | None = None
+    last_best: Best | None = None
 
     @property
     def is_weak_alone(self) -> bool:

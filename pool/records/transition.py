@@ -10,15 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
 from immutables import Map
 
 from nas.jobs import SEED_BOUND
 from node.chain.hashing import blake, u64
+from pool.proofs.openpage import OpenPage
+from pool.proofs.sharelog import Share
 from pool.records import events
+from pool.records.books import (
+    with_forfeited,
+    with_passed_audit,
+    with_payout,
+    with_result,
+    with_round_ended,
+)
 from pool.records.events import AnyEvent
 from pool.records.state import (
     KEPT_ASSIGNMENTS,
     Assignment,
+    Best,
     Exploration,
     MinerState,
     PoolState,
@@ -27,11 +38,30 @@ from pool.records.state import (
     Strength,
     is_full,
 )
+from pool.rules.bans import BAN_POINTS, POINTS, with_ban, with_points, with_visit
+from pool.rules.prices import class_of
 
 
 def apply(pool: PoolState, event: AnyEvent) -> PoolState:
     """The state after an event that was decided on in this state."""
     return _APPLY[type(event)](pool, event)
+
+
+def share_of(event: events.ResultAccepted, address: bytes) -> Share:
+    """The entry of an accepted result in the share log, paid to an address."""
+    return Share(
+        miner=event.miner,
+        address=address,
+        assignment=event.assignment,
+        episode=event.episode,
+        genotype=event.genotype,
+        training_seed=event.training_seed,
+        epochs=event.epochs,
+        correct=event.correct,
+        size=event.size,
+        model_hash=event.model_hash,
+        work=event.work,
+    )
 
 
 def apply_all(pool: PoolState, happened: Iterable[AnyEvent]) -> PoolState:
@@ -52,6 +82,7 @@ def _joined(pool: PoolState, event: events.Joined) -> PoolState:
         )
         pool = pool.but(next_miner=pool.next_miner + 1)
     elif known.connected:
+        known = _stopped(known, event.at_ms)
         pool = _counted(pool, known, -1)
     miner = known.but(
         payout_address=event.payout_address,
@@ -62,6 +93,7 @@ def _joined(pool: PoolState, event: events.Joined) -> PoolState:
         # What an earlier connection had in hand is handed out anew.
         is_working=False,
         resting="",
+        conduct=with_visit(known.conduct, event.at_ms),
     )
     if pool.round is not None and miner.own is not None and miner.own in pool.round.free:
         pool = pool.but(round=pool.round.but(free=pool.round.free.delete(miner.own)))
@@ -70,7 +102,11 @@ def _joined(pool: PoolState, event: events.Joined) -> PoolState:
 
 def _turned_away(pool: PoolState, event: events.TurnedAway) -> PoolState:
     counts = pool.turned_away
-    return pool.but(turned_away=counts.set(event.reason, counts.get(event.reason, 0) + 1))
+    pool = pool.but(turned_away=counts.set(event.reason, counts.get(event.reason, 0) + 1))
+    known = pool.miners.get(event.miner)
+    if known is None:
+        return pool
+    return _with(pool, known.but(conduct=with_visit(known.conduct, event.at_ms)))
 
 
 def _left(pool: PoolState, event: events.Left) -> PoolState:
@@ -80,13 +116,15 @@ def _left(pool: PoolState, event: events.Left) -> PoolState:
     for search in (miner.own, miner.covers):
         if search is not None:
             pool = _freed(pool, search, miner.key)
-    return _with(pool, miner.but(connected=False, is_working=False, covers=None))
+    stopped = _stopped(miner, event.at_ms)
+    return _with(pool, stopped.but(connected=False, covers=None))
 
 
 def _restarted(pool: PoolState, event: events.Restarted) -> PoolState:
     # Leases wait for their miners, which have a while to come back.
     miners = {
-        key: miner.but(connected=False, is_working=False) for key, miner in pool.miners.items()
+        key: _stopped(miner, miner.busy_since_ms).but(connected=False)
+        for key, miner in pool.miners.items()
     }
     return pool.but(miners=Map(miners), strong=0, weak=0)
 
@@ -113,30 +151,42 @@ def _round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
             episodes=0,
             work=0,
             best_correct=0,
+            busy_ms=0,
         )
         for key, miner in pool.miners.items()
+        if key not in event.forgotten
     }
     return pool.but(
         miners=Map(miners),
+        last_best=_best_before(pool, event.task.round),
         round=RoundState(event.task, event.seed, event.explorers, pool.next_assignment),
     )
+
+
+def _best_before(pool: PoolState, number: int) -> Best | None:
+    """The best of the round before `number`."""
+    if pool.round is not None and pool.round.task.round == number:
+        return pool.last_best
+    is_next = pool.round is not None and pool.round.task.round == number - 1
+    return pool.round.best if pool.round is not None and is_next else None
 
 
 def _round_closed(pool: PoolState, event: events.RoundClosed) -> PoolState:
     if pool.round is None:
         return pool
     end_ms = min(event.at_ms, pool.round.task.train_end_ms)
-    miners = {key: _stopped(miner, end_ms) for key, miner in pool.miners.items()}
-    return pool.but(miners=Map(miners), round=pool.round.but(is_open=False))
-
-
-def _stopped(miner: MinerState, end_ms: int) -> MinerState:
-    if not miner.is_working:
-        return miner
     # Time without a result counts as well: silence is slow.
-    delivery = miner.delivery.then(0, end_ms - miner.measured_at_ms)
-    stopped: MinerState = miner.but(is_working=False, delivery=delivery)
-    return stopped
+    miners = {
+        key: _stopped(miner, end_ms).but(
+            delivery=miner.delivery.then(0, end_ms - miner.measured_at_ms)
+        )
+        if miner.is_working
+        else miner
+        for key, miner in pool.miners.items()
+    }
+    worked_ms = {key: miner.worked_ms(end_ms) for key, miner in miners.items()}
+    books = with_round_ended(pool.books, pool.round.task.round, worked_ms)
+    return pool.but(miners=Map(miners), books=books, round=pool.round.but(is_open=False))
 
 
 # Work.
@@ -177,14 +227,18 @@ def _lease_accepted(pool: PoolState, event: events.LeaseAccepted) -> PoolState:
 
 def _lease_parked(pool: PoolState, event: events.LeaseParked) -> PoolState:
     pool = _held(pool, event.search, holder=b"")
-    return _with(pool, pool.miners[event.miner].but(is_working=False))
+    return _with(pool, _stopped(pool.miners[event.miner], event.at_ms))
 
 
 def _lease_resumed(pool: PoolState, event: events.LeaseResumed) -> PoolState:
     miner = pool.miners[event.miner]
     if miner.covers is not None:
         pool = _held(pool, miner.covers, holder=b"")
-    return _with(pool, miner.but(covers=None, is_working=False))
+    return _with(pool, _stopped(miner, event.at_ms).but(covers=None))
+
+
+def _backups_designated(pool: PoolState, event: events.BackupsDesignated) -> PoolState:
+    return pool.but(round=_round(pool).but(backups=Map(event.backups)))
 
 
 def _backup_activated(pool: PoolState, event: events.BackupActivated) -> PoolState:
@@ -204,7 +258,8 @@ def _exploitation_given(pool: PoolState, event: events.ExploitationGiven) -> Poo
 
 def _rested(pool: PoolState, event: events.Rested) -> PoolState:
     pool = _released(pool, event.miner)
-    return _with(pool, pool.miners[event.miner].but(is_working=False, resting=event.reason))
+    stopped = _stopped(pool.miners[event.miner], event.at_ms)
+    return _with(pool, stopped.but(resting=event.reason))
 
 
 # Results.
@@ -212,12 +267,6 @@ def _rested(pool: PoolState, event: events.Rested) -> PoolState:
 
 def _result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     round_, miner = _round(pool), pool.miners[event.miner]
-    if event.work:
-        earned = round_.work.get(miner.payout_address, 0) + event.work
-        round_ = round_.but(
-            paid=round_.paid.set(event.share, True),
-            work=round_.work.set(miner.payout_address, earned),
-        )
     miner = miner.but(
         episodes=miner.episodes + 1,
         work=miner.work + event.work,
@@ -232,14 +281,29 @@ def _result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState
         miner,
         event.assignment,
         event.correct / event.size,
-        pool.but(results_accepted=pool.results_accepted + 1),
+        _booked(pool, event),
+    )
+
+
+def _booked(pool: PoolState, event: events.ResultAccepted) -> PoolState:
+    share = share_of(event, pool.miners[event.miner].payout_address)
+    audits = pool.audits
+    if event.audit is not None:
+        audits = audits.set(event.audit.share, event.audit)
+    return pool.but(
+        books=with_result(pool.books, share, event.keys),
+        audits=audits,
+        results_accepted=pool.results_accepted + 1,
     )
 
 
 def _result_refused(pool: PoolState, event: events.ResultRefused) -> PoolState:
     miner = pool.miners[event.miner]
     count = miner.refused.get(event.reason, 0) + 1
-    miner = miner.but(refused=miner.refused.set(event.reason, count))
+    miner = miner.but(
+        refused=miner.refused.set(event.reason, count),
+        conduct=with_points(miner.conduct, POINTS[event.reason], event.at_ms),
+    )
     if not event.takes_place:
         return _with(pool, miner)
     return _placed(_round(pool), miner, event.assignment, 0.0, pool)
@@ -262,7 +326,55 @@ def _base_arrived(pool: PoolState, event: events.BaseArrived) -> PoolState:
     return pool.but(round=_round(pool).but(base=event.base))
 
 
+# Pay.
+
+
+def _share_audited(pool: PoolState, event: events.ShareAudited) -> PoolState:
+    audit = pool.audits[event.share]
+    books = pool.books
+    if event.passed:
+        books = with_passed_audit(books, class_of(audit.macs), audit.correct)
+    return pool.but(books=books, audits=pool.audits.delete(event.share))
+
+
+def _work_forfeited(pool: PoolState, event: events.WorkForfeited) -> PoolState:
+    audits = pool.audits
+    for share, audit in pool.audits.items():
+        if audit.miner == event.miner:
+            audits = audits.delete(share)
+    pool = pool.but(books=with_forfeited(pool.books, event.miner, event.reason), audits=audits)
+    miner = pool.miners.get(event.miner)
+    if miner is None:
+        return pool
+    return _with(
+        pool, miner.but(work=0, conduct=with_points(miner.conduct, BAN_POINTS, event.at_ms))
+    )
+
+
+def _banned(pool: PoolState, event: events.Banned) -> PoolState:
+    miner = pool.miners[event.miner]
+    return _with(pool, miner.but(conduct=with_ban(miner.conduct, event.until_ms)))
+
+
+def _page_closed(pool: PoolState, event: events.PageClosed) -> PoolState:
+    books = msgspec.structs.replace(pool.books, page=OpenPage(before=event.page))
+    return pool.but(books=books)
+
+
+def _committed(pool: PoolState, event: events.Committed) -> PoolState:
+    return pool.but(promise=event.promise)
+
+
+def _paid(pool: PoolState, event: events.Paid) -> PoolState:
+    return pool.but(books=with_payout(pool.books))
+
+
 # What several events do.
+
+
+def _stopped(miner: MinerState, at_ms: int) -> MinerState:
+    """The miner without work in hand, the time with it counted."""
+    return miner.but(is_working=False, busy_ms=miner.worked_ms(at_ms))
 
 
 def _placed(
@@ -291,6 +403,8 @@ def _given(pool: PoolState, event: events.Event, assignment: Assignment) -> Pool
         given=(*miner.given[1 - KEPT_ASSIGNMENTS :], assignment),
         is_working=True,
         resting="",
+        busy_ms=miner.worked_ms(since_ms),
+        busy_since_ms=since_ms,
         measured_at_ms=miner.measured_at_ms if miner.is_working else since_ms,
     )
     return _with(pool.but(next_assignment=assignment.id + 1), miner)
@@ -379,4 +493,11 @@ _APPLY: Mapping[type, Callable[[PoolState, Any], PoolState]] = {
     events.ResultStale: _result_stale,
     events.BestConfirmed: _best_confirmed,
     events.BaseArrived: _base_arrived,
+    events.BackupsDesignated: _backups_designated,
+    events.ShareAudited: _share_audited,
+    events.WorkForfeited: _work_forfeited,
+    events.Banned: _banned,
+    events.PageClosed: _page_closed,
+    events.Committed: _committed,
+    events.Paid: _paid,
 }

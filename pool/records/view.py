@@ -11,22 +11,27 @@ from pool.records.state import Best, Exploration, MinerState, PoolState
 from pool.rules.strategy import NO_ROUND
 
 
-def pool_view(pool: PoolState, manager: bytes, is_committed: bool) -> PoolView:
-    """The pool as a whole; `is_committed` says whether it has promised a model this round.
+def pool_view(pool: PoolState, manager: bytes, now_ms: int) -> PoolView:
+    """The pool as a whole.
 
-    Failed registrations are among the refused, as `registration-` and the rule they broke.
+    A round that is only prepared is not shown yet: until it starts, the one before is. Failed
+    registrations are among the refused, as `registration-` and the rule they broke.
     """
-    round_ = pool.round
+    number, best = 0, None
+    if pool.round is not None:
+        number, best = pool.round.task.round, pool.round.best
+        if now_ms < pool.round.task.start_ms:
+            number, best = number - 1, pool.last_best
     refused = Counter({f"registration-{rule}": count for rule, count in pool.turned_away.items()})
     for miner in pool.miners.values():
         refused.update({str(reason): count for reason, count in miner.refused.items()})
     return PoolView(
         manager=manager,
-        round=0 if round_ is None else round_.task.round,
+        round=number,
         strong_miners=pool.strong,
         weak_miners=pool.weak,
-        best=None if round_ is None or round_.best is None else _best_view(round_.best),
-        committed=is_committed,
+        best=None if best is None else _best_view(best),
+        committed=pool.promise is not None and pool.promise.round == number,
         results_accepted=pool.results_accepted,
         results_refused=refused,
         shared_bests=pool.shared_bests,

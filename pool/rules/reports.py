@@ -14,13 +14,13 @@ from nas.designs.genotype import Genotype, GenotypeError
 from nas.designs.space import Space
 from nas.jobs import training_seed
 from node.chain.hashing import HASH_BYTES
+from pool.records.refusals import Refusal
 from pool.records.state import (
     Assignment,
     Exploitation,
     Exploration,
     MinerState,
     PoolState,
-    Refusal,
     RoundState,
     is_full,
 )

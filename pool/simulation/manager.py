@@ -122,7 +122,9 @@ class SimulatedManager:
         except Refused as refusal:
             return self._let((decide_refusal(report, miner.key, refusal, now_ms),), now_ms)
         checked = Checked(report, assignment, claim.design, is_trained=claim.design.feasible)
-        happened: list[AnyEvent] = [decide_acceptance(round_, checked, now_ms)]
+        happened: list[AnyEvent] = [
+            decide_acceptance(self.pool, checked, self._secret, is_confirmed=False, now_ms=now_ms)
+        ]
         if claims_best(checked, round_):
             happened.append(events.BestConfirmed(now_ms, best_of(self.pool, checked)))
         return self._let(happened, now_ms)
@@ -169,9 +171,15 @@ class SimulatedManager:
         return list(steps)
 
     def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> list[AnyEvent]:
+        self._turn_page(now_ms)
         self.pool, done, due = advance(self.pool, happened, _draw, now_ms)
         self.due |= dict.fromkeys(due)
         return list(done)
+
+    def _turn_page(self, now_ms: int) -> None:
+        """Forget a full page: the share log itself is not simulated."""
+        if self.pool.books.page.is_full:
+            self.pool = apply(self.pool, events.PageClosed(now_ms, 0, bytes(32)))
 
 
 class SeparateManager(SimulatedManager):
@@ -187,6 +195,7 @@ class SeparateManager(SimulatedManager):
 
     def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> list[AnyEvent]:
         done: list[AnyEvent] = []
+        self._turn_page(now_ms)
         for event in happened:
             self._apply(done, event)
             if isinstance(event, events.Joined):

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from node.assembly import Node
 from node.chain.messages import Envelope, Kind
-from node.consensus.producer import Committed, Producer
-from pool.manager.manager import ConfirmedBest
+from node.consensus.producer import Producer
+from pool.manager.manager import ConfirmedBest, Promised
 from tests.scripted import scripted_count
 
-Tamper = Callable[[Committed, int], tuple[Committed, int]]
+Tamper = Callable[[Promised, int], tuple[Promised, int]]
 """Changes what is revealed: the committed content, and the count of correct images."""
 
 
-def honest(committed: Committed, correct: int) -> tuple[Committed, int]:
+def honest(committed: Promised, correct: int) -> tuple[Promised, int]:
     """Reveal what was committed, as it counts."""
     return committed, correct
 

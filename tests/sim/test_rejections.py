@@ -16,11 +16,10 @@ from node.chain.hashing import blob_hash
 from node.chain.messages import Claim
 from node.chain.params import DIGITS, FAST
 from node.chain.timing import Phase
-from node.consensus.producer import Committed
 from node.consensus.validator import NOT_SERVED, VALID
 from node.identity import format_address
 from node.net.protocol import Refusal
-from pool.manager.manager import ConfirmedBest
+from pool.manager.manager import ConfirmedBest, Promised
 from tests.scripted import scripted_model
 from tests.sim.adversary import Tamper, corrupt, hide_commits, honest, replace_best
 from tests.sim.world import Plan, World
@@ -88,14 +87,14 @@ def test_the_same_crook_wins_when_it_breaks_no_rule() -> None:
 
 @pytest.mark.parametrize("error", [-1, 1])
 def test_a_count_that_is_off_by_one_either_way(error: int) -> None:
-    def miscount(committed: Committed, correct: int) -> tuple[Committed, int]:
+    def miscount(committed: Promised, correct: int) -> tuple[Promised, int]:
         return committed, correct + error
 
     assert run_virtual(verdicts(2, miscount)) == everybody(Reason.COUNT_DIFFERS)
 
 
 def test_one_flipped_bit_in_a_revealed_model_that_the_claim_names() -> None:
-    def flip(committed: Committed, correct: int) -> tuple[Committed, int]:
+    def flip(committed: Promised, correct: int) -> tuple[Promised, int]:
         model = flip_bit(committed.model)
         claim = replace(committed.claim, model_hash=blob_hash(model))
         return replace(committed, claim=claim, model=model), correct

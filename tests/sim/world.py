@@ -90,6 +90,7 @@ class World:
             store=machine.store,
             writer=InlineWriter(machine.store),
             counter=machine.executor if not trains or mines_solo(machine.setup) else None,
+            auditing=machine.executor,
             trainer=machine.executor if trains else None,
             rng=random.Random(self.rng.getrandbits(64)),
         )
