@@ -148,6 +148,22 @@ def refused(world: PoolWorld, name: str = "s") -> dict[Refusal, int]:
     return dict(world.manager.state.miners[public(name)].refused)
 
 
+@virtual_time
+async def test_results_behind_one_whose_link_broke_are_not_held_against_their_miner() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    assignment = await miner.expect("assignment")
+    for episode in range(3):
+        await miner.send(trained(assignment, 300, episode)[0])
+    await miner.expect("blob_request")
+    await miner.link.close("the cable was cut")
+    await world.pass_ms(100)
+
+    assert refused(world) == {}
+    await world.close()
+
+
 # Registration.
 
 

@@ -149,6 +149,27 @@ def test_a_round_that_is_open_is_not_opened_again() -> None:
     assert decide_open(pool, RoundTask(1, TASK, SPACE, PHASE_MS + 5), b"seed", 10) == ()
 
 
+def test_a_round_that_is_closed_but_not_committed_keeps_its_best_over_a_restart() -> None:
+    pool = apply(open_round(strong="s"), events.BestConfirmed(5, best_of("s")))
+    pool = apply_all(pool, [events.RoundClosed(10), events.Restarted(11)])
+
+    assert decide_open(pool, RoundTask(1, TASK, SPACE, PHASE_MS), b"seed", 12) == ()
+
+
+def test_a_backup_that_becomes_weak_frees_the_search_that_it_covered() -> None:
+    pool = handed_out(open_round(strong="sbc"))
+    backups = round_of(pool).backups.set(S, public("b"))
+    pool = pool.but(round=round_of(pool).but(backups=backups))
+    pool = after(pool, *decide_leave(pool, S, "gone", 1_000))
+    assert round_of(pool).searches[0].holder == public("b")
+
+    pool = after(pool, *decide_join(pool, public("b"), public("b"), Strength.WEAK, 2_000))
+
+    assert round_of(pool).searches[0].holder == b""
+    assert set(round_of(pool).free) == {0, 1}
+    assert pool.miners[public("b")].covers is None
+
+
 def test_auto_is_typed_anew_with_each_round_by_what_it_delivered() -> None:
     pool = handed_out(open_round(auto="a"))
     assert pool.miners[public("a")].strength is Strength.STRONG

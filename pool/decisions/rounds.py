@@ -16,10 +16,10 @@ def decide_open(
     """Begin a round, with every miner typed by what it has delivered; an earlier one is closed.
 
     All draws follow from `secret` and the round's number. Nothing happens when this very round is
-    open already, as after a restart.
+    open already, as after a restart, or closed: its best is still to be committed.
     """
     task = task.but(start_ms=max(task.start_ms, now_ms))
-    if pool.round is not None and pool.round.is_open and is_same_job(pool.round.task, task):
+    if pool.round is not None and is_same_job(pool.round.task, task):
         return ()
     seed = blake("ponas/pool/round", secret, u64(task.round))
     phase_ms = task.train_end_ms - task.start_ms

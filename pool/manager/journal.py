@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from node.chain.hashing import u64
@@ -101,9 +102,17 @@ class Journal:
             yield Numbered(int.from_bytes(key, "big"), decode_event(value))
 
     async def synced(self) -> None:
-        """Return once everything recorded until now can't be lost any more."""
-        if self._flushing is not None:
-            await asyncio.shield(self._flushing)
+        """Return once everything recorded until now can't be lost any more.
+
+        Later events don't prolong the wait. Raises StoreError if the store fails.
+        """
+        if self._flushing is None:
+            return
+        written = asyncio.get_running_loop().create_future()
+        self._then.append(partial(written.set_result, None))
+        await asyncio.wait((written, self._flushing), return_when=asyncio.FIRST_COMPLETED)
+        if not written.done():
+            await self._flushing
 
     def _flush_soon(self) -> None:
         if self._flushing is None:
@@ -112,7 +121,9 @@ class Journal:
     async def _flush(self) -> None:
         try:
             while self._changes or self._then:
-                await self._clock.sleep_until(self._written_ms + GROUP_MS)
+                # A clock that went back must not stop the journal until it catches up.
+                written_ms = min(self._written_ms, self._clock.now_ms())
+                await self._clock.sleep_until(written_ms + GROUP_MS)
                 changes, self._changes = self._changes, []
                 then, self._then = self._then, []
                 self._written_ms = self._clock.now_ms()

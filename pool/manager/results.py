@@ -60,7 +60,8 @@ class Results:
                 )
 
     def judge_waiting(self, session: Session) -> None:
-        while session.waiting and not session.is_confirming:
+        # What an ended link has left is sent again on the next one.
+        while session.waiting and not session.is_confirming and not session.channel.has_ended:
             self._judge(session, session.waiting.popleft())
 
     def _judge(self, session: Session, report: Report) -> None:

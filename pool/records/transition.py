@@ -432,11 +432,12 @@ def _held(pool: PoolState, number: int, **changes: bytes) -> PoolState:
 
 
 def _released(pool: PoolState, key: bytes) -> PoolState:
-    """The miner's search is free for another, if it had one."""
+    """The searches in the miner's hands are free for others: its own, and one that it covers."""
     miner = pool.miners[key]
-    if miner.own is None:
-        return pool
-    return _with(_freed(pool, miner.own, key), miner.but(own=None))
+    for number in (miner.own, miner.covers):
+        if number is not None:
+            pool = _freed(pool, number, key)
+    return _with(pool, miner.but(own=None, covers=None))
 
 
 def _freed(pool: PoolState, number: int, by: bytes) -> PoolState:
