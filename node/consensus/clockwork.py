@@ -49,6 +49,7 @@ class Clockwork:
 
     async def run(self) -> None:
         """Start each round in a task of its own, so that one that fails stays alone."""
+        self._tasks.spawn(self._join_late(), name="claim after a restart")
         next_round = 0
         while True:
             # Rounds that a suspended machine has slept through are gone.
@@ -61,6 +62,14 @@ class Clockwork:
         """The earliest round that can still be joined: one in its train phase, or the next."""
         now = phase_at(self._chain.network, self._clock.now_ms())
         return now.round if now.phase is Phase.TRAIN else now.round + 1
+
+    async def _join_late(self) -> None:
+        """Claim what this node committed before a restart: of all duties the only one that does
+        not build on what was heard in the round's train phase."""
+        now = phase_at(self._chain.network, self._clock.now_ms())
+        if self._producer is not None and now.phase in (Phase.LIST, Phase.CLAIM):
+            await self._clock.sleep_until(deadline(self._chain.network, now.round, Phase.LIST))
+            await self._producer.claim(now.round)
 
     async def _play(self, round_number: int) -> None:
         self._rounds.forget_before(round_number - 1)

@@ -17,7 +17,7 @@ from node.chain.envelope import Signed, sign
 from node.chain.errors import Rejected
 from node.chain.hashing import blob_hash
 from node.chain.lists import certified, fold
-from node.chain.messages import Body, Claim
+from node.chain.messages import Body, Claim, Commit
 from node.chain.proposal import complete
 from node.chain.timing import Phase, deadline, round_start
 from node.clock import Clock
@@ -34,6 +34,8 @@ from pool.records.state import RoundTask
 _log = structlog.get_logger("producer")
 
 _LOOK_EVERY_MS = 1_000
+# How often a claim that waits for lists looks for new ones.
+_LISTS_EVERY_MS = 100
 
 
 class Pool(Protocol):
@@ -97,16 +99,19 @@ class Producer:
     async def train(self, round_number: int) -> None:
         """Let the pool search, and commit its best model near the end of the train phase.
 
-        A round that was committed to before a restart is only prepared to be claimed. Once
-        committed, the pool prepares the next round.
+        A round that was promised a model before a restart is not searched again; its commitment
+        is only sent again, for the crash may have come before it left. Once committed, the pool
+        prepares the next round.
         """
         if not self.has_committed(round_number):
             context = await self._search(round_number)
             self._pool.close_round()
-            await self._commit(context)
+            await self._promise(context)
+        if self.committed is not None and self.has_committed(round_number):
+            self._commit(self.committed)
         self._start(self._chain.context(round_number + 1))
 
-    async def _commit(self, context: RoundContext) -> None:
+    async def _promise(self, context: RoundContext) -> None:
         best = self._pool.best()
         if best is None or best.round != context.round:
             _log.warning("nothing_to_commit", round=context.round, reason="no confirmed model")
@@ -115,9 +120,14 @@ class Producer:
         commit = commit_of(context, claim, bytes(self._key.verify_key))
         # First on disk: what was committed has to be claimed, or the round is lost.
         await self._pool.promise(claim, best, commit.commitment)
-        self._send(sign(commit, self._key, context.network.id).envelope)
-        self._unpaid.add(context.round)
-        _log.info("committed", round=context.round, correct=best.correct, of=best.size)
+        _log.info("promised", round=context.round, correct=best.correct, of=best.size)
+
+    def _commit(self, promised: Promised) -> None:
+        claim = promised.claim
+        commit = Commit(claim.round, claim.unit, promised.commitment)
+        self._send(sign(commit, self._key, self._chain.network.id).envelope)
+        self._unpaid.add(claim.round)
+        _log.info("committed", round=claim.round, commitment=commit.commitment.hex())
 
     async def _search(self, round_number: int) -> RoundContext:
         """Run the pool until it is time to commit; the context in which it has searched.
@@ -186,9 +196,8 @@ class Producer:
         if committed is None or committed.claim.round != round_number:
             return
         context = self._chain.context(round_number)
-        lists = self._rounds.book(context.round).lists.values()
         own = commit_id(context.network.id, producer, commit_of(context, committed.claim, producer))
-        if own not in certified(context, lists):
+        if not await self._is_listed(context, own):
             _log.warning("not_claimed", round=context.round, reason="no quorum listed the commit")
             return
         try:
@@ -200,6 +209,17 @@ class Producer:
             _log.warning("not_claimed", round=context.round, reason="the model is below the floor")
             return
         await self._propose(context, committed, counted)
+
+    async def _is_listed(self, context: RoundContext, commit: bytes) -> bool:
+        """Whether a quorum lists a commit; waits for lists until claims are due, for after a
+        restart they still have to come."""
+        due_ms = deadline(context.network, context.round, Phase.CLAIM)
+        lists = self._rounds.book(context.round).lists
+        while commit not in certified(context, lists.values()):
+            if self._clock.now_ms() >= due_ms:
+                return False
+            await self._clock.sleep_until(min(due_ms, self._clock.now_ms() + _LISTS_EVERY_MS))
+        return True
 
     def build(
         self, context: RoundContext, committed: Promised, correct: int

@@ -64,9 +64,10 @@ class ConfirmedBest:
 @dataclass(frozen=True)
 class Promised:
     """What the pool has committed to: the claim, which lacks count and hashes as yet, the model
-    and the payout lines."""
+    and the payout lines. `commitment` is the hash that binds it to them."""
 
     claim: Claim
+    commitment: bytes
     model: bytes
     lines: tuple[PayoutLine, ...]
 
@@ -185,7 +186,7 @@ class Manager:
         if promise is None:
             return None
         model = self._core.journal.blobs[promise.model_hash]
-        return Promised(decode(Claim, promise.claim), model, promise.lines)
+        return Promised(decode(Claim, promise.claim), promise.commitment, model, promise.lines)
 
     def paid(self, round_number: int) -> None:
         """A block of the pool is final."""

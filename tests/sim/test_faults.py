@@ -7,6 +7,7 @@ import pytest
 from node.chain.messages import Fallback
 from node.chain.state import Checkpoint
 from node.chain.timing import Phase
+from tests.sim.adversary import hide_commits
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual, virtual_time
 
@@ -70,6 +71,48 @@ async def test_a_lost_manager_costs_rounds_without_a_winner_and_nothing_else() -
     assert state.height == 5
     assert state.issued > issued
     assert len(heads(world)) == 1
+    await world.close()
+
+
+def winner(world: World) -> tuple[int, bytes] | None:
+    """Round and producer of the newest block, if a model has won it."""
+    block = world["full0"].chain.tree.head().block
+    if block is None or isinstance(block.header.message, Fallback):
+        return None
+    return block.round, block.header.signer
+
+
+@pytest.mark.parametrize("phase", [Phase.TRAIN, Phase.LIST])
+def test_a_manager_that_restarts_after_it_has_committed_claims(phase: Phase) -> None:
+    async def run() -> None:
+        world = World(seed=8, plan=Plan())
+        await world.start()
+        await world.until(2, Phase.TRAIN)
+        await world.kill("manager0")
+        await world.until(2, phase)
+        await world.clock.sleep_until(world.clock.now_ms() + 50)
+        world.boot("manager0")
+        await world.until_round(3)
+        assert winner(world) == (2, world.machines["manager0"].setup.identity.public_key)
+        await world.close()
+
+    run_virtual(run())
+
+
+@virtual_time
+async def test_a_commitment_that_a_crash_has_kept_back_is_sent_after_the_restart() -> None:
+    world = World(seed=9, plan=Plan())
+    await world.start()
+    await world.until(1, Phase.CONFIRM)
+    producer = world["manager0"]._producer
+    assert producer is not None
+    hide_commits(producer)
+    while not producer.has_committed(2):
+        await world.clock.sleep_until(world.clock.now_ms() + 1)
+    await world.kill("manager0")
+    world.boot("manager0")
+    await world.until_round(3)
+    assert winner(world) == (2, world.machines["manager0"].setup.identity.public_key)
     await world.close()
 
 
