@@ -21,12 +21,13 @@ from ponas.v1 import pool_service_pb2 as pb
 from pool.link.blobs import chunks
 from pool.link.orders import ExploreOrder, order_from_wire
 from pool.link.wire import report_to_wire, strength_to_wire
+from pool.manager.session import MESSAGES_AT_ONCE
 from pool.records.refusals import Refusal
-from pool.records.state import Strength
+from pool.records.state import RoundTask, Strength
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reports import Report
-from tests.pool_states import INFO, alive_design
-from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
+from tests.pool_states import INFO, SUBSPACE, alive_design
+from tests.pool_world import NETWORK_ID, PHASE_MS, SPACE, TASK, PoolWorld, key_of, public
 from tests.scripted import ScriptedExecutor, scripted_model
 from tests.virtual_time import virtual_time
 
@@ -612,4 +613,63 @@ async def test_a_flood_of_results_ends_the_link() -> None:
 
     with pytest.raises(LinkClosed, match="faster than they can be judged"):
         await flood()
+    await world.close()
+
+
+@virtual_time
+async def test_who_sends_more_messages_than_a_miner_can_mean_is_disconnected() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+
+    async def flood() -> None:
+        for _ in range(2 * MESSAGES_AT_ONCE):
+            await miner.link.send(pb.MineRequest(heartbeat=pb.Heartbeat()))
+
+    with pytest.raises(LinkClosed, match="messages a second for too long"):
+        await flood()
+    await world.close()
+
+
+@virtual_time
+async def test_results_that_are_sent_again_on_a_new_link_are_no_fault() -> None:
+    world = PoolWorld()
+    world.start_round()
+    miner = await RawMiner(world, "s").connect()
+    assignment = await miner.expect("assignment")
+    reports = [_failed(assignment, episode) for episode in range(120)]
+    for report in reports:
+        await miner.send(report)
+    await world.pass_ms(200)
+    await miner.link.close("the cable was cut")
+
+    again = await RawMiner(world, "s").connect()
+    for report in reports:
+        await again.send(report)
+    await world.pass_ms(200)
+
+    assert refused(world) == {Refusal.DUPLICATE: 120}
+    assert world.manager.state.miners[public("s")].connected
+    await world.close()
+
+
+def _failed(assignment: pb.Assignment, episode: int) -> Report:
+    report, _ = trained(assignment, 0, episode)
+    return replace(report, epochs=0, model_hash=b"", weights_hash=b"", failure="no memory")
+
+
+@virtual_time
+async def test_a_shorter_round_does_not_lose_miners_that_keep_the_beat_they_were_told() -> None:
+    world = PoolWorld()
+    now_ms = world.clock.now_ms()
+    world.manager.start_round(RoundTask(1, TASK, SPACE, now_ms + 240_000))
+    miner = await RawMiner(world, "s").connect()
+    assert miner.welcome.heartbeat_ms == 30_000
+    await world.pass_ms(204_000)
+
+    # The round begins anew with another space, as after a switch to another chain.
+    world.manager.start_round(RoundTask(1, TASK, SUBSPACE, now_ms + 240_000))
+    await world.pass_ms(25_000)
+
+    assert world.manager.state.miners[public("s")].connected
     await world.close()

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pool.decisions.advance import advance, hand_out
-from pool.decisions.members import decide_join, decide_leave
+from pool.decisions.members import MAX_CONNECTED, decide_join, decide_leave, refuse_join
 from pool.decisions.results import decide_acceptance
 from pool.decisions.rounds import decide_open
 from pool.records import events
@@ -168,6 +168,27 @@ def test_a_backup_that_becomes_weak_frees_the_search_that_it_covered() -> None:
     assert round_of(pool).searches[0].holder == b""
     assert set(round_of(pool).free) == {0, 1}
     assert pool.miners[public("b")].covers is None
+
+
+def test_who_is_forgotten_leaves_nothing_in_the_books() -> None:
+    pool = credited(handed_out(open_round(strong="s")))
+    assert S in pool.books.standings
+    task = RoundTask(2, TASK, SPACE, 2 * PHASE_MS)
+
+    pool = apply(pool, events.RoundOpened(PHASE_MS, task, b"seed", 1, forgotten=(S,)))
+
+    assert S not in pool.miners
+    assert S not in pool.books.standings
+
+
+def test_a_full_pool_takes_nobody_who_has_left_before_either() -> None:
+    pool = open_round(strong="s")
+    pool = after(pool, *decide_leave(pool, S, "gone", 1_000)).but(weak=MAX_CONNECTED)
+
+    refusal = refuse_join(pool, S, 2_000)
+
+    assert refusal is not None
+    assert refusal[0] == "pool-full"
 
 
 def test_auto_is_typed_anew_with_each_round_by_what_it_delivered() -> None:

@@ -21,9 +21,12 @@ MAX_KNOWN = 50_000
 def refuse_join(pool: PoolState, key: bytes, now_ms: int) -> tuple[str, str] | None:
     """Why a miner that has proved its key may not join now: a stable word and a sentence."""
     known = pool.miners.get(key)
+    is_one_more = known is None or not known.connected
+    if is_one_more and pool.strong + pool.weak >= MAX_CONNECTED:
+        return "pool-full", f"the pool serves {MAX_CONNECTED} miners at most"
     if known is None:
-        if pool.strong + pool.weak >= MAX_CONNECTED or len(pool.miners) >= MAX_KNOWN:
-            return "pool-full", f"the pool serves {MAX_CONNECTED} miners at most"
+        if len(pool.miners) >= MAX_KNOWN:
+            return "pool-full", f"the pool has met {MAX_KNOWN} miners of late, and knows no more"
         return None
     left_ms = known.conduct.banned_until_ms - now_ms
     if left_ms > 0:

@@ -155,6 +155,8 @@ class Core:
             if key == EVERYBODY:
                 self._announcer.announce(message)
             elif (session := self.sessions.get(key)) is not None:
+                if message.HasField("welcome"):
+                    session.heartbeat_ms = message.welcome.heartbeat_ms
                 session.channel.send(message)
 
     def _mailboxes(self) -> list[Mailbox]:

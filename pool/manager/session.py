@@ -33,6 +33,12 @@ REGISTRATION_TIMEOUT_MS = 10_000
 # Results that may wait while one is confirmed; a miner sends a few each second.
 _MAX_WAITING_RESULTS = 1_024
 
+MESSAGES_A_SECOND = 100
+"""Messages that a miner may send for long, those about blobs aside: each result is written down."""
+
+MESSAGES_AT_ONCE = 2_048
+"""Messages beyond that: all that a miner keeps for its manager, twice."""
+
 
 class Desk(Protocol):
     """Who deals with what a registered miner sends."""
@@ -119,7 +125,8 @@ class Session:
     """A registered miner's connection.
 
     `held` finds the weights that it may ask for. Results wait while one is confirmed, so that they
-    are judged in their order. `heard_ms` is when its last message came.
+    are judged in their order. `heard_ms` is when its last message came, `heartbeat_ms` how often it
+    was asked to send one.
     """
 
     def __init__(
@@ -137,13 +144,17 @@ class Session:
         self.is_confirming = False
         self._clock = clock
         self.heard_ms = clock.now_ms()
+        self.heartbeat_ms = 0
+        self._allowance = float(MESSAGES_AT_ONCE)
 
     async def run(self, desk: Desk) -> str:
         """Hand every message to `desk` until the link ends; returns the reason."""
         return await self.channel.run(partial(self._on_message, desk))
 
     def _on_message(self, desk: Desk, message: pb.MineRequest) -> None:
-        self.heard_ms = self._clock.now_ms()
+        if not self._may_send():
+            self.channel.end(f"more than {MESSAGES_A_SECOND} messages a second for too long")
+            return
         match message.WhichOneof("content"):
             case "result":
                 self._on_result(desk, message.result)
@@ -156,6 +167,14 @@ class Session:
                 pass
             case _:
                 self.channel.end("this message is not expected after the registration")
+
+    def _may_send(self) -> bool:
+        """Whether one more message is within bounds; a clock that went back allows none anew."""
+        now_ms = self._clock.now_ms()
+        anew = MESSAGES_A_SECOND * max(0, now_ms - self.heard_ms) / 1_000
+        self._allowance = min(MESSAGES_AT_ONCE, self._allowance + anew) - 1
+        self.heard_ms = now_ms
+        return self._allowance >= 0
 
     def _on_result(self, desk: Desk, result: pb.Result) -> None:
         if len(self.waiting) >= _MAX_WAITING_RESULTS:

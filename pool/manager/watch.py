@@ -38,7 +38,7 @@ class Watch:
             if now_ms >= self._assessed_ms + self._interval_ms():
                 self._assessed_ms = now_ms
                 self._core.happen(*decide_backups(self._core.pool, now_ms))
-            self._end_silent(now_ms - LOST_AFTER_QUARTERS * quarter_ms)
+            self._end_silent(now_ms)
             if self._is_after_restart and now_ms >= self._started_ms + 2 * self._interval_ms():
                 self._is_after_restart = False
                 self._give_up_missing(now_ms)
@@ -47,9 +47,12 @@ class Watch:
         round_ = self._core.pool.round
         return heartbeat_ms(None if round_ is None else round_.task)
 
-    def _end_silent(self, since_ms: int) -> None:
+    def _end_silent(self, now_ms: int) -> None:
+        interval_ms = self._interval_ms()
         for session in list(self._core.sessions.values()):
-            if session.heard_ms <= since_ms:
+            # A miner keeps the beat that it was told, also in a round that is shorter.
+            quarter_ms = max(interval_ms, session.heartbeat_ms) // 4
+            if session.heard_ms <= now_ms - LOST_AFTER_QUARTERS * quarter_ms:
                 session.channel.end("no sign of life for two heartbeat intervals")
 
     def _give_up_missing(self, now_ms: int) -> None:

@@ -6,7 +6,7 @@ a forfeit, a commitment, a round's end and a payout look at every miner.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from immutables import Map
@@ -122,6 +122,15 @@ def with_payout(books: Books) -> Books:
     """A block of the pool is final: all work in the window is paid."""
     paid = {key: appraisal.with_payout(standing) for key, standing in books.standings.items()}
     return msgspec.structs.replace(books, standings=Map(paid))
+
+
+def without_standings(books: Books, miners: Iterable[bytes]) -> Books:
+    """Forget what miners had at stake that are gone for good, and have no work in the window."""
+    standings = books.standings
+    for miner in miners:
+        if miner in standings:
+            standings = standings.delete(miner)
+    return msgspec.structs.replace(books, standings=standings)
 
 
 def compute_lines(

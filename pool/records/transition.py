@@ -24,6 +24,7 @@ from pool.records.books import (
     with_payout,
     with_result,
     with_round_ended,
+    without_standings,
 )
 from pool.records.events import AnyEvent
 from pool.records.state import (
@@ -158,6 +159,7 @@ def _round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
     }
     return pool.but(
         miners=Map(miners),
+        books=without_standings(pool.books, event.forgotten),
         last_best=_best_before(pool, event.task.round),
         round=RoundState(event.task, event.seed, event.explorers, pool.next_assignment),
     )

@@ -13,9 +13,10 @@ import msgspec
 from pool.records.refusals import Refusal
 
 POINTS: Mapping[Refusal, int] = {
+    # A miner sends again what it saw no answer to, which after a lost link is a lot at once.
+    Refusal.DUPLICATE: 0,
     # What an unlucky connection can bring about.
     Refusal.UNKNOWN_ASSIGNMENT: 1,
-    Refusal.DUPLICATE: 1,
     Refusal.OUT_OF_ORDER: 1,
     # What a miner of another version might do; ours never does.
     Refusal.LEASE_NOT_ACCEPTED: 5,
