@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nas.jobs import Executor
+from nas.task import Task
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
 from node.chain.messages import Envelope
@@ -42,7 +43,7 @@ from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
 from pool.partition.base import PartitionKind
 from pool.proofs.shelf import PageShelf, ReceiptShelf
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 
 _OWN_POOL = "own pool"
 # Peers asked for blocks when others are ahead: some may be as far behind as this node.
@@ -318,7 +319,7 @@ class Node:
         return Miner(
             applicant=applicant,
             routes=self._routes(),
-            task_of=lambda _: self._designs.task,
+            task_of=self._task_of,
             executor=self._outside.trainer,
             clock=self._outside.clock,
             rng=self._outside.rng,
@@ -329,6 +330,12 @@ class Node:
 
     def _keep(self, changes: Sequence[Change]) -> None:
         self._tasks.spawn(self._outside.writer.write(changes), name="keep a word that was given")
+
+    def _task_of(self, round_number: int) -> Task:
+        # A lease of a far round would forbid mining alone until then.
+        if abs(round_number - self._round_now()) > 1:
+            raise ValueError(f"it is round {self._round_now()} by this node's clock")
+        return self._designs.task
 
     def _round_now(self) -> int:
         return phase_at(self._setup.network, self._outside.clock.now_ms()).round

@@ -11,7 +11,7 @@ from node.endpoint import Endpoint
 from node.errors import ConfigError, SettingError
 from node.log import LogFormat, LogLevel
 from pool.partition.base import PartitionKind
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?")
 _NAMED_NETWORKS = {DEVNET_GENESIS.parameters.name: DEVNET_GENESIS}

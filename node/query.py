@@ -63,7 +63,7 @@ class QueryServicer(QueryServiceServicer):
         return await _answer(context, pb.ListMinersResponse, self._views.miners)
 
     async def GetBlockBytes(
-        self, request: pb.GetBlockRequest, context: Any
+        self, request: pb.GetBlockBytesRequest, context: Any
     ) -> pb.GetBlockBytesResponse:
         return await _answer(
             context,
@@ -131,7 +131,7 @@ def _scalar(value: bytes | str | int) -> str | int:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _block_asked(request: pb.GetBlockRequest) -> bytes | int | None:
+def _block_asked(request: pb.GetBlockRequest | pb.GetBlockBytesRequest) -> bytes | int | None:
     match request.WhichOneof("which"):
         case "height":
             return request.height

@@ -18,7 +18,7 @@ from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.session import TaskOf
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from tests.pool_states import SUBSPACE, handed_out, in_hand, open_round, round_of
 from tests.pool_world import (
     NETWORK_ID,

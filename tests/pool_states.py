@@ -15,15 +15,8 @@ from pool.decisions.rounds import decide_open
 from pool.partition.base import Subspace
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import (
-    Assignment,
-    Best,
-    Exploration,
-    PoolState,
-    RoundState,
-    RoundTask,
-    Strength,
-)
+from pool.records.state import Assignment, Best, Exploration, PoolState, RoundState, RoundTask
+from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.draws import Draws
 from pool.rules.reports import Report, check, next_episode, seed_of

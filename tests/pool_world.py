@@ -25,7 +25,8 @@ from pool.miner.evidence import Evidence
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
-from pool.records.state import RoundTask, Strength
+from pool.records.state import RoundTask
+from pool.records.strengths import Strength
 from tests.scripted import ScriptedExecutor
 
 NETWORK_ID = bytes(range(32))

@@ -57,7 +57,7 @@ class _Node(QueryServiceServicer):
         )
 
     def GetBlockBytes(
-        self, request: query.GetBlockRequest, context: grpc.ServicerContext
+        self, request: query.GetBlockBytesRequest, context: grpc.ServicerContext
     ) -> query.GetBlockBytesResponse:
         block = self._records.blocks[request.height]
         body = encode(Body(commit_ids=block.commit_ids, payouts=block.lines))

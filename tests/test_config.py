@@ -14,7 +14,7 @@ from node.errors import ConfigError, ExitCode, SettingError
 from node.identity import format_address
 from node.log import LogFormat, LogLevel
 from pool.partition.base import PartitionKind
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 
 
 @pytest.fixture(autouse=True)

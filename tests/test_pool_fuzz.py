@@ -18,7 +18,7 @@ from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire, report_to_wire
 from pool.miner.failover import MAX_DRAIN_WAIT_MS
 from pool.miner.miner import Miner, Route
 from pool.records import events
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from tests.pool_states import (
     after,
     best_of,

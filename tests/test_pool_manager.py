@@ -23,7 +23,8 @@ from pool.link.orders import ExploreOrder, order_from_wire
 from pool.link.wire import report_to_wire, strength_to_wire
 from pool.manager.session import MESSAGES_AT_ONCE
 from pool.records.refusals import Refusal
-from pool.records.state import RoundTask, Strength
+from pool.records.state import RoundTask
+from pool.records.strengths import Strength
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reports import Report
 from tests.pool_states import INFO, SUBSPACE, alive_design

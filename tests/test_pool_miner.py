@@ -21,7 +21,8 @@ from ponas.v1.types_pb2 import BlobChunk
 from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
 from pool.miner.miner import Miner, Route
 from pool.miner.registration import WrongPool
-from pool.records.state import PoolState, RoundTask, Strength
+from pool.records.state import PoolState, RoundTask
+from pool.records.strengths import Strength
 from pool.rules.strategy import NO_BEST_YET
 from tests.pool_states import SUBSPACE, alive_design, handed_out, in_hand, open_round, round_of
 from tests.pool_world import (

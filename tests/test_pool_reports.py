@@ -12,7 +12,8 @@ from pool.decisions.members import decide_join, decide_leave
 from pool.decisions.rounds import decide_open
 from pool.records import events
 from pool.records.refusals import Refusal
-from pool.records.state import Exploration, PoolState, RoundTask, Strength
+from pool.records.state import Exploration, PoolState, RoundTask
+from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.delivery import MAX_BUDGET
 from pool.rules.reports import Checked, Refused, Report, Stale, check, claims_best

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from node.bench.simulation import measure_simulation
 from node.cli.client import main as ponas
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.simulation.accounts import Accounts
 from pool.simulation.outcome import Outcome, Use, Variant

@@ -5,7 +5,8 @@ import pytest
 from pool.decisions.advance import advance, hand_out
 from pool.decisions.members import decide_join, decide_leave
 from pool.records import events
-from pool.records.state import Exploitation, Exploration, PoolState, Search, Strength
+from pool.records.state import Exploitation, Exploration, PoolState, Search
+from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.curve import Curve
 from pool.rules.delivery import MAX_BUDGET, MIN_BUDGET

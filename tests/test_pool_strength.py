@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from pool.rules.delivery import (
     MAX_BUDGET,
     MEMORY_RESULTS,

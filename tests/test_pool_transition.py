@@ -15,7 +15,8 @@ from pool.records.books import compute_lines
 from pool.records.codec import decode_event, decode_state, encode_event, encode_state
 from pool.records.events import AnyEvent
 from pool.records.refusals import Refusal
-from pool.records.state import PoolState, RoundTask, Strength
+from pool.records.state import PoolState, RoundTask
+from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reports import check

@@ -14,7 +14,7 @@ from pool.link import wire
 from pool.link.orders import ExploitOrder, ExploreOrder, order_from_wire
 from pool.link.wire import WireError
 from pool.records import events
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
 from tests.pool_states import (

@@ -16,7 +16,7 @@ from node.identity import parse_address
 from node.keyfile import PASSPHRASE_VARIABLE
 from node.log import LogFormat, LogLevel
 from pool.partition.base import PartitionKind
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 
 PROGRAM = "ponas-node"
 _ENVIRONMENT_PREFIX = "PONAS"

@@ -50,7 +50,7 @@ def read_chain(ask: Ask, oldest_round: int) -> Chain:
     network_id = bytes.fromhex(status.network_id)
     blocks = {}
     for height in range(status.final_height, 0, -1):
-        answer = ask("GetBlockBytes", query.GetBlockRequest(height=height))
+        answer = ask("GetBlockBytes", query.GetBlockBytesRequest(height=height))
         try:
             header = decode(Envelope, bytes.fromhex(answer.header))
             block = open_block(header, bytes.fromhex(answer.body), network_id)

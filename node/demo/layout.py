@@ -9,7 +9,7 @@ from node.chain.genesis import Attester, Network, Producer
 from node.chain.params import Parameters
 from node.config import Role
 from node.folder import DataFolder
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 
 # Six nodes must start and their workers load PyTorch, on two slow cores. The round of genesis,
 # which nobody mines, passes meanwhile.

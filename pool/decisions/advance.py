@@ -13,7 +13,8 @@ from typing import NamedTuple
 from pool.decisions.work import Draw, next_step
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import PoolState, Strength
+from pool.records.state import PoolState
+from pool.records.strengths import Strength
 from pool.records.transition import apply
 from pool.rules.strategy import exploiters
 
@@ -43,8 +44,12 @@ def advance(pool: PoolState, happened: Iterable[AnyEvent], draw: Draw, now_ms: i
         due += _due(pool, event)
     if pool.is_weak_alone is not was_weak_alone:
         weak = pool.connected(Strength.WEAK)
-        # At once, because they free the searches that a strong newcomer goes on with.
-        concerned = [*weak, *concerned]
+        if pool.is_weak_alone:
+            # Ten thousand leases at once would keep everybody waiting, whenever one miner leaves.
+            due += weak
+        else:
+            # At once, because they free the searches that a strong newcomer goes on with.
+            concerned = [*weak, *concerned]
     pool, steps = hand_out(pool, concerned, draw, now_ms)
     return Advanced(pool, (*done, *steps), tuple(due))
 

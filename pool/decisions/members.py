@@ -5,7 +5,8 @@ from __future__ import annotations
 from pool.decisions.work import backup_activated
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import Exploration, MinerState, PoolState, Strength, is_full
+from pool.records.state import Exploration, MinerState, PoolState, is_full
+from pool.records.strengths import Strength
 from pool.rules.bans import VISITS_A_MINUTE, ban_until, faded, visits_too_often
 from pool.rules.delivery import Delivery
 from pool.rules.reliability import assess, choose_backups

@@ -14,8 +14,8 @@ from pool.records.state import (
     PoolState,
     RoundState,
     RoundTask,
-    Strength,
 )
+from pool.records.strengths import Strength
 from pool.rules import appraisal
 from pool.rules.audits import AuditKind
 from pool.rules.classes import ClassRecord

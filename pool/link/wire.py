@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nas.designs.space import Space
 from ponas.v1 import pool_service_pb2 as pb
-from pool.records.state import Assignment, Best, Exploration, RoundState, Strength
+from pool.records.state import Assignment, Best, Exploration, RoundState
+from pool.records.strengths import Strength
 from pool.rules.reports import Report
 
 PROTOCOL_VERSION = 1

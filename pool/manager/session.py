@@ -24,7 +24,7 @@ from pool.link.wire import (
     report_from_wire,
     strength_from_wire,
 )
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from pool.rules.reports import Report
 
 REGISTRATION_TIMEOUT_MS = 10_000

@@ -15,7 +15,7 @@ from node.net.link import LinkClosed, MinerLink
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.wire import PROTOCOL_VERSION, strength_to_wire
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 
 _CHALLENGE_TIMEOUT_MS = 10_000
 

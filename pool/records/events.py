@@ -8,15 +8,8 @@ from __future__ import annotations
 
 from nas.designs.space import Space
 from pool.records.refusals import Refusal
-from pool.records.state import (
-    Audit,
-    Best,
-    Exploitation,
-    Promise,
-    Record,
-    RoundTask,
-    Strength,
-)
+from pool.records.state import Audit, Best, Exploitation, Promise, Record, RoundTask
+from pool.records.strengths import Strength
 from pool.rules.audits import Suspicion
 from pool.rules.reliability import Finding
 from pool.rules.worth import Worth

@@ -6,7 +6,6 @@ Maps are persistent: a changed copy shares what did not change, so that every ev
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, Self
 
 import msgspec
@@ -18,6 +17,7 @@ from nas.task import Task
 from node.chain.messages import PayoutLine
 from pool.records.books import Books
 from pool.records.refusals import Refusal
+from pool.records.strengths import Strength
 from pool.rules.audits import AuditKind
 from pool.rules.bans import Conduct
 from pool.rules.curve import Curve
@@ -25,14 +25,6 @@ from pool.rules.delivery import MAX_BUDGET, MIN_BUDGET, Delivery
 
 KEPT_ASSIGNMENTS = 4
 """Newest assignments of a miner whose results still count; older ones were replaced long ago."""
-
-
-class Strength(StrEnum):
-    """Miner types of the paper (section 3.2.2), and `auto` for a miner that lets us measure."""
-
-    WEAK = "weak"
-    STRONG = "strong"
-    AUTO = "auto"
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):

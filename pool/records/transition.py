@@ -36,9 +36,9 @@ from pool.records.state import (
     PoolState,
     RoundState,
     Search,
-    Strength,
     is_full,
 )
+from pool.records.strengths import Strength
 from pool.rules.bans import BAN_POINTS, POINTS, with_ban, with_points, with_visit
 from pool.rules.prices import class_of
 

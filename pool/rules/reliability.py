@@ -99,10 +99,10 @@ def high_reward(curves: Mapping[bytes, Curve]) -> HighReward | None:
     """Who is high-reward, and after how many episodes e that is said.
 
     High-reward miners have a best after e results of at least the median, and e is the smallest
-    number of results among them. Each depends on the other: e is the smallest number for which
-    both hold, with the median over those who have e results. So a slow miner with low rewards does
-    not hold the comparison back. Miners with fewer than MIN_EPISODES results are left out; None
-    without any others.
+    number of results among them. Each depends on the other: e starts at the smallest number of
+    results of all and rises to that of the high-reward miners until both hold, with the median over
+    those who have e results. So a slow miner with low rewards does not hold the comparison back.
+    Miners with fewer than MIN_EPISODES results are left out; None without any others.
     """
     able = {key: curve for key, curve in curves.items() if curve.episodes >= MIN_EPISODES}
     if not able:

@@ -13,10 +13,10 @@ from pool.records.state import (
     PoolState,
     Record,
     RoundState,
-    Strength,
     Work,
     is_full,
 )
+from pool.records.strengths import Strength
 from pool.rules.delivery import MIN_BUDGET
 
 NO_ROUND = "no round is open"

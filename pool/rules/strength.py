@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from pool.rules.delivery import MIN_BUDGET, Delivery
 
 STRONG_AGAIN = 1.25

@@ -18,7 +18,8 @@ from pool.manager.letters import heartbeat_ms
 from pool.partition.base import Subspace
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import Best, PoolState, RoundState, RoundTask, Search, Strength
+from pool.records.state import Best, PoolState, RoundState, RoundTask, Search
+from pool.records.strengths import Strength
 from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
 from pool.rules.reliability import assess, choose_backups

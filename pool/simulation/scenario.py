@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 
 MAX_MINERS, MAX_ROUNDS = 100_000, 10_000
 """Of a whole scenario: beyond them a run takes hours or the machine's memory."""

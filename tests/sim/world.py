@@ -23,7 +23,7 @@ from node.identity import Identity
 from node.net.memory import MemoryNetwork
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
-from pool.records.state import Strength
+from pool.records.strengths import Strength
 from tests.scripted import ScriptedExecutor
 
 

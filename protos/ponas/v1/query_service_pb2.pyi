@@ -1037,9 +1037,33 @@ class MinerView(_message.Message):
 Global___MinerView: _TypeAlias = MinerView  # noqa: Y015
 
 @_typing.final
-class GetBlockBytesResponse(_message.Message):
+class GetBlockBytesRequest(_message.Message):
     """A block as it was received, for whoever checks it without believing the node."""
 
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    height: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "id", b"id", "which", b"which"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "id", b"id", "which", b"which"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["id", "height"]  # noqa: Y015
+    _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
+
+Global___GetBlockBytesRequest: _TypeAlias = GetBlockBytesRequest  # noqa: Y015
+
+@_typing.final
+class GetBlockBytesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADER_FIELD_NUMBER: _builtins.int

@@ -74,7 +74,7 @@ class QueryServiceStub:
                 _registered_method=True)
         self.GetBlockBytes = channel.unary_unary(
                 '/ponas.v1.QueryService/GetBlockBytes',
-                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.SerializeToString,
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockBytesRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockBytesResponse.FromString,
                 _registered_method=True)
         self.GetReceipts = channel.unary_unary(
@@ -217,7 +217,7 @@ def add_QueryServiceServicer_to_server(servicer, server):
             ),
             'GetBlockBytes': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBlockBytes,
-                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.FromString,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockBytesRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockBytesResponse.SerializeToString,
             ),
             'GetReceipts': grpc.unary_unary_rpc_method_handler(
@@ -458,7 +458,7 @@ class QueryService:
             request,
             target,
             '/ponas.v1.QueryService/GetBlockBytes',
-            ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetBlockBytesRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetBlockBytesResponse.FromString,
             options,
             channel_credentials,

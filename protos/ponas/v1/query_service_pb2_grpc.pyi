@@ -43,7 +43,7 @@ class QueryServiceStub:
     GetAccount: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]
     GetPool: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]
     ListMiners: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]
-    GetBlockBytes: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockBytesResponse]
+    GetBlockBytes: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockBytesRequest, _query_service_pb2.GetBlockBytesResponse]
     GetReceipts: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]
     GetPayoutNotices: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]
     GetShareLog: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]
@@ -64,7 +64,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetAccount: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     GetPool: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]  # type: ignore[assignment]
     ListMiners: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]  # type: ignore[assignment]
-    GetBlockBytes: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockBytesResponse]  # type: ignore[assignment]
+    GetBlockBytes: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockBytesRequest, _query_service_pb2.GetBlockBytesResponse]  # type: ignore[assignment]
     GetReceipts: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]  # type: ignore[assignment]
     GetPayoutNotices: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]  # type: ignore[assignment]
     GetShareLog: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]  # type: ignore[assignment]
@@ -128,7 +128,7 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetBlockBytes(
         self,
-        request: _query_service_pb2.GetBlockRequest,
+        request: _query_service_pb2.GetBlockBytesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetBlockBytesResponse, _abc.Awaitable[_query_service_pb2.GetBlockBytesResponse]]: ...
 
