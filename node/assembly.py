@@ -319,7 +319,7 @@ class Node:
         return Miner(
             applicant=applicant,
             routes=self._routes(),
-            task_of=self._task_of,
+            task_of=self.task_of,
             executor=self._outside.trainer,
             clock=self._outside.clock,
             rng=self._outside.rng,
@@ -331,8 +331,11 @@ class Node:
     def _keep(self, changes: Sequence[Change]) -> None:
         self._tasks.spawn(self._outside.writer.write(changes), name="keep a word that was given")
 
-    def _task_of(self, round_number: int) -> Task:
-        # A lease of a far round would forbid mining alone until then.
+    def task_of(self, round_number: int) -> Task:
+        """The task of a round that a pool may give work for now: this one or a neighbour.
+
+        Raises ValueError for any other: a lease of a far round would forbid mining alone till then.
+        """
         if abs(round_number - self._round_now()) > 1:
             raise ValueError(f"it is round {self._round_now()} by this node's clock")
         return self._designs.task

@@ -182,6 +182,15 @@ def test_who_is_forgotten_leaves_nothing_in_the_books() -> None:
     assert S not in pool.books.standings
 
 
+def test_leases_for_weak_miners_that_are_left_alone_are_handed_out_in_portions() -> None:
+    pool = handed_out(open_round(strong="s", weak="vw"))
+
+    alone = advance(pool, decide_leave(pool, S, "gone", 1_000), draw, 1_000)
+
+    assert alone.due == (public("v"), W)
+    assert [type(event) for event in alone.happened] == [events.Left]
+
+
 def test_a_full_pool_takes_nobody_who_has_left_before_either() -> None:
     pool = open_round(strong="s")
     pool = after(pool, *decide_leave(pool, S, "gone", 1_000)).but(weak=MAX_CONNECTED)

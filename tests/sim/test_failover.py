@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from node.chain.messages import Claim
 from pool.miner.failover import RETURN_AFTER_MS
 from tests.sim.world import Plan, World
@@ -43,4 +45,18 @@ async def test_a_miner_whose_pool_dies_wins_blocks_alone_until_the_pool_is_back(
     back = 6 + RETURN_AFTER_MS // round_ms + 2
     await world.until_round(back + 2)
     assert set(proposers(world, back, back + 1).values()) == {manager}
+    await world.close()
+
+
+@virtual_time
+async def test_a_node_takes_no_order_of_a_far_round() -> None:
+    world = World(seed=5, plan=Plan(full=3, strong=0, weak=0, solo=1))
+    await world.start()
+    await world.until_round(3)
+    node = world["solo0"]
+
+    assert node.task_of(3) == node.task_of(4) == node.task_of(2)
+    for far in (1, 5, 2**62):
+        with pytest.raises(ValueError, match="it is round 3"):
+            node.task_of(far)
     await world.close()
