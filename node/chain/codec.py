@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, TypeVar, get_type_hints
 
 from node.chain.errors import NotCanonical
@@ -28,6 +29,11 @@ class Uint:
     number: int
     most: int = MAX_INT
 
+    @cached_property
+    def tag(self) -> bytes:
+        """What is written before each value."""
+        return _varint(self.number << 3 | VARINT)
+
 
 @dataclass(frozen=True)
 class Bytes:
@@ -36,6 +42,11 @@ class Bytes:
     number: int
     shortest: int = HASH_BYTES
     longest: int = HASH_BYTES
+
+    @cached_property
+    def tag(self) -> bytes:
+        """What is written before each value."""
+        return _varint(self.number << 3 | LENGTH_DELIMITED)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,11 @@ class RepeatedBytes:
     most: int
     length: int = HASH_BYTES
 
+    @cached_property
+    def tag(self) -> bytes:
+        """What is written before each value."""
+        return _varint(self.number << 3 | LENGTH_DELIMITED)
+
 
 @dataclass(frozen=True)
 class RepeatedMessage:
@@ -55,18 +71,27 @@ class RepeatedMessage:
     most: int
     of: type[Any]
 
+    @cached_property
+    def tag(self) -> bytes:
+        """What is written before each value."""
+        return _varint(self.number << 3 | LENGTH_DELIMITED)
+
 
 Wire = Uint | Bytes | RepeatedBytes | RepeatedMessage
 Schema = tuple[tuple[str, Wire], ...]
 _SCHEMAS: dict[type[Any], Schema] = {}
 MAX_UINT32 = 2**32 - 1
+_SHORT = tuple(bytes((value,)) for value in range(0x80))
 
 
 def encode(message: Any) -> bytes:
     """Return the canonical bytes of a message. Raises NotCanonical if a field is out of bounds."""
     out = bytearray()
     for name, wire in _schema(type(message)):
-        _write_field(out, name, wire, getattr(message, name))
+        value = getattr(message, name)
+        _check_bounds(name, wire, value)
+        if value:
+            _write_field(out, wire, value)
     return bytes(out)
 
 
@@ -87,36 +112,34 @@ def _schema(cls: type[Any]) -> Schema:
     return _SCHEMAS[cls]
 
 
-def _write_field(out: bytearray, name: str, wire: Wire, value: Any) -> None:
-    _check_bounds(name, wire, value)
+def _write_field(out: bytearray, wire: Wire, value: Any) -> None:
     match wire:
-        case Uint() if value:
-            _write_varint(out, wire.number << 3 | VARINT)
-            _write_varint(out, value)
-        case Bytes() if value:
-            _write_bytes(out, wire.number, value)
+        case Uint():
+            out += wire.tag + _varint(value)
+        case Bytes():
+            _write_bytes(out, wire.tag, value)
         case RepeatedBytes():
             for item in value:
-                _write_bytes(out, wire.number, item)
+                _write_bytes(out, wire.tag, item)
         case RepeatedMessage():
             for item in value:
-                _write_bytes(out, wire.number, encode(item))
+                _write_bytes(out, wire.tag, encode(item))
 
 
 def _read_field(reader: _Reader, name: str, wire: Wire) -> Any:
     value: Any
     match wire:
         case Uint():
-            is_present = reader.takes_tag(wire.number, VARINT)
+            is_present = reader.takes(wire.tag)
             value = reader.varint() if is_present else 0
         case Bytes():
-            is_present = reader.takes_tag(wire.number, LENGTH_DELIMITED)
+            is_present = reader.takes(wire.tag)
             value = reader.delimited() if is_present else b""
         case RepeatedBytes():
-            is_present, value = False, reader.repeated(wire.number, wire.most, bytes)
+            is_present, value = False, reader.repeated(wire.tag, wire.most, bytes)
         case RepeatedMessage():
             is_present = False
-            value = reader.repeated(wire.number, wire.most, lambda data: decode(wire.of, data))
+            value = reader.repeated(wire.tag, wire.most, lambda data: decode(wire.of, data))
     if is_present and not value:
         raise NotCanonical(f"field {name} is written although it has its default value")
     _check_bounds(name, wire, value)
@@ -137,17 +160,19 @@ def _check_bounds(name: str, wire: Wire, value: Any) -> None:
         raise NotCanonical(f"field {name} is out of bounds")
 
 
-def _write_varint(out: bytearray, value: int) -> None:
+def _varint(value: int) -> bytes:
+    if value <= 0x7F:
+        return _SHORT[value]
+    out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
+    return bytes(out)
 
 
-def _write_bytes(out: bytearray, number: int, value: bytes) -> None:
-    _write_varint(out, number << 3 | LENGTH_DELIMITED)
-    _write_varint(out, len(value))
-    out += value
+def _write_bytes(out: bytearray, tag: bytes, value: bytes) -> None:
+    out += tag + _varint(len(value)) + value
 
 
 class _Reader:
@@ -161,10 +186,8 @@ class _Reader:
     def at_end(self) -> bool:
         return self._at == len(self._data)
 
-    def takes_tag(self, number: int, wire_type: int) -> bool:
+    def takes(self, tag: bytes) -> bool:
         """Step over the tag if it comes next."""
-        tag = bytearray()
-        _write_varint(tag, number << 3 | wire_type)
         if not self._data.startswith(tag, self._at):
             return False
         self._at += len(tag)
@@ -192,9 +215,9 @@ class _Reader:
         self._at += length
         return self._data[start : self._at]
 
-    def repeated(self, number: int, most: int, parse: Callable[[bytes], T]) -> tuple[T, ...]:
+    def repeated(self, tag: bytes, most: int, parse: Callable[[bytes], T]) -> tuple[T, ...]:
         """Read entries while they come, at most `most`; one more is left as a misplaced field."""
         items: list[T] = []
-        while len(items) < most and self.takes_tag(number, LENGTH_DELIMITED):
+        while len(items) < most and self.takes(tag):
             items.append(parse(self.delimited()))
         return tuple(items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 HASH_BYTES = 32
@@ -15,11 +16,10 @@ def blake(tag: str, *fields: bytes) -> bytes:
     Each part is preceded by its length as eight bytes, so that no two different
     lists of fields give the same input.
     """
-    state = blake2b(digest_size=HASH_BYTES)
-    for part in (tag.encode("ascii"), *fields):
-        state.update(u64(len(part)))
-        state.update(part)
-    return state.digest()
+    parts = [_tagged(tag)]
+    for field in fields:
+        parts += (u64(len(field)), field)
+    return blake2b(b"".join(parts), digest_size=HASH_BYTES).digest()
 
 
 def blob_hash(data: bytes) -> bytes:
@@ -33,3 +33,9 @@ def u64(value: int) -> bytes:
     Raises OverflowError outside [0, 2**64).
     """
     return value.to_bytes(8, "big")
+
+
+@lru_cache(maxsize=256)
+def _tagged(tag: str) -> bytes:
+    name = tag.encode("ascii")
+    return u64(len(name)) + name
