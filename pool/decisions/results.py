@@ -63,10 +63,11 @@ def decide_acceptance(
         pool.books.classes.get(class_of(checked.design.macs), ClassRecord()),
         miner.worked_ms(now_ms),
     )
-    share = share_hash(_share(checked, miner, found.work))
-    kind = None
-    if not is_confirmed and len(pool.audits) < MAX_AUDITS:
+    audit = None
+    if found.work and not is_confirmed and len(pool.audits) < MAX_AUDITS:
+        share = share_hash(_share(checked, miner, found.work))
         kind = appraisal.audit_of(secret, share, delivery, found, standing)
+        audit = None if kind is None else _audit(share, kind, checked, round_)
     return events.ResultAccepted(
         now_ms,
         miner.key,
@@ -83,7 +84,7 @@ def decide_acceptance(
         found.keys.all if found.work else (),
         tuple(sorted(found.suspicions)),
         is_confirmed,
-        None if kind is None else _audit(share, kind, checked, round_),
+        audit,
     )
 
 

@@ -152,6 +152,4 @@ def _remembered(seen: Seen, keys: tuple[bytes, ...]) -> Seen:
     recent, older = seen.recent, seen.older
     if len(recent) >= MAX_RECENT:
         recent, older = Map(), recent
-    for key in keys:
-        recent = recent.set(key, True)
-    return Seen(recent, older)
+    return Seen(recent.update(dict.fromkeys(keys, True)), older)

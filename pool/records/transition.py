@@ -207,18 +207,15 @@ def _lease_granted(pool: PoolState, event: events.LeaseGranted) -> PoolState:
         pool = _with(pool, owner.but(own=None))
     pool = _held(pool, event.search, owner=event.miner, holder=event.miner)
     seed = _round(pool).searches[event.search].seed
-    pool = _given(
-        pool, event, Assignment(*_ids(event), Exploration(event.search), seed, event.budget)
-    )
     miner = pool.miners[event.miner]
     is_same = miner.budget == event.budget
-    return _with(
+    return _given(
         pool,
-        miner.but(
-            own=event.search,
-            budget=event.budget,
-            budget_results=miner.budget_results if is_same else 0,
-        ),
+        event,
+        Assignment(*_ids(event), Exploration(event.search), seed, event.budget),
+        own=event.search,
+        budget=event.budget,
+        budget_results=miner.budget_results if is_same else 0,
     )
 
 
@@ -246,10 +243,8 @@ def _backups_designated(pool: PoolState, event: events.BackupsDesignated) -> Poo
 def _backup_activated(pool: PoolState, event: events.BackupActivated) -> PoolState:
     pool = _held(pool, event.search, holder=event.miner)
     seed = _round(pool).searches[event.search].seed
-    pool = _given(
-        pool, event, Assignment(*_ids(event), Exploration(event.search), seed, event.budget)
-    )
-    return _with(pool, pool.miners[event.miner].but(covers=event.search))
+    assignment = Assignment(*_ids(event), Exploration(event.search), seed, event.budget)
+    return _given(pool, event, assignment, covers=event.search)
 
 
 def _exploitation_given(pool: PoolState, event: events.ExploitationGiven) -> PoolState:
@@ -397,7 +392,10 @@ def _placed(
     return pool.but(miners=pool.miners.set(miner.key, miner), round=round_)
 
 
-def _given(pool: PoolState, event: events.Event, assignment: Assignment) -> PoolState:
+def _given(
+    pool: PoolState, event: events.Event, assignment: Assignment, **changes: int
+) -> PoolState:
+    """The miner has the assignment in hand; `changes` are made to its record as well."""
     miner = pool.miners[assignment.miner]
     # Time without work is not held against the miner's speed.
     since_ms = max(event.at_ms, _round(pool).task.start_ms)
@@ -408,8 +406,10 @@ def _given(pool: PoolState, event: events.Event, assignment: Assignment) -> Pool
         busy_ms=miner.worked_ms(since_ms),
         busy_since_ms=since_ms,
         measured_at_ms=miner.measured_at_ms if miner.is_working else since_ms,
+        **changes,
     )
-    return _with(pool.but(next_assignment=assignment.id + 1), miner)
+    miners = pool.miners.set(miner.key, miner)
+    return pool.but(miners=miners, next_assignment=assignment.id + 1)
 
 
 def _ids(event: Any) -> tuple[int, bytes]:

@@ -44,8 +44,7 @@ class Standing(msgspec.Struct, frozen=True):
     pace: Pace = Pace()
 
 
-@dataclass(frozen=True)
-class Appraisal:
+class Appraisal(msgspec.Struct, frozen=True):
     """`work` is credited for a share, in the unit of `pool.rules.prices`.
 
     `keys` are to be remembered as paid if there is work. `floor` is the least count that speaks for

@@ -7,8 +7,9 @@ under other bits and for a training that nothing shows (consensus F3).
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from nas.data.dataset import DatasetInfo
 from nas.designs.design import Design
@@ -30,8 +31,7 @@ class Worth(StrEnum):
     NOT_REPEATABLE = "not-repeatable"
 
 
-@dataclass(frozen=True)
-class ShareKeys:
+class ShareKeys(msgspec.Struct, frozen=True):
     """What must be new for a share to be paid, 32 bytes each.
 
     `training` names genotype, seed and protocol, `model` is the model's hash. `weights` names what
