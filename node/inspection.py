@@ -36,6 +36,7 @@ from node.views import (
     NotOffered,
     PayoutView,
     PeersView,
+    PoolEventsView,
     PoolView,
     RoundView,
     StatusView,
@@ -46,7 +47,7 @@ from node.views import (
     WinnerView,
 )
 from pool.manager.manager import Manager
-from pool.records.view import miner_views, pool_view
+from pool.records.view import event_view, miner_views, pool_view
 
 
 class NodeViews:
@@ -207,6 +208,10 @@ class NodeViews:
 
     def miners(self) -> MinersView:
         return MinersView(miner_views(self._pool_of().state))
+
+    def pool_events(self, since: int) -> PoolEventsView:
+        found = [event_view(*row) for row in self._pool_of().events(max(1, since))]
+        return PoolEventsView(found, found[-1].number + 1 if found else since)
 
     def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
         block_id = self._block_id(which)

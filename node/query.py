@@ -86,6 +86,13 @@ class QueryServicer(QueryServiceServicer):
     ) -> pb.GetPayoutNoticesResponse:
         return await _answer(context, pb.GetPayoutNoticesResponse, self._views.proofs.notices)
 
+    async def ListPoolEvents(
+        self, request: pb.ListPoolEventsRequest, context: Any
+    ) -> pb.ListPoolEventsResponse:
+        return await _answer(
+            context, pb.ListPoolEventsResponse, lambda: self._views.pool_events(request.since)
+        )
+
     async def GetShareLog(
         self, request: pb.GetShareLogRequest, context: Any
     ) -> pb.GetShareLogResponse:

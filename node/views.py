@@ -269,6 +269,21 @@ class MinersView:
     miners: Sequence[MinerView]
 
 
+@dataclass(frozen=True)
+class PoolEventView:
+    number: int
+    at_ms: int
+    kind: str
+    miner: bytes
+    detail: str
+
+
+@dataclass(frozen=True)
+class PoolEventsView:
+    events: Sequence[PoolEventView]
+    next: int
+
+
 class Views(Protocol):
     """What the query service asks of the node; each method may raise a `QueryError`."""
 
@@ -291,6 +306,10 @@ class Views(Protocol):
     def pool(self) -> PoolView: ...
 
     def miners(self) -> MinersView: ...
+
+    def pool_events(self, since: int) -> PoolEventsView:
+        """What the pool has decided from event number `since` on."""
+        ...
 
     def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
         """The bytes of what `block` shows."""

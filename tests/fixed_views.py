@@ -21,6 +21,8 @@ from node.views import (
     PayoutView,
     PeersView,
     PeerView,
+    PoolEventsView,
+    PoolEventView,
     PoolView,
     RoundView,
     StatusView,
@@ -166,6 +168,9 @@ MINERS = MinersView(
 )
 
 
+EVENTS = PoolEventsView(
+    [PoolEventView(7, 1_000, "rested", hash_of(16), '{"reason":"no round is open"}')], 8
+)
 PAGE_HASH, _PAGE, _ = close_page(OpenPage(), hash_of(15), 7)
 
 
@@ -217,6 +222,11 @@ class FixedViews:
         if not self._has_pool:
             raise NotOffered("this node runs no pool")
         return MINERS
+
+    def pool_events(self, since: int) -> PoolEventsView:
+        if not self._has_pool:
+            raise NotOffered("this node runs no pool")
+        return EVENTS
 
     def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
         self.block(which)

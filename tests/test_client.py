@@ -92,6 +92,15 @@ class _Node(QueryServiceServicer):
         peers = [query.Peer(address="a:1", clock_offset_ms=-3), query.Peer(address="b:2")]
         return query.ListPeersResponse(peers=peers, known_addresses=9)
 
+    def ListPoolEvents(
+        self, request: query.ListPoolEventsRequest, context: grpc.ServicerContext
+    ) -> query.ListPoolEventsResponse:
+        self.request = request
+        event = query.PoolEventView(
+            number=7, at_ms=61_002, kind="left", miner="ab" * 32, detail='{"reason":"cable"}'
+        )
+        return query.ListPoolEventsResponse(events=[event], next=8)
+
     def ListMiners(
         self, request: query.ListMinersRequest, context: grpc.ServicerContext
     ) -> query.ListMinersResponse:
@@ -135,6 +144,8 @@ def _run(*words: str, **environment: str) -> Result:
         (["task", "9"], query.GetTaskRequest(round=9)),
         (["account", ADDRESS], query.GetAccountRequest(address=ADDRESS)),
         (["miners"], query.ListMinersRequest()),
+        (["pool", "events"], query.ListPoolEventsRequest(since=1)),
+        (["pool", "events", "--since", "9"], query.ListPoolEventsRequest(since=9)),
     ],
 )
 def test_each_command_asks_its_question(
@@ -172,6 +183,20 @@ def test_json_is_the_exact_answer(node: tuple[_Node, str]) -> None:
     assert document["height"] == "2"
     assert document["fallback"] is False
     assert document["attester_rewards"] == []
+
+
+def test_the_events_of_a_pool_are_a_table_of_what_was_decided(node: tuple[_Node, str]) -> None:
+    lines = _run("pool", "events", "--node", node[1]).output.splitlines()
+
+    assert lines[0].split() == ["number", "time", "event", "miner", "inputs"]
+    assert lines[1].split() == [
+        "7",
+        "00:01:01.002",
+        "left",
+        "ababababab…ababab",
+        '{"reason":"cable"}',
+    ]
+    assert lines[-1] == "More from event 8 on: --since 8"
 
 
 def test_the_node_may_come_from_the_environment(node: tuple[_Node, str]) -> None:

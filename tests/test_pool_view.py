@@ -1,5 +1,6 @@
 """What a pool shows of itself."""
 
+import json
 from dataclasses import asdict
 
 from node.identity import format_address
@@ -9,7 +10,7 @@ from pool.records import events
 from pool.records.refusals import Refusal
 from pool.records.state import PoolState, Promise, RoundTask
 from pool.records.transition import apply, apply_all
-from pool.records.view import miner_views, pool_view
+from pool.records.view import event_view, miner_views, pool_view
 from tests.pool_states import after, best_of, handed_out, open_round
 from tests.pool_world import PHASE_MS, SPACE, TASK, public
 
@@ -89,3 +90,14 @@ def test_failed_registrations_are_among_the_refused() -> None:
         "registration-timeout": 1,
         "size": 1,
     }
+
+
+def test_an_event_is_shown_with_its_inputs() -> None:
+    left = event_view(7, events.Left(5, public("s"), "cable"))
+    best = event_view(8, events.BestConfirmed(6, best_of("s", 310)))
+
+    assert (left.number, left.at_ms, left.kind, left.miner) == (7, 5, "left", public("s"))
+    assert json.loads(left.detail) == {"reason": "cable"}
+    shown = json.loads(best.detail)["best"]
+    assert (best.kind, best.miner, shown["correct"]) == ("best-confirmed", b"", 310)
+    assert shown["genotype"] == best_of("s", 310).genotype.to_bytes().hex()

@@ -26,6 +26,7 @@ PAIRS = {
     views.AccountView: pb.GetAccountResponse,
     views.PoolView: pb.GetPoolResponse,
     views.MinersView: pb.ListMinersResponse,
+    views.PoolEventsView: pb.ListPoolEventsResponse,
     views.BlockBytesView: pb.GetBlockBytesResponse,
     proof_views.ReceiptsView: pb.GetReceiptsResponse,
     proof_views.PayoutNoticesView: pb.GetPayoutNoticesResponse,

@@ -81,6 +81,8 @@ CALLS = {
     "GetAccount": (json.dumps({"address": "pn-miner"}), "balance", "90"),
     "GetPool": ("", "round", "7"),
     "ListMiners": ("", "miners", None),
+    "ListPoolEvents": ("", "next", "8"),
+    "ListPeers": ("", "peers", None),
     "GetBlockBytes": (json.dumps({"height": 5}), "header", b"header".hex()),
     "GetReceipts": ("", "receipts", None),
     "GetPayoutNotices": ("", "notices", None),

@@ -3,6 +3,7 @@
 import click
 
 from node.cli.asking import ask, json_option, node_option, show
+from node.cli.pool_events import pool_events
 from node.cli.pool_partition import pool_partition
 from node.cli.pool_simulate import pool_simulate
 from node.cli.pool_verify import audit_manager_command, verify_payout_command
@@ -22,6 +23,7 @@ pool = click.Group(
     help="A manager's pool and its best design; its commands look further.",
 )
 
+pool.add_command(pool_events)
 pool.add_command(pool_partition)
 pool.add_command(pool_simulate)
 pool.add_command(verify_payout_command)

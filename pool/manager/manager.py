@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 from nacl.signing import SigningKey
@@ -28,6 +29,7 @@ from pool.decisions.pay import decide_missing
 from pool.decisions.rounds import decide_open
 from pool.manager.audits import Audits
 from pool.manager.core import Core
+from pool.manager.journal import Numbered
 from pool.manager.results import Results
 from pool.manager.session import Greeting, Session, TurnedAway
 from pool.manager.subspaces import Subspaces
@@ -37,6 +39,9 @@ from pool.proofs.sharelog import Terms
 from pool.records import events
 from pool.records.books import compute_lines
 from pool.records.state import Exploitation, PoolState, Promise, RoundTask
+
+MAX_READ = 500
+"""Events in one answer, which stays below a megabyte with them."""
 
 DRAIN_WAIT_MS = 2_000
 """What miners are asked to wait before they connect again to a manager that stops."""
@@ -128,6 +133,10 @@ class Manager:
     def sync_delays_ms(self) -> Sequence[int]:
         """How long the newest batches of the journal took to be synced."""
         return self._core.journal.sync_delays_ms
+
+    def events(self, since: int) -> Sequence[Numbered]:
+        """At most MAX_READ events, from number `since` on."""
+        return list(islice(self._core.journal.read(since), MAX_READ))
 
     def start_round(self, task: RoundTask) -> None:
         """Open a round and hand out its work; after a restart, go on with one that is open."""

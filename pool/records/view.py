@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from dataclasses import fields, is_dataclass
+
+import msgspec
 
 from nas.data.datasets import describe
+from nas.designs.genotype import Genotype
 from node.identity import format_address
-from node.views import BestView, MinerView, PoolView
+from node.views import BestView, MinerView, PoolEventView, PoolView
+from pool.records.events import AnyEvent
 from pool.records.state import Best, Exploration, MinerState, PoolState
 from pool.rules.strategy import NO_ROUND
 
@@ -59,6 +65,36 @@ def miner_views(pool: PoolState) -> tuple[MinerView, ...]:
         )
         for miner in sorted(pool.miners.values(), key=lambda miner: miner.number)
     )
+
+
+def event_view(number: int, event: AnyEvent) -> PoolEventView:
+    """An event as people and programs read it: its inputs as a JSON object."""
+    inputs = msgspec.structs.asdict(event)
+    del inputs["at_ms"]
+    miner = inputs.pop("miner", b"")
+    kind = str(type(event).__struct_config__.tag)
+    return PoolEventView(
+        number, event.at_ms, kind, miner, json.dumps(_plain(inputs), separators=(",", ":"))
+    )
+
+
+def _plain(value: object) -> object:
+    """The value in what JSON can say: bytes as hexadecimal, records by their fields' names."""
+    match value:
+        case bytes():
+            return value.hex()
+        case Genotype():
+            return value.to_bytes().hex()
+        case msgspec.Struct():
+            return _plain(msgspec.structs.asdict(value))
+        case dict():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        case _:
+            return value
 
 
 def _best_view(best: Best) -> BestView:

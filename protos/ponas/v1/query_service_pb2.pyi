@@ -1448,3 +1448,84 @@ class TermsView(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TermsView: _TypeAlias = TermsView  # noqa: Y015
+
+@_typing.final
+class ListPoolEventsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """The first event wanted; they are numbered from 1. Older ones than are kept are left out."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoolEventsRequest: _TypeAlias = ListPoolEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListPoolEventsResponse(_message.Message):
+    """What a manager has decided, oldest first; FAILED_PRECONDITION from a node that runs no pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.int
+    """Number to ask from for more; as asked for when there is none yet."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolEventView]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___PoolEventView] | None = ...,
+        next: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoolEventsResponse: _TypeAlias = ListPoolEventsResponse  # noqa: Y015
+
+@_typing.final
+class PoolEventView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MINER_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    at_ms: _builtins.int
+    """Milliseconds since 1970, on the manager's clock."""
+    kind: _builtins.str
+    """What happened, in a stable word."""
+    miner: _builtins.str
+    """Whom it concerns; empty if it is everybody."""
+    detail: _builtins.str
+    """The inputs and the outcome, as a JSON object; bytes are hexadecimal."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        miner: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "detail", b"detail", "kind", b"kind", "miner", b"miner", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolEventView: _TypeAlias = PoolEventView  # noqa: Y015

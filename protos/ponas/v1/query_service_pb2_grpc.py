@@ -92,6 +92,11 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogResponse.FromString,
                 _registered_method=True)
+        self.ListPoolEvents = channel.unary_unary(
+                '/ponas.v1.QueryService/ListPoolEvents',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.ListPoolEventsRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.ListPoolEventsResponse.FromString,
+                _registered_method=True)
         self.ListPeers = channel.unary_unary(
                 '/ponas.v1.QueryService/ListPeers',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.ListPeersRequest.SerializeToString,
@@ -171,6 +176,12 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPoolEvents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPeers(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -234,6 +245,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetShareLog,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetShareLogResponse.SerializeToString,
+            ),
+            'ListPoolEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPoolEvents,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.ListPoolEventsRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.ListPoolEventsResponse.SerializeToString,
             ),
             'ListPeers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPeers,
@@ -541,6 +557,33 @@ class QueryService:
             '/ponas.v1.QueryService/GetShareLog',
             ponas_dot_v1_dot_query__service__pb2.GetShareLogRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetShareLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPoolEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/ListPoolEvents',
+            ponas_dot_v1_dot_query__service__pb2.ListPoolEventsRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.ListPoolEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

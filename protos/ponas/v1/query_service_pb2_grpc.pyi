@@ -47,6 +47,7 @@ class QueryServiceStub:
     GetReceipts: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]
     GetPayoutNotices: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]
     GetShareLog: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]
+    ListPoolEvents: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListPoolEventsRequest, _query_service_pb2.ListPoolEventsResponse]
     ListPeers: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListPeersRequest, _query_service_pb2.ListPeersResponse]
 
 @_typing.type_check_only
@@ -68,6 +69,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetReceipts: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetReceiptsRequest, _query_service_pb2.GetReceiptsResponse]  # type: ignore[assignment]
     GetPayoutNotices: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPayoutNoticesRequest, _query_service_pb2.GetPayoutNoticesResponse]  # type: ignore[assignment]
     GetShareLog: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetShareLogRequest, _query_service_pb2.GetShareLogResponse]  # type: ignore[assignment]
+    ListPoolEvents: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListPoolEventsRequest, _query_service_pb2.ListPoolEventsResponse]  # type: ignore[assignment]
     ListPeers: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListPeersRequest, _query_service_pb2.ListPeersResponse]  # type: ignore[assignment]
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -152,6 +154,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetShareLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetShareLogResponse, _abc.Awaitable[_query_service_pb2.GetShareLogResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListPoolEvents(
+        self,
+        request: _query_service_pb2.ListPoolEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.ListPoolEventsResponse, _abc.Awaitable[_query_service_pb2.ListPoolEventsResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListPeers(
