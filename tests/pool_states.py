@@ -113,6 +113,8 @@ def valid_report(pool: PoolState, name: str, correct: int = 300) -> Report:
         model_hash=bytes(32),
         weights_hash=bytes(32),
         failure="",
+        states=tuple(bytes([epoch]) * 32 for epoch in range(TASK.epochs + 1)),
+        precision="float32",
     )
 
 

@@ -142,6 +142,8 @@ def trained(assignment: pb.Assignment, correct: int, episode: int = 0) -> tuple[
         model_hash=blob_hash(model),
         weights_hash=blob_hash(b"weights"),
         failure="",
+        states=tuple(bytes([epoch]) * 32 for epoch in range(TASK.epochs + 1)),
+        precision="float32",
     )
     return report, model
 
@@ -656,7 +658,8 @@ async def test_results_that_are_sent_again_on_a_new_link_are_no_fault() -> None:
 
 def _failed(assignment: pb.Assignment, episode: int) -> Report:
     report, _ = trained(assignment, 0, episode)
-    return replace(report, epochs=0, model_hash=b"", weights_hash=b"", failure="no memory")
+    nothing = replace(report, epochs=0, model_hash=b"", weights_hash=b"", states=())
+    return replace(nothing, precision="", failure="no memory")
 
 
 @virtual_time

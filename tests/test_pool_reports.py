@@ -85,6 +85,8 @@ BREAKS: dict[Refusal, Callable[[Report], Report]] = {
     Refusal.EPOCHS: lambda report: replace(report, epochs=9),
     Refusal.COUNT_ABOVE_SIZE: lambda report: replace(report, correct=361),
     Refusal.HASHES: lambda report: replace(report, model_hash=b""),
+    Refusal.STATES: lambda report: replace(report, states=report.states[:1]),
+    Refusal.PRECISION: lambda report: replace(report, precision="two\nlines"),
     Refusal.UNTRAINED_COUNT: lambda report: replace(report, failure="out of memory"),
 }
 
@@ -98,6 +100,17 @@ def test_one_broken_rule_is_named(reason: Refusal) -> None:
     assert refusal.reason is reason
     # What is not even the next result of the search leaves its place to that.
     assert refusal.takes_place == (reason not in (Refusal.UNKNOWN_ASSIGNMENT, Refusal.OUT_OF_ORDER))
+
+
+def test_a_training_may_end_before_all_of_its_epochs() -> None:
+    pool = exploring()
+    report = valid_report(pool, "s")
+
+    assert judged(pool, replace(report, states=report.states[:2])).is_trained
+    longer = (*report.states, bytes(32))
+    assert refusal_of(replace(report, states=longer), pool).reason is Refusal.STATES
+    shorter = (*report.states[:-1], bytes(31))
+    assert refusal_of(replace(report, states=shorter), pool).reason is Refusal.STATES
 
 
 def test_another_miners_assignment_is_unknown() -> None:
@@ -193,7 +206,7 @@ def dead_report(pool: PoolState) -> Report:
     report = valid_report(pool, "s")
     genotype = changed_tokens(Genotype.from_bytes(report.genotype), {28: 1, 29: 0})
     report = with_genotype(report, pool, "s", genotype)
-    return replace(report, correct=36, epochs=0, model_hash=b"", weights_hash=b"")
+    return replace(report, correct=36, epochs=0, model_hash=b"", weights_hash=b"", states=())
 
 
 def in_dying_subspace() -> PoolState:
@@ -224,7 +237,7 @@ def test_an_infeasible_design_counts_nothing() -> None:
     narrow = round_.task.but(task=replace(TASK, max_mac_images=1))
     pool = pool.but(round=round_.but(task=narrow))
     trained = valid_report(pool, "s")
-    report = replace(trained, correct=0, epochs=0, model_hash=b"", weights_hash=b"")
+    report = replace(trained, correct=0, epochs=0, model_hash=b"", weights_hash=b"", states=())
 
     assert not judge(Genotype.from_bytes(report.genotype), narrow.task).feasible
     assert not judged(pool, report).is_trained
@@ -240,6 +253,7 @@ def test_a_failed_candidate_is_a_result_of_nothing() -> None:
         epochs=0,
         model_hash=b"",
         weights_hash=b"",
+        states=(),
     )
 
     assert not judged(pool, failed).is_trained

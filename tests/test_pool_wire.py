@@ -246,7 +246,7 @@ def test_a_result_of_impossible_size_is_refused() -> None:
     report = valid_report(handed_out(open_round(strong="s")), "s")
     message = wire.report_to_wire(report)
     message.genotype = bytes(wire.MAX_RESULT_BYTES)
-    with pytest.raises(WireError, match="is longer than 4096"):
+    with pytest.raises(WireError, match="is longer than 32768"):
         wire.report_from_wire(message)
 
 

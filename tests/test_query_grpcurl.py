@@ -86,7 +86,6 @@ CALLS = {
     "GetBlockBytes": (json.dumps({"height": 5}), "header", b"header".hex()),
     "GetReceipts": ("", "receipts", None),
     "GetPayoutNotices": ("", "notices", None),
-    "ListPeers": ("", "peers", None),
     "GetShareLog": (json.dumps({"hash": PAGE_HASH.hex()}), "round", "7"),
 }
 

@@ -13,8 +13,8 @@ PROTOCOL_VERSION = 1
 MAX_PHASE_MS = 7 * 24 * 3_600_000
 """Longest train phase that a miner believes in."""
 
-MAX_RESULT_BYTES = 4_096
-"""Most bytes of a result: six times the longest genotype, and room for a failure's text."""
+MAX_RESULT_BYTES = 32_768
+"""Most bytes of a result: the states of some 900 epochs, the longest genotype, a failure's text."""
 
 # Sentences of the other side end up in logs and tables.
 _MAX_TEXT_CHARS = 200

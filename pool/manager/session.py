@@ -30,8 +30,9 @@ from pool.rules.reports import Report
 REGISTRATION_TIMEOUT_MS = 10_000
 """How long a new connection may take to register."""
 
-# Results that may wait while one is confirmed; a miner sends a few each second.
+# What may wait while a result is confirmed: a miner that comes back may send a thousand at once.
 _MAX_WAITING_RESULTS = 1_024
+_MAX_WAITING_BYTES = 1 << 21
 
 MESSAGES_A_SECOND = 100
 """Messages that a miner may send for long, those about blobs aside: each result is written down."""
@@ -142,6 +143,7 @@ class Session:
         )
         self.waiting: deque[Report] = deque()
         self.is_confirming = False
+        self._waiting_bytes = 0
         self._clock = clock
         self.heard_ms = clock.now_ms()
         self.heartbeat_ms = 0
@@ -177,7 +179,10 @@ class Session:
         return self._allowance >= 0
 
     def _on_result(self, desk: Desk, result: pb.Result) -> None:
-        if len(self.waiting) >= _MAX_WAITING_RESULTS:
+        # Nothing waits when nothing is confirmed.
+        self._waiting_bytes = result.ByteSize() + (self._waiting_bytes if self.waiting else 0)
+        is_full = len(self.waiting) >= _MAX_WAITING_RESULTS
+        if is_full or self._waiting_bytes > _MAX_WAITING_BYTES:
             self.channel.end("results came faster than they can be judged")
             return
         try:

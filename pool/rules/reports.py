@@ -27,6 +27,9 @@ from pool.records.state import (
 from pool.rules.delivery import MAX_BUDGET
 from pool.rules.variants import exploit_variant
 
+MAX_PRECISION_CHARS = 128
+"""Longest name of how a miner computes."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -193,7 +196,8 @@ def _check_count(report: Report, round_: RoundState, design: Design) -> bool:
     if report.failure:
         untrained = 0
     if untrained is not None:
-        if report.correct != untrained or report.epochs or report.model_hash or report.weights_hash:
+        named = (report.epochs, report.model_hash, report.weights_hash, report.states)
+        if report.correct != untrained or any(named):
             detail = f"an untrained design counts {untrained} images, without epochs or model"
             raise Refused(Refusal.UNTRAINED_COUNT, detail)
         return False
@@ -209,6 +213,17 @@ def _check_count(report: Report, round_: RoundState, design: Design) -> bool:
     if len(report.model_hash) != HASH_BYTES or len(report.weights_hash) != HASH_BYTES:
         detail = f"hashes of model and weights are {HASH_BYTES} bytes each"
         raise Refused(Refusal.HASHES, detail)
+    # 15. So are the states of the training, before its first epoch and after each; a training may
+    # end before all of its epochs.
+    if not 2 <= len(report.states) <= task.epochs + 1:
+        detail = f"{len(report.states)} states are named instead of 2 to {task.epochs + 1}"
+        raise Refused(Refusal.STATES, detail)
+    if any(len(state) != HASH_BYTES for state in report.states):
+        raise Refused(Refusal.STATES, f"hashes of states are {HASH_BYTES} bytes each")
+    # 16. And how the miner computes, without which nobody could repeat it.
+    if not (0 < len(report.precision) <= MAX_PRECISION_CHARS and report.precision.isprintable()):
+        detail = f"the precision takes 1 to {MAX_PRECISION_CHARS} printable characters"
+        raise Refused(Refusal.PRECISION, detail)
     return True
 
 
