@@ -8,9 +8,10 @@ from functools import partial
 
 from nas.jobs import Executor
 from nas.task import Task
+from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
-from node.chain.messages import Envelope
+from node.chain.messages import Commit, Envelope
 from node.chain.timing import phase_at
 from node.clock import Clock
 from node.config import Role
@@ -142,6 +143,7 @@ class Node:
             outside.clock,
             self._round_tasks,
             self._ask_for_blocks,
+            self._on_commit,
         )
         self.peers = PeerNet(
             network_id=setup.network.id,
@@ -224,6 +226,10 @@ class Node:
         """
         self._gate.on_gossip(envelope)
         self.peers.broadcast(envelope)
+
+    def _on_commit(self, commit: Signed[Commit]) -> None:
+        if self._manager is not None:
+            self._manager.on_commit(commit)
 
     def _ask_for_blocks(self) -> None:
         peers = self.peers.sessions()

@@ -15,7 +15,15 @@ from pool.decisions.rounds import decide_open
 from pool.partition.base import Subspace
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import Assignment, Best, Exploration, PoolState, RoundState, RoundTask
+from pool.records.state import (
+    Assignment,
+    Best,
+    Exploration,
+    KeptLease,
+    PoolState,
+    RoundState,
+    RoundTask,
+)
 from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.draws import Draws
@@ -24,6 +32,7 @@ from pool.rules.variants import exploit_variant
 from tests.pool_world import PHASE_MS, SPACE, TASK, public
 
 INFO = describe("digits")
+SIGNED = KeptLease(1, b"lease", b"acceptance")
 # Inside SPACE, with room to both sides in every layer's last range.
 SUBSPACE = Space.uniform(3, [*SPACE.ranges[0][:-1], (3, 4)])
 
@@ -73,8 +82,8 @@ def with_leases(pool: PoolState) -> PoolState:
     """The state after every miner has accepted the lease that it was given."""
     for miner in pool.miners.values():
         current = miner.current
-        if current is not None and not current.acceptance:
-            pool = apply(pool, events.LeaseAccepted(0, miner.key, current.id, b"signed"))
+        if current is not None and not current.is_accepted:
+            pool = apply(pool, events.LeaseAccepted(0, miner.key, current.id, SIGNED))
     return pool
 
 

@@ -21,6 +21,7 @@ from pool.records.transition import apply, apply_all
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reports import check
 from tests.pool_states import (
+    SIGNED,
     after,
     best_of,
     draw,
@@ -215,7 +216,7 @@ def test_auto_is_typed_anew_with_each_round_by_what_it_delivered() -> None:
 def test_time_without_work_does_not_count_against_a_miner() -> None:
     pool, _ = hand_out(open_round(strong="s"), [S], draw, 5_000)
     given = in_hand(pool, "s").id
-    pool = apply(pool, events.LeaseAccepted(5_000, S, given, b"signed"))
+    pool = apply(pool, events.LeaseAccepted(5_000, S, given, SIGNED))
     pool = credited(pool, now_ms=6_500)
 
     assert pool.miners[S].delivery.measured_ms == 1_500
@@ -290,7 +291,7 @@ def any_course(rng: random.Random, length: int) -> tuple[PoolState, list[AnyEven
                 inputs = decide_join(pool, key, key, strength, now_ms)
             case 3 if miner and miner.connected:
                 inputs = decide_leave(pool, key, "cable", now_ms)
-            case 4 | 5 | 6 if miner and miner.current and miner.current.acceptance:
+            case 4 | 5 | 6 if miner and miner.current and miner.current.is_accepted:
                 if pool.round and pool.round.is_open and now_ms < pool.round.task.train_end_ms:
                     inputs = (result_of(pool, name, rng.randint(0, 360), now_ms),)
             case 7 if pool.round is not None and pool.round.is_open:
@@ -300,8 +301,8 @@ def any_course(rng: random.Random, length: int) -> tuple[PoolState, list[AnyEven
         pool, steps = hand_out(pool, due, draw, now_ms)
         happened += [*done, *steps]
         for other in pool.miners.values():
-            if other.current is not None and not other.current.acceptance:
-                accepted = events.LeaseAccepted(now_ms, other.key, other.current.id, b"signed")
+            if other.current is not None and not other.current.is_accepted:
+                accepted = events.LeaseAccepted(now_ms, other.key, other.current.id, SIGNED)
                 pool = apply(pool, accepted)
                 happened.append(accepted)
     return pool, happened

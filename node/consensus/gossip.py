@@ -49,7 +49,7 @@ class ChainGate:
     A message is judged by its round: the clock's round and its neighbours are open, earlier and
     later ones are left aside. A block that a quorum votes for is imported at once,
     whatever this node thought of the round. `on_gap` is called when others are ahead of this node:
-    it should ask peers for blocks.
+    it should ask peers for blocks; `on_commit` hears of each valid commit, once.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class ChainGate:
         clock: Clock,
         tasks: TaskOwner,
         on_gap: Callable[[], None],
+        on_commit: Callable[[Signed[Commit]], None],
     ) -> None:
         self._chain = chain
         self._rounds = rounds
@@ -69,6 +70,7 @@ class ChainGate:
         self._clock = clock
         self._tasks = tasks
         self._on_gap = on_gap
+        self._on_commit = on_commit
         self._importing: set[bytes] = set()
 
     def head(self) -> tuple[int, bytes]:
@@ -152,7 +154,10 @@ class ChainGate:
         match signed.message:
             case Commit() as commit:
                 check_commit(context, _narrow(signed, commit))
-                return book.add_commit(_narrow(signed, commit))
+                is_new = book.add_commit(_narrow(signed, commit))
+                if is_new:
+                    self._on_commit(_narrow(signed, commit))
+                return is_new
             case List() as listed:
                 check_list(context, _narrow(signed, listed))
                 return book.add_list(_narrow(signed, listed))

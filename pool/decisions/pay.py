@@ -8,6 +8,9 @@ from pool.records.books import with_page_closed
 from pool.records.state import Audit, PoolState
 from pool.rules.audits import Fault
 
+LEASE_BROKEN = "lease-broken"
+"""Why work is forfeited by who commits on its own under a lease (consensus F1)."""
+
 AUDIT_ROUNDS = 1
 """Rounds after its own in which a share's miner may still show up for an audit. Then not coming is
 no answer, else leaving would be the way out of audits."""
@@ -25,6 +28,24 @@ def decide_page(
     number = pool.round.task.round
     hash_, data, _ = with_page_closed(pool.books, manager, number, terms)
     return events.PageClosed(now_ms, number, hash_), data
+
+
+def decide_defection(
+    pool: PoolState, miner: bytes, round_number: int, commitment: bytes, now_ms: int
+) -> events.WorkForfeited | None:
+    """A key has committed a model of its own: a broken promise if it holds a lease of that round.
+
+    `commitment` is the encoded envelope that shows it; with the lease and its acceptance anybody
+    can see the same.
+    """
+    known = pool.miners.get(miner)
+    leases = () if known is None else known.leases
+    broken = [kept for kept in leases if kept.last_round == round_number]
+    if not broken:
+        return None
+    detail = f"the miner has committed a model of its own in round {round_number}"
+    evidence = (broken[-1].lease, broken[-1].acceptance, commitment)
+    return events.WorkForfeited(now_ms, miner, LEASE_BROKEN, detail, evidence)
 
 
 def decide_fault(audit: Audit, fault: Fault, detail: str, now_ms: int) -> events.WorkForfeited:

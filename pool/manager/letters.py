@@ -9,16 +9,16 @@ from nacl.signing import SigningKey
 
 from node.chain.codec import encode
 from node.chain.envelope import object_id, sign
-from node.chain.messages import Kind, Lease
+from node.chain.messages import Envelope, Kind, Lease
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.leases import subspace_hash
 from pool.link.wire import assignment_to_wire, best_to_wire, strength_to_wire
 from pool.proofs.receipts import make_notices, make_receipt
 from pool.records import events
+from pool.records.effects.results import share_of
 from pool.records.events import AnyEvent
-from pool.records.state import Assignment, Exploration, PoolState, RoundState, RoundTask
-from pool.records.transition import share_of
+from pool.records.state import Assignment, Exploration, KeptLease, PoolState, RoundState, RoundTask
 
 HEARTBEATS_A_PHASE = 8
 """Signs of life that a silent miner gives in a train phase, within the bounds of its time."""
@@ -72,6 +72,11 @@ class Letters:
     def lease_id(self, lease: Lease) -> bytes:
         """Id of the manager's envelope of a lease, by which a miner accepts it."""
         return object_id(self._network_id, Kind.LEASE, self._public_key, encode(lease))
+
+    def keep_lease(self, lease: Lease, acceptance: Envelope) -> KeptLease:
+        """A lease and its acceptance as evidence of what the miner has promised."""
+        granted = sign(lease, self._key, self._network_id).envelope
+        return KeptLease(lease.last_round, encode(granted), encode(acceptance))
 
     def after(self, happened: Iterable[AnyEvent], pool: PoolState, now_ms: int) -> list[Letter]:
         """The letters that these events call for; `pool` is the state after them."""

@@ -18,14 +18,15 @@ from nacl.signing import SigningKey
 from nas.designs.genotype import Genotype
 from nas.jobs import Executor
 from node.chain.codec import decode, encode
-from node.chain.messages import Claim, PayoutLine
+from node.chain.envelope import Signed
+from node.chain.messages import Claim, Commit, PayoutLine
 from node.clock import Clock
 from node.net.link import LinkClosed, ManagerLink
 from node.store.base import Store
 from node.store.writer import Writer
 from ponas.v1 import pool_service_pb2 as pb
 from pool.decisions.members import decide_join, decide_leave, refuse_join
-from pool.decisions.pay import decide_missing
+from pool.decisions.pay import decide_defection, decide_missing
 from pool.decisions.rounds import decide_open
 from pool.manager.audits import Audits
 from pool.manager.core import Core
@@ -104,6 +105,7 @@ class Manager:
         self._results = Results(self._core, network_id, executor)
         self._audits = Audits(self._core, auditing)
         self._greeting = Greeting(bytes(key.verify_key), network_id, rng)
+        self._public_key = bytes(key.verify_key)
         self._payout_address = payout_address
         self._fee_permille = fee_permille
         self._clock = clock
@@ -196,6 +198,21 @@ class Manager:
             return None
         model = self._core.journal.blobs[promise.model_hash]
         return Promised(decode(Claim, promise.claim), promise.commitment, model, promise.lines)
+
+    def on_commit(self, commit: Signed[Commit]) -> None:
+        """Somebody has committed a model to the chain, perhaps a miner of this pool on its own."""
+        if commit.signer == self._public_key:
+            return
+        broken = decide_defection(
+            self._core.pool,
+            commit.signer,
+            commit.message.round,
+            encode(commit.envelope),
+            self._core.now_ms(),
+        )
+        if broken is not None:
+            _log.warning("lease_broken", miner=commit.signer.hex(), round=commit.message.round)
+            self._core.forfeit(broken)
 
     def paid(self, round_number: int) -> None:
         """A block of the pool is final."""

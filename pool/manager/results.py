@@ -9,7 +9,6 @@ from __future__ import annotations
 import structlog
 
 from nas.jobs import Executor
-from node.chain.codec import encode
 from node.chain.envelope import open_as
 from node.chain.messages import Envelope, LeaseAcceptance
 from pool.decisions.results import (
@@ -51,13 +50,11 @@ class Results:
         for assignment in self._core.pool.miners[session.key].given:
             lease = lease_of(assignment, round_)
             # One that fits none is of a lease that was replaced long ago.
-            if lease is None or assignment.acceptance:
+            if lease is None or assignment.is_accepted:
                 continue
             if self._core.letters.lease_id(lease) == signed.message.lease:
-                now_ms, acceptance = self._core.now_ms(), encode(envelope)
-                self._core.happen(
-                    events.LeaseAccepted(now_ms, session.key, assignment.id, acceptance)
-                )
+                now_ms, kept = self._core.now_ms(), self._core.letters.keep_lease(lease, envelope)
+                self._core.happen(events.LeaseAccepted(now_ms, session.key, assignment.id, kept))
 
     def judge_waiting(self, session: Session) -> None:
         # What an ended link has left is sent again on the next one.

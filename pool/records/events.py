@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from nas.designs.space import Space
 from pool.records.refusals import Refusal
-from pool.records.state import Audit, Best, Exploitation, Promise, Record, RoundTask
+from pool.records.state import (
+    Audit,
+    Best,
+    Exploitation,
+    KeptLease,
+    Promise,
+    Record,
+    RoundTask,
+)
 from pool.records.strengths import Strength
 from pool.rules.audits import Suspicion
 from pool.rules.reliability import Finding
@@ -94,11 +102,11 @@ class LeaseGranted(Event, frozen=True, tag="lease-granted"):
 
 
 class LeaseAccepted(Event, frozen=True, tag="lease-accepted"):
-    """The miner has signed that it accepts the lease; `acceptance` is its encoded envelope."""
+    """The miner has signed that it accepts the lease of an assignment."""
 
     miner: bytes
     assignment: int
-    acceptance: bytes
+    kept: KeptLease
 
 
 class LeaseParked(Event, frozen=True, tag="lease-parked"):

@@ -96,8 +96,8 @@ class Assignment(Record, frozen=True):
     """A piece of the round's work in one miner's hands.
 
     `seed` is the search's, or for an exploitation its own. `budget` are the episodes that the
-    manager counts on in an exploration; `acceptance` is the miner's signed acceptance of its
-    lease, encoded, or empty. `episodes` counts the results of an exploitation; those of an
+    manager counts on in an exploration, and `is_accepted` says that the miner has accepted its
+    lease. `episodes` counts the results of an exploitation; those of an
     exploration are counted by its search.
     """
 
@@ -107,14 +107,26 @@ class Assignment(Record, frozen=True):
     seed: int
     budget: int = 0
     episodes: int = 0
-    acceptance: bytes = b""
+    is_accepted: bool = False
+
+
+class KeptLease(Record, frozen=True):
+    """A lease that its miner has accepted, as evidence: both signed envelopes, encoded.
+
+    Until `last_round` is over the miner has promised to commit nothing under its own key.
+    """
+
+    last_round: int
+    lease: bytes
+    acceptance: bytes
 
 
 class MinerState(Record, frozen=True):
     """One miner, connected or not; `number` counts miners in the order of their first joining.
 
     `given` are its newest assignments of the round, the newest last, and the last one is in its
-    hands while `is_working`; else `resting` says why not. `own` is the search whose lease it has,
+    hands while `is_working`; else `resting` says why not. `leases` holds its newest of this round
+    and of the one before. `own` is the search whose lease it has,
     `covers` the one that it works on instead as a backup. `episodes`, `work` and `best_correct` are
     of the current round. `delivery` is its measured speed, last changed at `measured_at_ms`;
     `budget` was its last, and `budget_results` have come since that changed.
@@ -128,6 +140,7 @@ class MinerState(Record, frozen=True):
     strength_reason: str = ""
     connected: bool = True
     given: tuple[Assignment, ...] = ()
+    leases: tuple[KeptLease, ...] = ()
     is_working: bool = False
     resting: str = ""
     own: int | None = None

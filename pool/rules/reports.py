@@ -145,7 +145,7 @@ def _check_place(report: Report, round_: RoundState, assignment: Assignment) -> 
         if search.holder not in (assignment.miner, b""):
             raise Stale("the search is in other hands")
         # 4. The miner has promised what the lease asks for.
-        if not assignment.acceptance:
+        if not assignment.is_accepted:
             detail = f"the lease of assignment {assignment.id} is not accepted"
             raise Refused(Refusal.LEASE_NOT_ACCEPTED, detail, takes_place=False)
         # 5. The search goes on.

@@ -18,7 +18,7 @@ from pool.manager.letters import heartbeat_ms
 from pool.partition.base import Subspace
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import Best, PoolState, RoundState, RoundTask, Search
+from pool.records.state import Best, KeptLease, PoolState, RoundState, RoundTask, Search
 from pool.records.strengths import Strength
 from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
@@ -26,7 +26,7 @@ from pool.rules.reliability import assess, choose_backups
 from pool.rules.reports import Checked, Refused, Report, Stale, claims_best, find_assignment
 from pool.simulation.miners import GENOTYPE, SPACE, TASK, Claim, Miner
 
-_ACCEPTANCE = b"accepted"
+_KEPT = KeptLease(0, b"lease", b"accepted")
 
 
 class SimulatedManager:
@@ -72,7 +72,7 @@ class SimulatedManager:
 
     def accept_lease(self, miner: Miner, assignment: int, now_ms: int) -> None:
         """The miner has signed the lease of an assignment."""
-        accepted = events.LeaseAccepted(now_ms, miner.key, assignment, _ACCEPTANCE)
+        accepted = events.LeaseAccepted(now_ms, miner.key, assignment, _KEPT)
         self.pool = apply(self.pool, accepted)
 
     def leave(self, miner: Miner, now_ms: int) -> list[AnyEvent]:

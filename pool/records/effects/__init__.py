@@ -1,0 +1,1 @@
+"""What each event changes; `pool.records.transition` finds the right one."""

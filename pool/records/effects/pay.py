@@ -1,0 +1,60 @@
+"""What audits, pages and promises change in a pool's records."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pool.proofs.openpage import OpenPage
+from pool.records import events
+from pool.records.books import with_forfeited, with_passed_audit, with_payout
+from pool.records.effects.steps import with_miner
+from pool.records.state import PoolState
+from pool.rules.bans import BAN_POINTS, with_ban, with_points
+from pool.rules.prices import class_of
+
+
+def share_audited(pool: PoolState, event: events.ShareAudited) -> PoolState:
+    """The audit is done; a passed one says what designs of the class reach."""
+    audit = pool.audits[event.share]
+    books = pool.books
+    if event.passed:
+        books = with_passed_audit(books, class_of(audit.macs), audit.correct)
+    return pool.but(books=books, audits=pool.audits.delete(event.share))
+
+
+def work_forfeited(pool: PoolState, event: events.WorkForfeited) -> PoolState:
+    """The miner's work is gone, and whatever was still to be audited of it."""
+    audits = pool.audits
+    for share, audit in pool.audits.items():
+        if audit.miner == event.miner:
+            audits = audits.delete(share)
+    pool = pool.but(books=with_forfeited(pool.books, event.miner, event.reason), audits=audits)
+    miner = pool.miners.get(event.miner)
+    if miner is None:
+        return pool
+    return with_miner(
+        pool,
+        miner.but(work=0, leases=(), conduct=with_points(miner.conduct, BAN_POINTS, event.at_ms)),
+    )
+
+
+def banned(pool: PoolState, event: events.Banned) -> PoolState:
+    """The miner's points start anew, and its next ban is longer."""
+    miner = pool.miners[event.miner]
+    return with_miner(pool, miner.but(conduct=with_ban(miner.conduct, event.until_ms)))
+
+
+def page_closed(pool: PoolState, event: events.PageClosed) -> PoolState:
+    """The share log goes on on an empty page."""
+    books = msgspec.structs.replace(pool.books, page=OpenPage(before=event.page))
+    return pool.but(books=books)
+
+
+def committed(pool: PoolState, event: events.Committed) -> PoolState:
+    """The pool has a promise to keep."""
+    return pool.but(promise=event.promise)
+
+
+def paid(pool: PoolState, event: events.Paid) -> PoolState:
+    """Nothing of the work in the window can be lost any more."""
+    return pool.but(books=with_payout(pool.books))

@@ -1,0 +1,93 @@
+"""What results and bests change in a pool's records."""
+
+from __future__ import annotations
+
+from pool.proofs.sharelog import Share
+from pool.records import events
+from pool.records.books import with_result
+from pool.records.effects.steps import placed, round_of, with_miner
+from pool.records.state import PoolState
+from pool.rules.bans import POINTS, with_points
+
+
+def share_of(event: events.ResultAccepted, address: bytes) -> Share:
+    """The entry of an accepted result in the share log, paid to an address."""
+    return Share(
+        miner=event.miner,
+        address=address,
+        assignment=event.assignment,
+        episode=event.episode,
+        genotype=event.genotype,
+        training_seed=event.training_seed,
+        epochs=event.epochs,
+        correct=event.correct,
+        size=event.size,
+        model_hash=event.model_hash,
+        work=event.work,
+    )
+
+
+def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
+    """The result takes its place in its search and in the books."""
+    round_, miner = round_of(pool), pool.miners[event.miner]
+    miner = miner.but(
+        episodes=miner.episodes + 1,
+        work=miner.work + event.work,
+        best_correct=max(miner.best_correct, event.correct),
+        accepted=miner.accepted + 1,
+        delivery=miner.delivery.then(1, event.at_ms - miner.measured_at_ms),
+        measured_at_ms=event.at_ms,
+        budget_results=miner.budget_results + 1,
+    )
+    return placed(
+        round_,
+        miner,
+        event.assignment,
+        event.correct / event.size,
+        _booked(pool, event),
+    )
+
+
+def _booked(pool: PoolState, event: events.ResultAccepted) -> PoolState:
+    share = share_of(event, pool.miners[event.miner].payout_address)
+    audits = pool.audits
+    if event.audit is not None:
+        audits = audits.set(event.audit.share, event.audit)
+    return pool.but(
+        books=with_result(pool.books, share, event.keys),
+        audits=audits,
+        results_accepted=pool.results_accepted + 1,
+    )
+
+
+def result_refused(pool: PoolState, event: events.ResultRefused) -> PoolState:
+    """The result is held against the miner; its place may be used up."""
+    miner = pool.miners[event.miner]
+    count = miner.refused.get(event.reason, 0) + 1
+    miner = miner.but(
+        refused=miner.refused.set(event.reason, count),
+        conduct=with_points(miner.conduct, POINTS[event.reason], event.at_ms),
+    )
+    if not event.takes_place:
+        return with_miner(pool, miner)
+    return placed(round_of(pool), miner, event.assignment, 0.0, pool)
+
+
+def result_stale(pool: PoolState, event: events.ResultStale) -> PoolState:
+    """Counted apart from what was refused."""
+    miner = pool.miners[event.miner]
+    return with_miner(pool, miner.but(stale=miner.stale + 1))
+
+
+def best_confirmed(pool: PoolState, event: events.BestConfirmed) -> PoolState:
+    """The round has a new best."""
+    return pool.but(
+        round=round_of(pool).but(best=event.best),
+        shared_bests=pool.shared_bests + 1,
+        weak_improvements=pool.weak_improvements + event.best.from_weak_miner,
+    )
+
+
+def base_arrived(pool: PoolState, event: events.BaseArrived) -> PoolState:
+    """The round has a new base."""
+    return pool.but(round=round_of(pool).but(base=event.base))
