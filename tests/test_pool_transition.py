@@ -8,6 +8,7 @@ import pytest
 
 from pool.decisions.advance import advance, hand_out
 from pool.decisions.members import MAX_CONNECTED, decide_join, decide_leave, refuse_join
+from pool.decisions.pay import decide_missing
 from pool.decisions.results import decide_acceptance
 from pool.decisions.rounds import decide_open
 from pool.records import events
@@ -264,6 +265,17 @@ def test_a_restart_disconnects_everybody_and_keeps_the_leases() -> None:
     assert not round_of(pool).free, "the lease waits for its miner"
     pool = after(pool, *decide_join(pool, S, S, Strength.STRONG, 600))
     assert round_of(pool).searches[0].holder == S
+
+
+def test_who_stays_away_from_an_audit_forfeits_but_not_for_the_managers_absence() -> None:
+    pool = next_round(credited(handed_out(open_round(strong="s"))))
+    left = apply(pool, events.Left(PHASE_MS, S, "cable"))
+    restarted = apply(pool, events.Restarted(PHASE_MS))
+
+    assert decide_missing(pool, 3, PHASE_MS) == ()
+    assert [lost.miner for lost in decide_missing(left, 3, PHASE_MS)] == [S]
+    assert decide_missing(restarted, 3, PHASE_MS) == ()
+    assert [lost.miner for lost in decide_missing(restarted, 4, PHASE_MS)] == [S]
 
 
 def test_events_before_the_first_round() -> None:

@@ -200,6 +200,7 @@ class RoundState(Record, frozen=True):
 class Audit(Record, frozen=True):
     """A share that was drawn to be audited: all that is needed to do so, after a restart too.
 
+    `round` is its own, or after a restart that of the restart: since then its miner may come.
     `share` is its hash in the share log. `states` are the hashes that its miner has named, and
     `weights_hash` those that it trained on from; both are empty unless its training is repeated.
     """

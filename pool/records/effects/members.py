@@ -59,13 +59,15 @@ def left(pool: PoolState, event: events.Left) -> PoolState:
 
 
 def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
-    """Nobody is connected; leases wait."""
-    # Leases wait for their miners, which have a while to come back.
+    """Nobody is connected. Leases and audits wait for their miners, which have a while to come
+    back: who had no manager to come to has not stayed away."""
+    number = 0 if pool.round is None else pool.round.task.round
+    audits = {share: audit.but(round=number) for share, audit in pool.audits.items()}
     miners = {
         key: stopped(miner, miner.busy_since_ms).but(connected=False)
         for key, miner in pool.miners.items()
     }
-    return pool.but(miners=Map(miners), strong=0, weak=0)
+    return pool.but(miners=Map(miners), audits=Map(audits), strong=0, weak=0)
 
 
 def retyped(pool: PoolState, event: events.Retyped) -> PoolState:
