@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from nas.task import Task
 from node.clock import LoopClock
 from node.net.link import PeerLink
 from node.net.memory import MemoryNetwork
-from node.store.base import Store
+from node.store.base import Change, Store
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -25,6 +25,7 @@ from pool.miner.evidence import Evidence
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
+from pool.records.events import AnyEvent
 from pool.records.state import RoundTask
 from pool.records.strengths import Strength
 from tests.scripted import ScriptedExecutor
@@ -78,6 +79,19 @@ def no_promises() -> Promises:
     return Promises(store, store.write)
 
 
+class MortalWriter(InlineWriter):
+    """Takes `sync_ms` for each batch; once dead, what was under way is lost."""
+
+    sync_ms = 0
+    is_dead = False
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        if self.sync_ms:
+            await asyncio.sleep(self.sync_ms / 1_000)
+        if not self.is_dead:
+            await super().write(changes)
+
+
 class PoolWorld:
     """One manager at the address `pool` and miners by name; all of it on one seed."""
 
@@ -95,6 +109,7 @@ class PoolWorld:
 
     def start_manager(self) -> None:
         """Start the manager, on what its store has kept."""
+        self.writer = MortalWriter(self.store)
         self.manager = Manager(
             key=key_of("manager"),
             payout_address=public("manager"),
@@ -102,11 +117,20 @@ class PoolWorld:
             clock=self.clock,
             rng=self.rng,
             store=self.store,
-            writer=InlineWriter(self.store),
+            writer=self.writer,
             **self._options,
         )
         self.network.listen("pool", _no_peers, self.manager.serve)
         self._running["manager"] = self.spawn(self.manager.run(), "manager")
+
+    def history(self) -> list[AnyEvent]:
+        """All events that are synced, oldest first."""
+        found: list[AnyEvent] = []
+        number = 1
+        while rows := self.manager.events(number):
+            found += (event for _, event in rows)
+            number = rows[-1].number + 1
+        return found
 
     def start_round(self, number: int = 1) -> None:
         """Open a round of PHASE_MS."""
@@ -142,6 +166,12 @@ class PoolWorld:
         self._running[name].cancel()
         self.network.stop(name)
         await asyncio.wait([self._running[name]])
+
+    async def crash_manager(self) -> None:
+        """End the manager as by kill -9: whatever is not synced is lost."""
+        self.writer.is_dead = True
+        self.network.stop("pool")
+        await self.manager.close()
 
     async def pass_ms(self, duration_ms: int) -> None:
         """Let time go by."""

@@ -41,6 +41,7 @@ class RawMiner:
         self._name = name
         self._skipped: list[pb.MineResponse] = []
         self.accepts_leases = True
+        self.beats = True
         self.link: MinerLink
         self.welcome: pb.Welcome
 
@@ -55,7 +56,7 @@ class RawMiner:
     async def _beat(self) -> None:
         """Stay alive while the test lets time pass."""
         with suppress(LinkClosed):
-            while True:
+            while self.beats:
                 await self._world.pass_ms(self.welcome.heartbeat_ms)
                 await self.link.send(pb.MineRequest(heartbeat=pb.Heartbeat()))
 
@@ -640,7 +641,7 @@ async def test_results_that_are_sent_again_on_a_new_link_are_no_fault() -> None:
     world.start_round()
     miner = await RawMiner(world, "s").connect()
     assignment = await miner.expect("assignment")
-    reports = [_failed(assignment, episode) for episode in range(120)]
+    reports = [failed(assignment, episode) for episode in range(120)]
     for report in reports:
         await miner.send(report)
     await world.pass_ms(200)
@@ -656,7 +657,7 @@ async def test_results_that_are_sent_again_on_a_new_link_are_no_fault() -> None:
     await world.close()
 
 
-def _failed(assignment: pb.Assignment, episode: int) -> Report:
+def failed(assignment: pb.Assignment, episode: int) -> Report:
     report, _ = trained(assignment, 0, episode)
     nothing = replace(report, epochs=0, model_hash=b"", weights_hash=b"", states=())
     return replace(nothing, precision="", failure="no memory")
