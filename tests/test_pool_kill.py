@@ -1,0 +1,256 @@
+"""A manager killed with -9 at random moments: nothing it has acknowledged is lost, rounds go on.
+
+Full node and manager are real processes. The miners live in this one, over real connections and
+with real training, so that what they hold of the manager's word can be compared with its disk.
+"""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from nacl.utils import random as random_bytes
+
+from nas.execution.executor import LocalExecutor
+from node.chain.envelope import open_as
+from node.chain.genesis import Attester, Network, Producer, network_to_json
+from node.chain.messages import MAX_COMMITS, Receipt
+from node.chain.params import DIGITS, Parameters, Timing
+from node.chain.timing import phase_at
+from node.clock import SystemClock
+from node.consensus.designs import NasDesigns
+from node.identity import Identity
+from node.keyfile import create_identity
+from node.net.grpc_transport import GrpcTransport
+from node.store.memory import MemoryStore
+from node.tasks import TaskOwner
+from ponas.v1 import query_service_pb2 as query
+from ponas.v1.query_service_pb2_grpc import QueryServiceStub
+from pool.miner.evidence import Evidence
+from pool.miner.miner import Miner, Route
+from pool.miner.promises import Promises
+from pool.miner.registration import Applicant
+from pool.proofs.shelf import ReceiptShelf
+from pool.records.events import Banned, Restarted, WorkForfeited
+from pool.records.strengths import Strength
+from tests.node_process import PATIENCE_S, NodeProcess, eventually
+from tests.pool_remains import remains_of
+
+STRENGTHS = {"strong0": Strength.STRONG, "strong1": Strength.STRONG, "weak0": Strength.WEAK}
+# Small designs that all learn enough: a result comes every half a second, and any of them can be
+# claimed. After each kill there is as much time as a busy machine needs to start a process that
+# counts models: until the commitment, and until the end of the claims.
+PARAMETERS = Parameters(
+    name="killed-manager",
+    public=False,
+    timing=Timing(
+        round_ms=30_000, lists_ms=15_000, secrets_ms=16_000, claims_ms=26_000, vote_ms=28_500
+    ),
+    task=replace(
+        DIGITS,
+        epochs=2,
+        ranges=((3,), (3,), (8, 12, 16), (1,), (1, 2), (1, 2), (2, 3), (3, 4), (2,), (4, 5)),
+    ),
+    subsidy=5_000_000_000,
+    max_units=1,
+    max_commits=MAX_COMMITS,
+    max_walked=4,
+)
+STARTUP_MS = 9_000
+# A kill comes at most so long after the first best of a round, and after the commitment.
+SEARCH_MS, COMMITTED_MS = 4_000, 1_500
+KILLS_A_ROUND = 2
+
+CLOCK = SystemClock()
+
+
+def make_network(folder: Path) -> tuple[Network, Mapping[str, Identity]]:
+    """A genesis whose first round starts once the nodes may be up, and who they are."""
+    identities = {
+        name: create_identity(folder / name / "node.key", None, random_bytes)
+        for name in ("full", "manager", *STRENGTHS)
+    }
+    network = Network(
+        parameters=PARAMETERS,
+        genesis_time_ms=CLOCK.now_ms() + STARTUP_MS - PARAMETERS.timing.round_ms,
+        attesters=(Attester(identities["full"].public_key, 1),),
+        units=(Producer(identities["manager"].public_key, 1),),
+        accounts=(),
+    )
+    (folder / "network.json").write_text(network_to_json(network))
+    return network, identities
+
+
+async def ask(address: str, method: str) -> Any:
+    """What a node answers to an empty request of the query service."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: Any = QueryServiceStub(channel)
+        request = {
+            "GetBlock": query.GetBlockRequest,
+            "GetPool": query.GetPoolRequest,
+            "ListMiners": query.ListMinersRequest,
+        }[method]
+        return await getattr(stub, method)(request(), timeout=10)
+
+
+async def answer_that(holds: Callable[[Any], bool], address: str, method: str) -> Any:
+    """The first answer for which a condition holds. Raises TimeoutError."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds(answer := await ask(address, method)):
+            await asyncio.sleep(0.05)
+    return answer
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The miners of this process, and the receipts that each has been given."""
+
+    network: Network
+    shelves: Mapping[str, ReceiptShelf]
+
+    def receipts(self, manager: bytes) -> Sequence[Receipt]:
+        return [
+            open_as(Receipt, envelope, self.network.id).message
+            for shelf in self.shelves.values()
+            for number in shelf.rounds()
+            for envelope in shelf.receipts(number)
+            if envelope.public_key == manager
+        ]
+
+
+@asynccontextmanager
+async def mining(
+    network: Network, identities: Mapping[str, Identity], address: str, seed: int
+) -> AsyncIterator[Crew]:
+    """Let all miners work for a manager, wherever it is killed."""
+    task = NasDesigns(network.parameters.task).task
+    executor, tasks, shelves = LocalExecutor(1, "cpu"), TaskOwner(), {}
+    executor.start()
+    for name, strength in STRENGTHS.items():
+        store = MemoryStore()
+        key = identities[name].signing_key
+        applicant = Applicant(key, bytes(key.verify_key), network.id, strength)
+        miner = Miner(
+            applicant=applicant,
+            routes=[Route("the pool", partial(GrpcTransport().dial_pool, address))],
+            task_of=lambda _: task,
+            executor=executor,
+            clock=CLOCK,
+            rng=random.Random(f"{seed} {name}"),
+            promises=Promises(store, store.write),
+            evidence=Evidence(
+                applicant, store, store.write, lambda: phase_at(network, CLOCK.now_ms()).round
+            ),
+        )
+        shelves[name] = ReceiptShelf(store)
+        tasks.spawn(miner.run(), name=name)
+    try:
+        yield Crew(network, shelves)
+    finally:
+        await tasks.close()
+        await executor.close()
+
+
+class Run:
+    """A pool whose manager is killed again and again."""
+
+    def __init__(self, folder: Path, seed: int, running: ExitStack) -> None:
+        self.folder = folder
+        self.network, self.identities = make_network(folder)
+        self._rng = random.Random(seed)
+        self._running = running
+        self.killed: list[NodeProcess] = []
+
+    async def start(self) -> None:
+        self.full = await self._start("full", "127.0.0.1:0").address()
+        self.manager = self._start("manager", "127.0.0.1:0", "--peer", self.full)
+        self.address = await self.manager.address()
+
+    async def play_round(self, number: int) -> None:
+        """Kill the manager while the pool searches and again when it has committed."""
+        found = await answer_that(
+            lambda pool: pool.round == number and pool.HasField("best"), self.address, "GetPool"
+        )
+        await self._pass_up_to(SEARCH_MS)
+        before, after = await self._kill()
+        assert after.round == before.round == number
+        assert after.best.correct >= before.best.correct >= found.best.correct
+        assert after.results_accepted >= before.results_accepted
+        await answer_that(lambda pool: pool.committed, self.address, "GetPool")
+        await self._pass_up_to(COMMITTED_MS)
+        before, after = await self._kill()
+        assert after.round == before.round == number
+        assert after.committed
+        assert after.best == before.best
+        block = await answer_that(lambda block: block.round >= number, self.full, "GetBlock")
+        assert (block.round, block.proposer) == (number, self.identities["manager"].address)
+        assert block.winner.genotype == before.best.genotype
+        await answer_that(
+            lambda answer: all(miner.connected for miner in answer.miners),
+            self.address,
+            "ListMiners",
+        )
+
+    async def _kill(self) -> tuple[Any, Any]:
+        """Kill the manager and start it anew; what it said of the pool before and after."""
+        before = await ask(self.address, "GetPool")
+        assert self.manager.stop(signal.SIGKILL) == -signal.SIGKILL
+        self.killed.append(self.manager)
+        self.manager = self._start("manager", self.address, "--peer", self.full)
+        assert await self.manager.address() == self.address
+        return before, await ask(self.address, "GetPool")
+
+    def _start(self, name: str, address: str, *more: str) -> NodeProcess:
+        network = str(self.folder / "network.json")
+        options = ("--network", network, "--role", name, "--listen", address, *more)
+        return self._running.enter_context(NodeProcess(self.folder / name, *options))
+
+    async def _pass_up_to(self, most_ms: int) -> None:
+        await CLOCK.sleep_until(CLOCK.now_ms() + self._rng.randint(0, most_ms))
+
+
+async def lose_nothing(folder: Path, seed: int, kills: int) -> None:
+    with ExitStack() as running:
+        run = Run(folder, seed, running)
+        await run.start()
+        async with mining(run.network, run.identities, run.address, seed) as crew:
+            for number in range(1, kills // KILLS_A_ROUND + 1):
+                await run.play_round(number)
+        assert run.manager.stop(signal.SIGTERM) == 0
+        # A killed manager's workers find out by themselves.
+        await eventually(lambda: not any(manager.processes() for manager in run.killed))
+    remains = remains_of(folder / "manager", run.network)
+    receipts = crew.receipts(run.identities["manager"].public_key)
+    assert len(receipts) > kills
+    # What was acknowledged is in the log, and nothing twice.
+    assert {receipt.share for receipt in receipts} <= remains.shares.keys()
+    assert set(remains.shares.values()) == {1}
+    assert remains.count(Restarted) == kills
+    # Nobody is blamed for it.
+    assert remains.count(WorkForfeited, Banned) == 0
+    # Who came back in time got its lease back; and a search goes on at its next episode.
+    leases = remains.leases()
+    assert leases
+    assert all(before == after for before, after in leases)
+    searches = remains.searches()
+    assert any(len({life for life, _ in search}) > 1 for search in searches)
+    for search in searches:
+        assert [episode for _, episode in search] == list(range(len(search)))
+
+
+@pytest.mark.timeout(180)
+async def test_a_manager_killed_twice_in_a_round_loses_nothing(tmp_path: Path) -> None:
+    await lose_nothing(tmp_path, seed=1, kills=2)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+async def test_a_manager_killed_twenty_times_loses_nothing(tmp_path: Path) -> None:
+    await lose_nothing(tmp_path, seed=2, kills=20)
