@@ -10,13 +10,13 @@ from pool.decisions.advance import advance, hand_out
 from pool.decisions.members import MAX_CONNECTED, decide_join, decide_leave, refuse_join
 from pool.decisions.pay import decide_missing
 from pool.decisions.results import decide_acceptance
-from pool.decisions.rounds import decide_open
+from pool.decisions.rounds import blobs_due, decide_open
 from pool.records import events
 from pool.records.books import compute_lines
 from pool.records.codec import decode_event, decode_state, encode_event, encode_state
 from pool.records.events import AnyEvent
 from pool.records.refusals import Refusal
-from pool.records.state import PoolState, RoundTask
+from pool.records.state import PoolState, Promise, RoundTask
 from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.payout import TOTAL_WEIGHT
@@ -276,6 +276,18 @@ def test_who_stays_away_from_an_audit_forfeits_but_not_for_the_managers_absence(
     assert [lost.miner for lost in decide_missing(left, 3, PHASE_MS)] == [S]
     assert decide_missing(restarted, 3, PHASE_MS) == ()
     assert [lost.miner for lost in decide_missing(restarted, 4, PHASE_MS)] == [S]
+
+
+def test_the_next_round_keeps_what_open_audits_and_the_promise_need() -> None:
+    pool = next_round(credited(handed_out(open_round(strong="s"))))
+    (audit,) = pool.audits.values()
+    assert blobs_due(pool) == frozenset()
+    repeated = audit.but(weights_hash=b"w" * 32)
+    pool = pool.but(audits=pool.audits.set(audit.share, repeated))
+    assert blobs_due(pool) == {b"w" * 32}
+    promise = Promise(1, b"", b"c" * 32, b"m" * 32, (), b"p" * 32)
+    pool = apply(pool, events.Committed(PHASE_MS, promise))
+    assert blobs_due(pool) == {b"w" * 32, b"m" * 32}
 
 
 def test_events_before_the_first_round() -> None:

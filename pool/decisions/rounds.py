@@ -59,6 +59,13 @@ def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:
     )
 
 
+def blobs_due(pool: PoolState) -> frozenset[bytes]:
+    """Hashes of the models and weights that are still needed when a round begins: the promised
+    model, and what audited shares were trained on from."""
+    due = {audit.weights_hash for audit in pool.audits.values() if audit.weights_hash}
+    return frozenset(due if pool.promise is None else due | {pool.promise.model_hash})
+
+
 def is_same_job(one: RoundTask, other: RoundTask) -> bool:
     """Whether two tasks ask for the same search, whatever their times."""
     return (one.round, one.task, one.space) == (other.round, other.task, other.space)

@@ -21,6 +21,7 @@ from node.tasks import TaskOwner
 from pool.decisions.advance import advance, hand_out
 from pool.decisions.members import decide_ban
 from pool.decisions.pay import decide_page
+from pool.decisions.rounds import blobs_due
 from pool.manager.announcer import PAUSE_MS, PORTION, Announcer, Mailbox
 from pool.manager.journal import Journal
 from pool.manager.letters import EVERYBODY, Letter, Letters
@@ -83,8 +84,7 @@ class Core:
         if self.pool.round is not None and not self.pool.books.page.is_empty:
             self.close_page()
         self.happen(*opening)
-        promise = self.pool.promise
-        self.journal.snapshot(self.pool, keep=() if promise is None else (promise.model_hash,))
+        self.journal.snapshot(self.pool, keep=blobs_due(self.pool))
 
     def happen(self, *happened: AnyEvent, blobs: Mapping[bytes, bytes] | None = None) -> None:
         """Let events happen, with all that follows from them; blobs are kept with them.
