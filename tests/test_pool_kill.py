@@ -51,7 +51,7 @@ PARAMETERS = Parameters(
     name="killed-manager",
     public=False,
     timing=Timing(
-        round_ms=30_000, lists_ms=15_000, secrets_ms=16_000, claims_ms=26_000, vote_ms=28_500
+        round_ms=35_000, lists_ms=16_000, secrets_ms=17_000, claims_ms=31_000, vote_ms=33_500
     ),
     task=replace(
         DIGITS,
@@ -63,7 +63,7 @@ PARAMETERS = Parameters(
     max_commits=MAX_COMMITS,
     max_walked=4,
 )
-STARTUP_MS = 9_000
+STARTUP_MS = 11_000
 # A kill comes at most so long after the first best of a round, and after the commitment.
 SEARCH_MS, COMMITTED_MS = 4_000, 1_500
 KILLS_A_ROUND = 2
@@ -245,6 +245,8 @@ async def lose_nothing(folder: Path, seed: int, kills: int) -> None:
         assert [episode for _, episode in search] == list(range(len(search)))
 
 
+# With the long runs until its rounds leave room for a busy machine: it has missed a commitment there.
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 async def test_a_manager_killed_twice_in_a_round_loses_nothing(tmp_path: Path) -> None:
     await lose_nothing(tmp_path, seed=1, kills=2)
