@@ -245,7 +245,7 @@ async def lose_nothing(folder: Path, seed: int, kills: int) -> None:
         assert [episode for _, episode in search] == list(range(len(search)))
 
 
-# With the long runs until its rounds leave room for a busy machine: it has missed a commitment there.
+# With the long runs until its rounds leave room for a busy machine, where one had another winner.
 @pytest.mark.soak
 @pytest.mark.timeout(180)
 async def test_a_manager_killed_twice_in_a_round_loses_nothing(tmp_path: Path) -> None:
