@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from node.bench.simulation import measure_simulation
 from node.cli.client import main as ponas
 from pool.records.strengths import Strength
 from pool.rules.payout import TOTAL_WEIGHT
-from pool.simulation.accounts import Accounts
+from pool.simulation.manager import SimulatedManager
 from pool.simulation.outcome import Outcome, Use, Variant
 from pool.simulation.rewards import read_rewards
 from pool.simulation.run import simulate
@@ -113,14 +114,14 @@ def test_all_time_is_accounted_for() -> None:
 
 def test_payouts_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     paid = []
-    close = Accounts.close_round
+    pay = SimulatedManager.pay_round
 
-    def closing(self: Accounts, number: int, finder: bytes | None, now_ms: int) -> object:
-        weights = close(self, number, finder, now_ms)
+    def paying(self: SimulatedManager, now_ms: int) -> Mapping[bytes, int]:
+        weights = pay(self, now_ms)
         paid.append(sum(weights.values()))
         return weights
 
-    monkeypatch.setattr(Accounts, "close_round", closing)
+    monkeypatch.setattr(SimulatedManager, "pay_round", paying)
     outcome = _run(_shipped("cheaters", rounds=4))
     assert paid == [TOTAL_WEIGHT] * 4
     assert sum(_pay(outcome).values()) + outcome.manager_pay == pytest.approx(1)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from nas.data.datasets import describe
 from nas.training.protocol import Protocol, precision_on
-from pool.proofs.sharelog import Share, share_hash
+from node.chain.hashing import u64
 from pool.records import events
 from pool.records.state import (
     Audit,
     Best,
     Exploitation,
-    MinerState,
     PoolState,
     RoundState,
     RoundTask,
@@ -65,7 +64,7 @@ def decide_acceptance(
     )
     audit = None
     if found.work and not is_confirmed and len(pool.audits) < MAX_AUDITS:
-        share = share_hash(_share(checked, miner, found.work))
+        share = _share_id(report, miner.key)
         kind = appraisal.audit_of(secret, share, delivery, found, standing)
         audit = None if kind is None else _audit(share, kind, checked, round_)
     return events.ResultAccepted(
@@ -135,21 +134,10 @@ def decide_base(
     return events.BaseArrived(now_ms, best)
 
 
-def _share(checked: Checked, miner: MinerState, work: int) -> Share:
-    report = checked.report
-    return Share(
-        miner=miner.key,
-        address=miner.payout_address,
-        assignment=report.assignment_id,
-        episode=report.episode,
-        genotype=report.genotype,
-        training_seed=report.training_seed,
-        epochs=report.epochs,
-        correct=report.correct,
-        size=report.size,
-        model_hash=report.model_hash,
-        work=work,
-    )
+def _share_id(report: Report, miner: bytes) -> bytes:
+    """What the draw for an audit is made by: unlike any other share's, and with its model."""
+    place = u64(report.assignment_id) + u64(report.episode)
+    return miner + place + report.model_hash
 
 
 def _audit(share: bytes, kind: AuditKind, checked: Checked, round_: RoundState) -> Audit:

@@ -201,8 +201,9 @@ class Audit(Record, frozen=True):
     """A share that was drawn to be audited: all that is needed to do so, after a restart too.
 
     `round` is its own, or after a restart that of the restart: since then its miner may come.
-    `share` is its hash in the share log. `states` are the hashes that its miner has named, and
-    `weights_hash` those that it trained on from; both are empty unless its training is repeated.
+    `share` is unlike any other share's, and names its model. `states` are the hashes that its miner
+    has named, and `weights_hash` those that it trained on from; both are empty unless its training
+    is repeated.
     """
 
     share: bytes
@@ -235,7 +236,7 @@ class PoolState(Record, frozen=True):
     """Everything a manager decides by. Miners stay listed when they leave.
 
     `strong` and `weak` count the connected miners treated so; `turned_away` counts failed
-    registrations by reason. `audits` wait to be done, by the hash of the share. `promise` is the
+    registrations by reason. `audits` wait to be done, by share. `promise` is the
     newest commitment. `last_best` is that of the round before this one.
     """
 

@@ -6,12 +6,14 @@ keep, and the models themselves: a claim says what counting or repeating it woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from node.chain.hashing import blake, u64
 from pool.decisions.advance import advance, hand_out
 from pool.decisions.members import decide_join, decide_leave
-from pool.decisions.results import best_of, decide_acceptance, decide_refusal
+from pool.decisions.pay import LEASE_BROKEN
+from pool.decisions.results import PRECISION, best_of, decide_acceptance, decide_refusal
 from pool.decisions.rounds import decide_open
 from pool.decisions.work import backup_activated
 from pool.manager.letters import heartbeat_ms
@@ -24,6 +26,7 @@ from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
 from pool.rules.reliability import assess, choose_backups
 from pool.rules.reports import Checked, Refused, Report, Stale, claims_best, find_assignment
+from pool.simulation.accounts import Book, settle, weights_of
 from pool.simulation.miners import GENOTYPE, SPACE, TASK, Claim, Miner
 
 _KEPT = KeptLease(0, b"lease", b"accepted")
@@ -42,6 +45,8 @@ class SimulatedManager:
         self._has_backups = has_backups
         # By the key of the miner that each stands by for.
         self._backups: dict[bytes, bytes] = {}
+        # Audits and forfeits by miner.
+        self.books: defaultdict[bytes, Book] = defaultdict(Book)
         self._images = images
         self._secret = blake("ponas/pool/simulation", u64(seed))
 
@@ -64,6 +69,20 @@ class SimulatedManager:
     def close_round(self, now_ms: int) -> list[AnyEvent]:
         """End the train phase."""
         return self._let((events.RoundClosed(now_ms),), now_ms)
+
+    def pay_round(self, now_ms: int) -> Mapping[bytes, int]:
+        """What the round's block pays by address; nothing without a best."""
+        if self.best is None:
+            return {}
+        number = self._round.task.round
+        weights = weights_of(self.pool, number, self.best.finder)
+        self._let((events.Paid(now_ms, number),), now_ms)
+        return weights
+
+    def forfeit(self, miner: Miner, now_ms: int) -> None:
+        """The miner has broken its lease, and loses its work."""
+        self.books[miner.key].forfeits += 1
+        self._let((events.WorkForfeited(now_ms, miner.key, LEASE_BROKEN, ""),), now_ms)
 
     def join(self, miner: Miner, now_ms: int) -> list[AnyEvent]:
         """The miner connects."""
@@ -123,12 +142,19 @@ class SimulatedManager:
         except Refused as refusal:
             return self._let((decide_refusal(report, miner.key, refusal, now_ms),), now_ms)
         checked = Checked(report, assignment, claim.design, is_trained=claim.design.feasible)
-        happened: list[AnyEvent] = [
-            decide_acceptance(self.pool, checked, self._secret, is_confirmed=False, now_ms=now_ms)
-        ]
+        accepted = decide_acceptance(
+            self.pool, checked, self._secret, is_confirmed=False, now_ms=now_ms
+        )
+        happened: list[AnyEvent] = [accepted]
         if claims_best(checked, round_):
             happened.append(events.BestConfirmed(now_ms, best_of(self.pool, checked)))
-        return self._let(happened, now_ms)
+        happened = self._let(happened, now_ms)
+        if accepted.audit is not None:
+            settled = settle(accepted.audit, claim, now_ms)
+            self.books[miner.key].audits += 1
+            self.books[miner.key].forfeits += isinstance(settled, events.WorkForfeited)
+            happened += self._let((settled,), now_ms)
+        return happened
 
     def bring_base(self, best: Best, now_ms: int) -> list[AnyEvent]:
         """The weights of a confirmed best arrive, unless a better one's came first."""
@@ -163,6 +189,7 @@ class SimulatedManager:
             model_hash=claim.model_hash,
             weights_hash=claim.model_hash,
             failure="",
+            precision=PRECISION,
         )
 
     def hand_out(self, now_ms: int) -> list[AnyEvent]:

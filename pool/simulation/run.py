@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from node.chain.hashing import blake, u64
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import Best
-from pool.simulation.accounts import Accounts
 from pool.simulation.draws import Topic, exponential, uniform
 from pool.simulation.manager import SeparateManager, SimulatedManager
 from pool.simulation.miners import Claim, Miner, Order, Trainer, make_miner
@@ -41,7 +39,7 @@ def simulate(
         for number in range(1, scenario.rounds + 1):
             world.run_round(number)
             on_round()
-    return world.tally.outcome(variant, seed, world.accounts.books, world.manager.designated)
+    return world.tally.outcome(variant, seed, world.manager.books, world.manager.designated)
 
 
 @contextmanager
@@ -68,7 +66,6 @@ class _World:
                 kind for kind in scenario.classes for _ in range(kind.miners)
             )
         ]
-        self.accounts = Accounts(blake("ponas/pool/simulation/audits", u64(seed)))
         self.tally = Tally(scenario, self.miners, rewards.images)
         self._scenario = scenario
         self._seed = seed
@@ -98,7 +95,6 @@ class _World:
         self._is_open = True
         self._trainer.start_round()
         self.tally.start_round(number)
-        self.accounts.open_round(start_ms)
         for miner in self.miners:
             miner.online_since_ms = start_ms
         self._hear(self.manager.open_round(number, self._end_ms, start_ms))
@@ -130,9 +126,7 @@ class _World:
             if miner.is_online:
                 self.tally.connected(miner, self._now_ms - miner.online_since_ms)
         self._hear(self.manager.close_round(self._now_ms))
-        best = self.manager.best
-        finder = None if best is None else best.finder
-        self.tally.paid(self.accounts.close_round(number, finder, self._now_ms))
+        self.tally.paid(self.manager.pay_round(self._now_ms))
         for miner in self.miners:
             if miner.kind.cheat is Cheat.DEFECTS and miner.results > miner.kind.cheats_after:
                 self._expel(miner)
@@ -179,7 +173,7 @@ class _World:
         if miner.is_online and not miner.is_banned:
             miner.is_banned, miner.is_online = True, False
             miner.absences += 1
-            self.accounts.forfeit(miner.key)
+            self.manager.forfeit(miner, self._now_ms)
             self._hear(self.manager.leave(miner, self._now_ms))
 
     # Work.
@@ -273,8 +267,7 @@ class _World:
         happened = self.manager.judge(miner, claim, self._now_ms)
         verdict = happened[0]
         if isinstance(verdict, events.ResultAccepted):
-            work = self.accounts.accept(miner.key, claim, self._now_ms)
-            self.tally.accepted(miner, claim, work)
+            self.tally.accepted(miner, claim, verdict.work)
         else:
             is_stale = isinstance(verdict, events.ResultStale)
             self.tally.spent(miner, Use.STALE if is_stale else Use.REFUSED, claim.busy_ms)
