@@ -91,6 +91,7 @@ def _setup(config: Config, identity: Identity) -> Setup:
         strength=config.strength,
         partition=config.partition,
         workers=config.workers,
+        discovers=not config.no_discovery,
     )
 
 

@@ -56,7 +56,8 @@ class Setup:
     """Who the node is and whom it talks to.
 
     `pools` are the addresses of a miner's managers, best first. A miner with none mines solo; one
-    with a unit of its own does so while none of its pools can be reached.
+    with a unit of its own does so while none of its pools can be reached. A node that `discovers`
+    dials others than its `peers` too.
     """
 
     role: Role
@@ -68,6 +69,7 @@ class Setup:
     strength: Strength = Strength.AUTO
     partition: PartitionKind = PartitionKind.ALGORITHM1
     workers: int = 1
+    discovers: bool = True
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class Node:
             store=outside.store,
             writer=outside.writer,
             addresses=setup.peers,
+            discovers=setup.discovers,
         )
         self._promises = Promises(outside.store, self._keep)
         self._manager = self._make_manager()

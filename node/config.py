@@ -33,7 +33,8 @@ class Config:
     `pools` are a miner's managers, best first; a miner without one mines solo. `payout_address` is
     a public key of 32 bytes; None pays to the node's own. `partition` is how a manager splits the
     space. `workers` is the number of processes that train and evaluate, on `device`: auto, cpu,
-    cuda or cuda:N.
+    cuda or cuda:N. With `no_discovery` a node dials its
+    `peers` alone and tells nobody where it listens.
 
     Raises:
         SettingError: two settings contradict each other.
@@ -53,6 +54,7 @@ class Config:
     log_format: LogFormat
     log_level: LogLevel
     insecure_plaintext: bool
+    no_discovery: bool
 
     def __post_init__(self) -> None:
         if self.pools and self.role is not Role.MINER:

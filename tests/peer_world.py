@@ -203,10 +203,11 @@ class World:
         network_id: bytes = NETWORK,
         store: Store | None = None,
         offset_ms: int = 0,
+        discovers: bool = True,
     ) -> Peer:
         """Start a node that listens under its name, by a clock that is off by `offset_ms`.
 
-        A name of the form IP:PORT is announced to others.
+        A name of the form IP:PORT is announced to others by a node that discovers.
         """
         handler = ScriptedHandler()
         store = MemoryStore() if store is None else store
@@ -221,6 +222,7 @@ class World:
             store=store,
             writer=InlineWriter(store),
             addresses=dials,
+            discovers=discovers,
         )
         if ":" in name:
             net.listens_at(parse_endpoint(name).port)

@@ -52,6 +52,7 @@ def test_defaults() -> None:
         log_format=LogFormat.TEXT,
         log_level=LogLevel.INFO,
         insecure_plaintext=False,
+        no_discovery=False,
     )
 
 
@@ -62,7 +63,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         *("--peer", "b.example:2", "--pool", "127.0.0.1:3", "--pool", "127.0.0.1:4"),
         *("--strength", "weak"),
         *("--payout-address", format_address(bytes(32)), "--workers", "4"),
-        *("--device", "cuda:1", "--log-format", "json", "--log-level", "debug"),
+        *("--device", "cuda:1", "--log-format", "json", "--log-level", "debug", "--no-discovery"),
     )
     assert config == Config(
         role=Role.MINER,
@@ -79,6 +80,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         log_format=LogFormat.JSON,
         log_level=LogLevel.DEBUG,
         insecure_plaintext=True,
+        no_discovery=True,
     )
 
 

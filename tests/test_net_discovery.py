@@ -91,6 +91,20 @@ async def test_node_that_tells_no_port_is_told_of_to_nobody() -> None:
 
 
 @virtual_time
+async def test_node_without_discovery_keeps_to_its_given_peers() -> None:
+    async with open_world() as world:
+        peers = grow(world, 4)
+        hermit = world.add(address(50), [address(0)], discovers=False)
+        await pass_time(2 * FEELER_EVERY_MS / 1_000)
+        assert [view.address for view in hermit.net.peers()] == [address(0)]
+        assert all(address(50) not in outbound(peer) for peer in peers)
+        world.network.stop(address(0))
+        await peers[0].net.close()
+        await pass_time(2 * FEELER_EVERY_MS / 1_000)
+        assert hermit.net.peers() == []
+
+
+@virtual_time
 async def test_only_who_is_connected_or_was_met_is_told_of() -> None:
     async with open_world() as world:
         world.add(address(0))

@@ -135,6 +135,11 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
     help="A node to stay connected to; repeatable.",
 )
 @click.option(
+    "--no-discovery",
+    is_flag=True,
+    help="Dial no other nodes than those, and let nobody know where this one listens.",
+)
+@click.option(
     "--pool",
     multiple=True,
     metavar="HOST:PORT",

@@ -58,6 +58,7 @@ class Dialler:
 
     Args:
         given: HOST:PORT of peers to stay connected to.
+        discovers: whether to dial others too.
         anchors: addresses to dial before others are chosen: peers of an earlier run, so that
             whoever fills the book while a node is down does not get all of its places.
         book: where others are chosen from.
@@ -68,6 +69,7 @@ class Dialler:
         host: Host,
         *,
         given: Sequence[str],
+        discovers: bool,
         anchors: Sequence[str],
         book: AddressBook,
         transport: Transport,
@@ -77,6 +79,7 @@ class Dialler:
     ) -> None:
         self._host = host
         self._given = tuple(dict.fromkeys(given))
+        self._discovers = discovers
         self._anchors = deque(anchors)
         self._book = book
         self._transport = transport
@@ -89,9 +92,11 @@ class Dialler:
         self._placed: set[str] = set()
 
     async def run(self) -> None:
-        """Dial until cancelled."""
+        """Dial until cancelled; the given addresses go on being dialled in tasks of their own."""
         for address in self._given:
             self._tasks.spawn(self._keep_connected(address), name=f"dial {address}")
+        if not self._discovers:
+            return
         self._tasks.spawn(self._feel(), name="feelers")
         while True:
             choice = self._next() if self._has_room() else None

@@ -56,6 +56,7 @@ class PeerNet:
         store: keeps known addresses and bans.
         writer: writes to the store.
         addresses: HOST:PORT of peers to stay connected to; they are never banned.
+        discovers: whether to dial others too, and to be dialled by them.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class PeerNet:
         store: Store,
         writer: Writer,
         addresses: Sequence[str] = (),
+        discovers: bool = True,
     ) -> None:
         # Messages and links refused since start, by `Reason` and `Refusal`.
         self.refused: Counter[str] = Counter()
@@ -78,6 +80,7 @@ class PeerNet:
         self._handler = handler
         self._clock = clock
         self._rng = rng
+        self._discovers = discovers
         self._listen_port = 0
         self._roster = Roster(bytes(key.verify_key), addresses)
         self._tasks = TaskOwner()
@@ -94,6 +97,7 @@ class PeerNet:
         self._dialler = Dialler(
             self,
             given=addresses,
+            discovers=discovers,
             anchors=remembered.anchors,
             book=self._book,
             transport=transport,
@@ -109,8 +113,12 @@ class PeerNet:
         await self._closed.wait()
 
     def listens_at(self, port: int) -> None:
-        """Tell peers from now on that they can dial this node at a TCP port of its host."""
-        self._listen_port = port
+        """Tell peers from now on that they can dial this node at a TCP port of its host.
+
+        One that discovers nobody does not want to be discovered either.
+        """
+        if self._discovers:
+            self._listen_port = port
 
     async def close(self) -> None:
         """End all sessions, transfers and dialling."""
