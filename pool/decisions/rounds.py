@@ -44,19 +44,19 @@ def close_stale(pool: PoolState, task: RoundTask, now_ms: int) -> tuple[AnyEvent
 
 def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:
     """Miners that have left and have no work in the books, no audit and no ban to remember."""
-    needed = {credit.miner for round_ in pool.books.past for credit in round_.credits}
-    needed |= {who[:HASH_BYTES] for who in pool.books.earned}
-    needed |= {audit.miner for audit in pool.audits.values()}
-    return tuple(
-        sorted(
-            key
-            for key, miner in pool.miners.items()
-            if not miner.connected
-            and key not in needed
-            and miner.conduct.banned_until_ms <= now_ms
-            and faded(miner.conduct, now_ms) == 0
-        )
-    )
+    gone = {
+        key
+        for key, miner in pool.miners.items()
+        if not miner.connected
+        and miner.conduct.banned_until_ms <= now_ms
+        and faded(miner.conduct, now_ms) == 0
+    }
+    if not gone:
+        return ()
+    gone.difference_update(credit.miner for round_ in pool.books.past for credit in round_.credits)
+    gone.difference_update(who[:HASH_BYTES] for who in pool.books.earned)
+    gone.difference_update(audit.miner for audit in pool.audits.values())
+    return tuple(sorted(gone))
 
 
 def blobs_due(pool: PoolState) -> frozenset[bytes]:

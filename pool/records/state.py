@@ -6,8 +6,6 @@ Maps are persistent: a changed copy shares what did not change, so that every ev
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 import msgspec
 from immutables import Map
 
@@ -27,12 +25,13 @@ KEPT_ASSIGNMENTS = 4
 """Newest assignments of a miner whose results still count; older ones were replaced long ago."""
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
-    """A frozen record; `but` makes a copy with some fields changed."""
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A frozen record; `but` makes a copy with some fields changed.
 
-    def but(self, **changes: Any) -> Self:
-        """A copy with these fields changed."""
-        return msgspec.structs.replace(self, **changes)
+    Records hold no cycles, so that the collector need not look at them.
+    """
+
+    but = msgspec.Struct.__replace__
 
 
 class RoundTask(Record, frozen=True):

@@ -25,13 +25,15 @@ price is interpolated, above the last it goes on as steep, below the first it st
 design could be made to sit on.
 """
 
+_SIZES = tuple(macs for macs, _ in PRICES)
+
 EVALUATION_PARTS = 3
 """An evaluated image is a third of a training image: forward, without the two passes back."""
 
 
 def price_of(macs: int) -> int:
     """Nanoseconds that the reference core trains an image of a design, by PRICES."""
-    at = bisect_right(PRICES, macs, key=lambda point: point[0])
+    at = bisect_right(_SIZES, macs)
     if at == 0:
         return PRICES[0][1]
     at = min(at, len(PRICES) - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -22,7 +23,7 @@ LOG_ROUNDS = 16
 """The average is over so many of the newest rounds with work."""
 
 
-class Credit(msgspec.Struct, frozen=True, order=True):
+class Credit(msgspec.Struct, frozen=True, gc=False):
     """Work of a miner for an address in one round, in the unit of `pool.rules.prices`, above 0."""
 
     miner: bytes
@@ -30,7 +31,7 @@ class Credit(msgspec.Struct, frozen=True, order=True):
     work: int
 
 
-class RoundWork(msgspec.Struct, frozen=True):
+class RoundWork(msgspec.Struct, frozen=True, gc=False):
     """All work of one round; one credit for each pair of miner and address, in any order."""
 
     round: int
@@ -39,7 +40,7 @@ class RoundWork(msgspec.Struct, frozen=True):
     @property
     def total(self) -> int:
         """The round's work."""
-        return sum(credit.work for credit in self.credits)
+        return sum(map(_work, self.credits))
 
 
 def window_size(totals: Sequence[int]) -> int:
@@ -57,15 +58,16 @@ def window(rounds: Sequence[RoundWork]) -> tuple[RoundWork, ...]:
     Its work adds up to `window_size` exactly, or to all there is if that is less. Parts of the cut
     round are rounded by largest remainder. Raises ValueError for credits without work.
     """
-    if any(credit.work <= 0 for round_ in rounds for credit in round_.credits):
+    if any(min(map(_work, round_.credits), default=1) <= 0 for round_ in rounds):
         raise ValueError("a credit holds work of at least 1")
-    left = window_size([round_.total for round_ in rounds])
+    totals = [round_.total for round_ in rounds]
+    left = window_size(totals)
     paid: list[RoundWork] = []
-    for round_ in reversed(rounds):
+    for round_, total in zip(reversed(rounds), reversed(totals), strict=True):
         if left == 0:
             break
-        taken = round_ if round_.total <= left else _cut(round_, left)
-        left -= taken.total
+        taken = round_ if total <= left else _cut(round_, left)
+        left -= min(total, left)
         if taken.credits:
             paid.append(taken)
     return tuple(reversed(paid))
@@ -88,9 +90,13 @@ def forfeit(rounds: Sequence[RoundWork], miner: bytes) -> tuple[RoundWork, ...]:
     )
 
 
+_work = attrgetter("work")
+_whose = attrgetter("miner", "address")
+
+
 def _cut(round_: RoundWork, work: int) -> RoundWork:
     # In an order of their own, so that equal remainders don't depend on who came first.
-    ordered = sorted(round_.credits)
+    ordered = sorted(round_.credits, key=_whose)
     parts = split(work, [credit.work for credit in ordered])
     kept = zip(ordered, parts, strict=True)
     return RoundWork(

@@ -6,7 +6,6 @@ from immutables import Map
 
 from pool.records import events
 from pool.records.books import with_round_ended, without_standings
-from pool.records.effects.steps import stopped
 from pool.records.state import Best, PoolState, RoundState
 
 
@@ -50,13 +49,15 @@ def round_closed(pool: PoolState, event: events.RoundClosed) -> PoolState:
     end_ms = min(event.at_ms, pool.round.task.train_end_ms)
     # Time without a result counts as well: silence is slow.
     miners = {
-        key: stopped(miner, end_ms).but(
-            delivery=miner.delivery.then(0, end_ms - miner.measured_at_ms)
+        key: miner.but(
+            is_working=False,
+            busy_ms=miner.worked_ms(end_ms),
+            delivery=miner.delivery.then(0, end_ms - miner.measured_at_ms),
         )
         if miner.is_working
         else miner
         for key, miner in pool.miners.items()
     }
-    worked_ms = {key: miner.worked_ms(end_ms) for key, miner in miners.items()}
+    worked_ms = {key: miner.busy_ms for key, miner in miners.items()}
     books = with_round_ended(pool.books, pool.round.task.round, worked_ms)
     return pool.but(miners=Map(miners), books=books, round=pool.round.but(is_open=False))
