@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from node.chain.finality import (
     Link,
-    Offence,
     Tally,
     Watermark,
     advance,
@@ -20,6 +19,7 @@ from node.chain.finality import (
     slashable,
 )
 from node.chain.messages import Vote
+from node.chain.offence import Offence
 from node.chain.state import Checkpoint
 
 GENESIS = Checkpoint(0, b"G")

@@ -61,6 +61,8 @@ class Reason(StrEnum):
     TRANSFER_NONCE = "transfer-nonce"
     TRANSFER_BALANCE = "transfer-balance"
     STATE_ROOT = "state-root"
+    # Evidence.
+    NO_OFFENCE = "no-offence"
     # Gossip that came too late to matter.
     STALE = "stale"
 

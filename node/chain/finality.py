@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 from node.chain.context import is_quorum
 from node.chain.messages import Vote
+from node.chain.offence import Offence
 from node.chain.state import Checkpoint
 
 
@@ -21,13 +21,6 @@ class Link(NamedTuple):
 
     source: Checkpoint
     target: Checkpoint
-
-
-class Offence(StrEnum):
-    """What no honest attester ever signs."""
-
-    DOUBLE_VOTE = "double-vote"
-    SURROUND = "surround"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,125 @@
+"""Who attests in an era: seats drawn an era ahead from the bonds (consensus A3, A7).
+
+Seats change with eras alone, and those of the next era are known a whole era before it, so that
+forks within an era count votes by the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, NamedTuple
+
+from node.chain.codec import Bytes, Uint
+from node.chain.messages import MAX_ATTESTERS
+
+MAX_ABSENT_ERAS = 3
+"""Eras in a row without an included vote after which a seat is lost (consensus A7)."""
+
+
+class Candidate(NamedTuple):
+    """An attester's bond as far as seats go."""
+
+    attester: bytes
+    amount: int
+    absent_eras: int
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A key that signs lists and votes in an era, and what its signature weighs."""
+
+    attester: Annotated[bytes, Bytes(1)]
+    weight: Annotated[int, Uint(2)]
+
+
+@dataclass(frozen=True)
+class Seats:
+    """The seats of an era, ascending by key."""
+
+    rows: tuple[Seat, ...] = ()
+
+    @cached_property
+    def weights(self) -> dict[bytes, int]:
+        """Weight by key, in the order of the places."""
+        return {seat.attester: seat.weight for seat in self.rows}
+
+    @cached_property
+    def places(self) -> dict[bytes, int]:
+        """Place by key: its bit in bitmaps."""
+        return {seat.attester: place for place, seat in enumerate(self.rows)}
+
+
+@dataclass(frozen=True)
+class Eras:
+    """The seats that a state knows: of its own era, the next one, and the last one with blocks.
+
+    `seen` has bit i set once the body of a block of this era includes a vote of its i-th seat.
+    """
+
+    era: int
+    current: Seats
+    next: Seats
+    last_era: int
+    last: Seats
+    seen: int = 0
+
+    def seats_at(self, era: int) -> Seats:
+        """Seats of an era as far as this state knows: nobody's of earlier ones.
+
+        Those drawn last stay for all later eras, until a block draws anew.
+        """
+        if era > self.era:
+            return self.next
+        if era == self.era:
+            return self.current
+        return self.last if era == self.last_era else Seats()
+
+    def note_vote(self, attester: bytes) -> Eras:
+        """The eras after a vote was included."""
+        place = self.current.places.get(attester)
+        return self if place is None else replace(self, seen=self.seen | 1 << place)
+
+    def absentees(self) -> list[bytes]:
+        """Seats of this era with no vote included in it so far."""
+        return [a for a, place in self.current.places.items() if not self.seen >> place & 1]
+
+
+def era_of(round_number: int, era_rounds: int) -> int:
+    """The era in which a round lies; era 0 begins with genesis."""
+    return round_number // era_rounds
+
+
+def draws_seats(round_number: int, era_rounds: int) -> bool:
+    """Whether the first block of an era may draw the seats of the next one.
+
+    One in the era's last round may not: the next round is played with the state of a block two
+    rounds before it, which would not know them.
+    """
+    return round_number % era_rounds != era_rounds - 1
+
+
+def enter(eras: Eras, era: int) -> Eras:
+    """The eras in a block of `era`, before it has drawn the seats of the next one."""
+    if era == eras.era:
+        return eras
+    return Eras(era=era, current=eras.next, next=eras.next, last_era=eras.era, last=eras.current)
+
+
+def draw_seats(candidates: Iterable[Candidate], max_weight: int) -> Seats:
+    """The `MAX_ATTESTERS` largest bonds, equal ones by lower key; weight `min(bond, max_weight)`.
+
+    Who was absent for too long has none. Unless nobody else is left: a seat that is not
+    there can't come back.
+    """
+    bonded = [candidate for candidate in candidates if candidate.amount > 0]
+    present = [c for c in bonded if c.absent_eras < MAX_ABSENT_ERAS] or bonded
+    largest = sorted(present, key=lambda c: (-c.amount, c.attester))[:MAX_ATTESTERS]
+    return Seats(
+        tuple(Seat(c.attester, min(c.amount, max_weight)) for c in sorted(largest, key=_by_key))
+    )
+
+
+def _by_key(candidate: Candidate) -> bytes:
+    return candidate.attester
