@@ -111,7 +111,7 @@ def test_weak_miners_alone_take_small_leases_and_then_exploit() -> None:
         pool = after(pool, result_of(pool, "v"))
 
     assert steps(pool) == {"v": Exploitation(best), "w": Exploration(1)}
-    assert dict(round_of(pool).free).keys() == {0}, "its small lease is over"
+    assert set(round_of(pool).free) == {0}, "its small lease is over"
 
 
 def test_a_strong_miner_ends_the_exploration_of_weak_ones_and_goes_on_with_it() -> None:

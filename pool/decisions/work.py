@@ -69,21 +69,11 @@ def _explore(
     happened: list[AnyEvent] = []
     if miner.covers is not None:
         happened.append(events.LeaseResumed(now_ms, miner.key, miner.covers))
-    if number not in round_.searches:
-        drawn = draw(round_, number)
-        happened.append(
-            events.SearchDrawn(
-                now_ms,
-                number,
-                drawn.space,
-                drawn.is_whole,
-                drawn.redraws,
-                drawn.merged,
-                drawn.repeat,
-            )
-        )
+    drawn = None if number in round_.searches else draw(round_, number)
     budget = lease_budget(miner, round_, now_ms)
-    happened.append(events.LeaseGranted(now_ms, miner.key, pool.next_assignment, number, budget))
+    happened.append(
+        events.LeaseGranted(now_ms, miner.key, pool.next_assignment, number, budget, drawn)
+    )
     return tuple(happened)
 
 

@@ -6,7 +6,7 @@ A manager appends them to its journal before anybody hears of the change, and pe
 
 from __future__ import annotations
 
-from nas.designs.space import Space
+from pool.partition.base import Subspace
 from pool.records.refusals import Refusal
 from pool.records.state import (
     Audit,
@@ -81,24 +81,17 @@ class RoundClosed(Event, frozen=True, tag="round-closed"):
     """The train phase is over; the round's records stay until the next one is opened."""
 
 
-class SearchDrawn(Event, frozen=True, tag="search-drawn"):
-    """A new search: its subspace, and how it came about (`pool.partition.base.Subspace`)."""
-
-    search: int
-    subspace: Space
-    is_whole: bool
-    redraws: int
-    merged: int
-    repeat: int
-
-
 class LeaseGranted(Event, frozen=True, tag="lease-granted"):
-    """A miner is given a search that is its own from now on, if it was not before."""
+    """A miner is given a search that is its own from now on, if it was not before.
+
+    `drawn` is set for a new search: its subspace, and how it came about.
+    """
 
     miner: bytes
     assignment: int
     search: int
     budget: int
+    drawn: Subspace | None = None
 
 
 class LeaseAccepted(Event, frozen=True, tag="lease-accepted"):
@@ -274,7 +267,6 @@ AnyEvent = (
     | Retyped
     | RoundOpened
     | RoundClosed
-    | SearchDrawn
     | LeaseGranted
     | LeaseAccepted
     | LeaseParked

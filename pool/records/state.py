@@ -14,6 +14,7 @@ from nas.designs.space import Space
 from nas.task import Task
 from node.chain.messages import PayoutLine
 from pool.records.books import Books
+from pool.records.ranking import Ranking
 from pool.records.refusals import Refusal
 from pool.records.strengths import Strength
 from pool.rules.audits import AuditKind
@@ -179,7 +180,7 @@ class RoundState(Record, frozen=True):
     """One round of the pool.
 
     Every draw follows from `seed`; the space is split for `explorers` miners. `free` are the
-    searches that nobody works on and nobody's lease waits for, with their best rewards. `base` is
+    searches that nobody works on and nobody's lease waits for, by their best rewards. `base` is
     the newest best whose weights have arrived. `backups` are by the key of the miner that each
     would stand in for.
     """
@@ -190,7 +191,7 @@ class RoundState(Record, frozen=True):
     first_assignment: int
     is_open: bool = True
     searches: Map[int, Search] = Map()
-    free: Map[int, float] = Map()
+    free: Ranking = Ranking()
     best: Best | None = None
     base: Best | None = None
     backups: Map[bytes, bytes] = Map()

@@ -37,7 +37,6 @@ _APPLY: Mapping[type, Callable[[PoolState, Any], PoolState]] = {
     events.Retyped: members.retyped,
     events.RoundOpened: rounds.round_opened,
     events.RoundClosed: rounds.round_closed,
-    events.SearchDrawn: work.search_drawn,
     events.LeaseGranted: work.lease_granted,
     events.LeaseAccepted: work.lease_accepted,
     events.LeaseParked: work.lease_parked,

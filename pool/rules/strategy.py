@@ -77,5 +77,5 @@ def _search_for(round_: RoundState, miner: MinerState) -> int:
     if miner.own is not None and not is_full(round_.searches[miner.own]):
         return miner.own
     if round_.free:
-        return min(round_.free.items(), key=lambda item: (-item[1], item[0]))[0]
+        return round_.free.best
     return len(round_.searches)

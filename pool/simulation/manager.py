@@ -238,21 +238,11 @@ class SeparateManager(SimulatedManager):
     def _grant(self, done: list[AnyEvent], key: bytes, now_ms: int) -> None:
         if not self._is_open:
             return
-        number = self.pool.miners[key].own
+        number, drawn = self.pool.miners[key].own, None
         if number is None:
-            number = len(self._round.searches)
-            drawn = events.SearchDrawn(
-                at_ms=now_ms,
-                search=number,
-                subspace=SPACE,
-                is_whole=False,
-                redraws=0,
-                merged=0,
-                repeat=0,
-            )
-            self._apply(done, drawn)
+            number, drawn = len(self._round.searches), Subspace(SPACE)
         assignment = self.pool.next_assignment
-        self._apply(done, events.LeaseGranted(now_ms, key, assignment, number, MAX_BUDGET))
+        self._apply(done, events.LeaseGranted(now_ms, key, assignment, number, MAX_BUDGET, drawn))
 
     def _apply(self, done: list[AnyEvent], event: AnyEvent) -> None:
         self.pool = apply(self.pool, event)

@@ -32,8 +32,8 @@ def joined(pool: PoolState, event: events.Joined) -> PoolState:
         resting="",
         conduct=with_visit(known.conduct, event.at_ms),
     )
-    if pool.round is not None and miner.own is not None and miner.own in pool.round.free:
-        pool = pool.but(round=pool.round.but(free=pool.round.free.delete(miner.own)))
+    if pool.round is not None and miner.own is not None:
+        pool = pool.but(round=pool.round.but(free=pool.round.free.without(miner.own)))
     return counted(with_miner(pool, miner), miner, 1)
 
 

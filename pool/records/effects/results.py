@@ -29,8 +29,12 @@ def share_of(event: events.ResultAccepted, address: bytes) -> Share:
 
 def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     """The result takes its place in its search and in the books."""
-    round_, miner = round_of(pool), pool.miners[event.miner]
+    miner = pool.miners[event.miner]
+    reward = event.correct / event.size
+    round_, given = placed(round_of(pool), miner, event.assignment, reward)
+    share = share_of(event, miner.payout_address)
     miner = miner.but(
+        given=given,
         episodes=miner.episodes + 1,
         work=miner.work + event.work,
         best_correct=max(miner.best_correct, event.correct),
@@ -39,21 +43,12 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
         measured_at_ms=event.at_ms,
         budget_results=miner.budget_results + 1,
     )
-    return placed(
-        round_,
-        miner,
-        event.assignment,
-        event.correct / event.size,
-        _booked(pool, event),
-    )
-
-
-def _booked(pool: PoolState, event: events.ResultAccepted) -> PoolState:
-    share = share_of(event, pool.miners[event.miner].payout_address)
     audits = pool.audits
     if event.audit is not None:
         audits = audits.set(event.audit.share, event.audit)
     return pool.but(
+        miners=pool.miners.set(miner.key, miner),
+        round=round_,
         books=with_result(pool.books, share, event.keys),
         audits=audits,
         results_accepted=pool.results_accepted + 1,
@@ -70,7 +65,8 @@ def result_refused(pool: PoolState, event: events.ResultRefused) -> PoolState:
     )
     if not event.takes_place:
         return with_miner(pool, miner)
-    return placed(round_of(pool), miner, event.assignment, 0.0, pool)
+    round_, given = placed(round_of(pool), miner, event.assignment, 0.0)
+    return with_miner(pool, miner.but(given=given)).but(round=round_)
 
 
 def result_stale(pool: PoolState, event: events.ResultStale) -> PoolState:

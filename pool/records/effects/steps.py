@@ -6,7 +6,6 @@ from typing import Any
 
 from nas.jobs import SEED_BOUND
 from node.chain.hashing import blake, u64
-from pool.records import events
 from pool.records.state import (
     KEPT_ASSIGNMENTS,
     Assignment,
@@ -25,31 +24,30 @@ def stopped(miner: MinerState, at_ms: int) -> MinerState:
 
 
 def placed(
-    round_: RoundState, miner: MinerState, assignment_id: int, reward: float, pool: PoolState
-) -> PoolState:
-    """The next episode of an assignment is done, with this reward in [0, 1]."""
+    round_: RoundState, miner: MinerState, assignment_id: int, reward: float
+) -> tuple[RoundState, tuple[Assignment, ...]]:
+    """The next episode of an assignment is done, with this reward in [0, 1]: the round, and the
+    miner's assignments."""
     assignment = miner.assignment(assignment_id)
-    if isinstance(assignment.work, Exploration):
-        number = assignment.work.search
-        search = round_.searches[number]
-        search = search.but(rewards=(*search.rewards, reward), curve=search.curve.then(reward))
-        free = round_.free
-        if number in free:
-            free = free.set(number, search.curve.best)
-        round_ = round_.but(searches=round_.searches.set(number, search), free=free)
-    else:
-        miner = amended(miner, assignment_id, episodes=assignment.episodes + 1)
-    return pool.but(miners=pool.miners.set(miner.key, miner), round=round_)
+    if not isinstance(assignment.work, Exploration):
+        return round_, amended(miner, assignment_id, episodes=assignment.episodes + 1)
+    number = assignment.work.search
+    search = round_.searches[number]
+    curve = search.curve.then(reward)
+    search = search.but(rewards=(*search.rewards, reward), curve=curve)
+    searches, free = round_.searches.set(number, search), round_.free
+    if number in free:
+        return round_.but(searches=searches, free=free.ranked(number, curve.best)), miner.given
+    return round_.but(searches=searches), miner.given
 
 
 def given(
-    pool: PoolState, event: events.Event, assignment: Assignment, **changes: int
-) -> PoolState:
-    """The miner has the assignment in hand; `changes` are made to its record as well."""
-    miner = pool.miners[assignment.miner]
+    round_: RoundState, miner: MinerState, at_ms: int, assignment: Assignment, **changes: int
+) -> MinerState:
+    """The miner with the assignment in hand; `changes` are made to its record as well."""
     # Time without work is not held against the miner's speed.
-    since_ms = max(event.at_ms, round_of(pool).task.start_ms)
-    miner = miner.but(
+    since_ms = max(at_ms, round_.task.start_ms)
+    return miner.but(
         given=(*miner.given[1 - KEPT_ASSIGNMENTS :], assignment),
         is_working=True,
         resting="",
@@ -58,31 +56,23 @@ def given(
         measured_at_ms=miner.measured_at_ms if miner.is_working else since_ms,
         **changes,
     )
-    miners = pool.miners.set(miner.key, miner)
-    return pool.but(miners=miners, next_assignment=assignment.id + 1)
 
 
-def ids_of(event: Any) -> tuple[int, bytes]:
-    """Id of the assignment that an event gives, and the miner that gets it."""
-    return event.assignment, event.miner
-
-
-def amended(miner: MinerState, assignment_id: int, **changes: Any) -> MinerState:
-    """The miner with some fields of one of its assignments changed."""
-    given = tuple(
-        assignment.but(**changes) if assignment.id == assignment_id else assignment
-        for assignment in miner.given
+def amended(miner: MinerState, assignment_id: int, **changes: Any) -> tuple[Assignment, ...]:
+    """The miner's assignments, with some fields of one of them changed."""
+    return tuple(
+        [
+            assignment.but(**changes) if assignment.id == assignment_id else assignment
+            for assignment in miner.given
+        ]
     )
-    changed: MinerState = miner.but(given=given)
-    return changed
 
 
 def held(pool: PoolState, number: int, **changes: bytes) -> PoolState:
     """A search with another owner or holder; with a holder, or waiting for one, it is not free."""
     round_ = round_of(pool)
-    free = round_.free.delete(number) if number in round_.free else round_.free
     searches = round_.searches.set(number, round_.searches[number].but(**changes))
-    return pool.but(round=round_.but(searches=searches, free=free))
+    return pool.but(round=round_.but(searches=searches, free=round_.free.without(number)))
 
 
 def released(pool: PoolState, key: bytes) -> PoolState:
@@ -101,7 +91,7 @@ def freed(pool: PoolState, number: int, by: bytes) -> PoolState:
     if search.holder not in (by, b""):
         return pool
     searches = round_.searches.set(number, search.but(holder=b""))
-    free = round_.free if is_full(search) else round_.free.set(number, search.curve.best)
+    free = round_.free if is_full(search) else round_.free.ranked(number, search.curve.best)
     return pool.but(round=round_.but(searches=searches, free=free))
 
 

@@ -9,7 +9,6 @@ from pool.records.effects.steps import (
     amended,
     given,
     held,
-    ids_of,
     released,
     round_of,
     seed_of,
@@ -19,40 +18,45 @@ from pool.records.effects.steps import (
 from pool.records.state import Assignment, Exploration, PoolState, Search
 
 
-def search_drawn(pool: PoolState, event: events.SearchDrawn) -> PoolState:
-    """A search without an owner."""
-    round_ = round_of(pool)
-    search = Search(event.subspace, seed_of(round_, "search", event.search))
-    return pool.but(round=round_.but(searches=round_.searches.set(event.search, search)))
-
-
 def lease_granted(pool: PoolState, event: events.LeaseGranted) -> PoolState:
     """The search is the miner's, and no longer anybody else's."""
-    owner = pool.miners.get(round_of(pool).searches[event.search].owner)
-    if owner is not None and owner.key != event.miner:
-        # The search is handed on for good.
-        pool = with_miner(pool, owner.but(own=None))
-    pool = held(pool, event.search, owner=event.miner, holder=event.miner)
-    seed = round_of(pool).searches[event.search].seed
-    miner = pool.miners[event.miner]
+    round_, miners = round_of(pool), pool.miners
+    miner, number = miners[event.miner], event.search
+    if event.drawn is None:
+        search = round_.searches[number]
+        owner = miners.get(search.owner)
+        if owner is not None and owner.key != miner.key:
+            # The search is handed on for good.
+            miners = miners.set(owner.key, owner.but(own=None))
+        search = search.but(owner=miner.key, holder=miner.key)
+    else:
+        seed = seed_of(round_, "search", number)
+        search = Search(event.drawn.space, seed, miner.key, miner.key)
     is_same = miner.budget == event.budget
-    return given(
-        pool,
-        event,
-        Assignment(*ids_of(event), Exploration(event.search), seed, event.budget),
-        own=event.search,
+    miner = given(
+        round_,
+        miner,
+        event.at_ms,
+        Assignment(event.assignment, miner.key, Exploration(number), search.seed, event.budget),
+        own=number,
         budget=event.budget,
         budget_results=miner.budget_results if is_same else 0,
+    )
+    searches, free = round_.searches.set(number, search), round_.free.without(number)
+    return pool.but(
+        miners=miners.set(miner.key, miner),
+        round=round_.but(searches=searches, free=free),
+        next_assignment=event.assignment + 1,
     )
 
 
 def lease_accepted(pool: PoolState, event: events.LeaseAccepted) -> PoolState:
     """Results of the assignment count from now on, and the promise is kept as evidence."""
-    miner = amended(pool.miners[event.miner], event.assignment, is_accepted=True)
+    miner, kept = pool.miners[event.miner], event.kept
     # The next round's lease comes before this round's promise is over.
-    last = event.kept.last_round
-    before = tuple(kept for kept in miner.leases if kept.last_round == last - 1)
-    return with_miner(pool, miner.but(leases=(*before, event.kept)))
+    before = [each for each in miner.leases if each.last_round == kept.last_round - 1]
+    accepted = amended(miner, event.assignment, is_accepted=True)
+    return with_miner(pool, miner.but(given=accepted, leases=(*before, kept)))
 
 
 def lease_parked(pool: PoolState, event: events.LeaseParked) -> PoolState:
@@ -78,15 +82,17 @@ def backup_activated(pool: PoolState, event: events.BackupActivated) -> PoolStat
     """The backup holds the search; the lease stays its owner's."""
     pool = held(pool, event.search, holder=event.miner)
     seed = round_of(pool).searches[event.search].seed
-    assignment = Assignment(*ids_of(event), Exploration(event.search), seed, event.budget)
-    return given(pool, event, assignment, covers=event.search)
+    work = Exploration(event.search)
+    assignment = Assignment(event.assignment, event.miner, work, seed, event.budget)
+    return _employed(pool, event.at_ms, assignment, covers=event.search)
 
 
 def exploitation_given(pool: PoolState, event: events.ExploitationGiven) -> PoolState:
     """The miner trains on from the base, and searches no longer."""
     pool = released(pool, event.miner)
     seed = seed_of(round_of(pool), "exploitation", event.assignment)
-    return given(pool, event, Assignment(*ids_of(event), event.work, seed))
+    assignment = Assignment(event.assignment, event.miner, event.work, seed)
+    return _employed(pool, event.at_ms, assignment)
 
 
 def rested(pool: PoolState, event: events.Rested) -> PoolState:
@@ -94,3 +100,8 @@ def rested(pool: PoolState, event: events.Rested) -> PoolState:
     pool = released(pool, event.miner)
     miner = stopped(pool.miners[event.miner], event.at_ms)
     return with_miner(pool, miner.but(resting=event.reason))
+
+
+def _employed(pool: PoolState, at_ms: int, assignment: Assignment, **changes: int) -> PoolState:
+    miner = given(round_of(pool), pool.miners[assignment.miner], at_ms, assignment, **changes)
+    return with_miner(pool, miner).but(next_assignment=assignment.id + 1)
