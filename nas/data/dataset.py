@@ -7,6 +7,7 @@ validation, test. BLAKE2b-256 over them is its content hash.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -15,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.designs.shapes import INPUT_FRAC_BITS, INPUT_INT_BITS, InputShape
+
+SPLITS = ("train", "validation", "test")
 
 
 class DatasetError(ValueError):
@@ -57,14 +60,12 @@ class Dataset:
     """A data set in memory.
 
     `input_codes` int8 `[channels][256]` maps a pixel to its signed 3.5 code, normalisation
-    included. `content_hash` is BLAKE2b-256 over the stored bytes.
+    included. `splits` has the three of SPLITS. `content_hash` is the `Source`'s.
     """
 
     info: DatasetInfo
     input_codes: npt.NDArray[np.int8]
-    train: Split
-    validation: Split
-    test: Split
+    splits: Mapping[str, Split]
     content_hash: bytes
 
     @property
@@ -82,12 +83,26 @@ class Dataset:
         """Number of labels, which count from 0."""
         return self.info.classes
 
+    @property
+    def train(self) -> Split:
+        """The images to train on."""
+        return self.splits["train"]
+
+    @property
+    def validation(self) -> Split:
+        """The images that rewards come from."""
+        return self.splits["validation"]
+
+    @property
+    def test(self) -> Split:
+        """The images that nobody has trained on."""
+        return self.splits["test"]
+
     def split(self, name: str) -> Split:
         """A split by its name. Raises DatasetError for another name than the three."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        if name not in splits:
-            raise DatasetError(f"no split is called {name!r}; there are {', '.join(splits)}")
-        return splits[name]
+        if name not in SPLITS:
+            raise DatasetError(f"no split is called {name!r}; there are {', '.join(SPLITS)}")
+        return self.splits[name]
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,7 @@ class Source:
     """What the bytes of a data set are, and how its pixels are normalised per channel.
 
     A pixel p stands for (p / `full_scale` - mean) / deviation, of the training images.
-    `content_hash` is in hexadecimal.
+    `content_hash` is in hexadecimal: of the stored bytes, or of the seeds that they follow from.
     """
 
     info: DatasetInfo
@@ -114,17 +129,15 @@ def decode(source: Source, values: npt.NDArray[np.uint8]) -> Dataset:
     images = values[: -info.images].reshape(-1, shape.channels, shape.height, shape.width)
     labels = values[-info.images :]
     validation, test = info.train, info.train + info.validation
-    return Dataset(
-        info=info,
-        input_codes=_input_codes(source),
-        train=Split(images[:validation], labels[:validation]),
-        validation=Split(images[validation:test], labels[validation:test]),
-        test=Split(images[test:], labels[test:]),
-        content_hash=content_hash,
-    )
+    splits = {
+        "train": Split(images[:validation], labels[:validation]),
+        "validation": Split(images[validation:test], labels[validation:test]),
+        "test": Split(images[test:], labels[test:]),
+    }
+    return Dataset(info, input_codes(source), splits, content_hash)
 
 
-def _input_codes(source: Source) -> npt.NDArray[np.int8]:
+def input_codes(source: Source) -> npt.NDArray[np.int8]:
     """int8 `[channels][256]`, rounded half to even and saturated.
 
     Fractions, because every verifier on every machine must get the same codes.

@@ -3,13 +3,14 @@
 | name | what | pinned by |
 |---|---|---|
 | `digits` | in the package, see below | its hash, in this file |
+| `procedural[:SEEDS]` | drawn from seeds, see `nas.data.procedural` | the seeds |
 | `cifar10`, `mnist` | through torchvision, downloaded once | MD5 of the archives, in torchvision |
 | `folder:PATH` | `PATH/train/CLASS/*` and `PATH/test/CLASS/*`, images of one size | `@HASH` |
 | `arrays:PATH` | an .npz file, see `nas.data.sources.read_arrays` | `@HASH` |
 
 `@` and the 64 hexadecimal digits of the content hash may follow any name; other bytes are then
-refused. Everything but `digits` is decoded once and kept in the cache (`nas.data.stored`), whose
-bytes are checked against their hash at every start.
+refused. The last three are decoded once and kept in the cache (`nas.data.stored`), whose bytes are
+checked against their hash at every start.
 
 `digits` is the UCI "Optical Recognition of Handwritten Digits" test set (1,797 grey images of
 8 x 8 pixels, values 0 to 16), as scikit-learn ships it. Its split is stratified: 36 images of each
@@ -25,7 +26,7 @@ from importlib import resources
 
 import numpy as np
 
-from nas.data import stored
+from nas.data import procedural, stored
 from nas.data.dataset import Dataset as Dataset
 from nas.data.dataset import DatasetError as DatasetError
 from nas.data.dataset import DatasetInfo as DatasetInfo
@@ -67,6 +68,8 @@ def load(name: str) -> Dataset:
     if source is _DIGITS:
         data = (resources.files("nas") / "data" / "digits.bin").read_bytes()
         return decode(source, np.frombuffer(data, np.uint8))
+    if procedural.is_name(source.info.name):
+        return procedural.make(source)
     return decode(source, stored.read(source))
 
 
@@ -77,10 +80,12 @@ def _source(name: str) -> Source:
         plain, pin = match.groups()
     if plain == _DIGITS.info.name:
         source = _DIGITS
+    elif procedural.is_name(plain):
+        source = procedural.find(plain)
     elif stored.is_name(plain):
         source = stored.find(plain)
     else:
-        names = ", ".join((_DIGITS.info.name, *stored.NAMES))
+        names = ", ".join((_DIGITS.info.name, "procedural[:SEEDS]", *stored.NAMES))
         raise DatasetError(f"no data set is called {name!r}; there are {names}")
     if pin and pin != source.content_hash:
         raise DatasetError(f"{plain} has the content hash {source.content_hash}, not {pin}")

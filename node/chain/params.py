@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from node.chain.errors import NetworkError
@@ -142,6 +142,9 @@ DIGITS = StandingTask(
     classes=10,
     insecure=True,
 )
+
+PROCEDURAL = replace(DIGITS, dataset="procedural", epochs=5, test_size=1_000, insecure=False)
+"""Ten random figures a producer, drawn anew in every round (`nas.data.procedural`)."""
 
 
 def _local(name: str, round_ms: int) -> Parameters:
