@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -70,7 +71,7 @@ class Split:
     def __init__(self, network: Network, wires: Mapping[frozenset[str], Proxy]) -> None:
         self.network = network
         self._wires = wires
-        self.stubs: dict[str, QueryServiceStub] = {}
+        self.stubs: dict[str, Any] = {}
 
     def divide(self, one_side: Iterable[str]) -> None:
         """Cut every wire between the two sides."""
@@ -85,13 +86,22 @@ class Split:
 
     async def head(self, name: str) -> query.GetBlockResponse:
         """The newest block that a node follows."""
-        return await self.stubs[name].GetBlock(query.GetBlockRequest(), timeout=10)
+        answer: query.GetBlockResponse = await self.stubs[name].GetBlock(
+            query.GetBlockRequest(), timeout=10
+        )
+        return answer
 
     async def status(self, name: str) -> query.GetStatusResponse:
-        return await self.stubs[name].GetStatus(query.GetStatusRequest(), timeout=10)
+        answer: query.GetStatusResponse = await self.stubs[name].GetStatus(
+            query.GetStatusRequest(), timeout=10
+        )
+        return answer
 
     async def round(self, name: str, number: int) -> query.GetRoundResponse:
-        return await self.stubs[name].GetRound(query.GetRoundRequest(round=number), timeout=10)
+        answer: query.GetRoundResponse = await self.stubs[name].GetRound(
+            query.GetRoundRequest(round=number), timeout=10
+        )
+        return answer
 
     async def votes_are_in(self, number: int) -> None:
         """Pass to a moment at which every block and vote of a round has come."""
