@@ -60,7 +60,7 @@ class Dataset:
     """A data set in memory.
 
     `input_codes` int8 `[channels][256]` maps a pixel to its signed 3.5 code, normalisation
-    included. `splits` has the three of SPLITS. `content_hash` is the `Source`'s.
+    included. `splits` has the three of SPLITS, or those of a published task that are open. `content_hash` is the `Source`'s.
     """
 
     info: DatasetInfo
@@ -99,9 +99,14 @@ class Dataset:
         return self.splits["test"]
 
     def split(self, name: str) -> Split:
-        """A split by its name. Raises DatasetError for another name than the three."""
+        """A split by its name.
+
+        Raises DatasetError for another name than the three, or a split that is still sealed.
+        """
         if name not in SPLITS:
             raise DatasetError(f"no split is called {name!r}; there are {', '.join(SPLITS)}")
+        if name not in self.splits:
+            raise DatasetError(f"{self.name} has no {name} images")
         return self.splits[name]
 
 
@@ -140,7 +145,7 @@ def decode(source: Source, values: npt.NDArray[np.uint8]) -> Dataset:
 def input_codes(source: Source) -> npt.NDArray[np.int8]:
     """int8 `[channels][256]`, rounded half to even and saturated.
 
-    Fractions, because every verifier on every machine must get the same codes.
+    In fractions, because every verifier on every machine must get the same codes.
     """
     bound = 1 << (INPUT_INT_BITS + INPUT_FRAC_BITS - 1)
     codes = np.empty((len(source.means), 256), np.int8)

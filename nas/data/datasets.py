@@ -7,10 +7,11 @@
 | `cifar10`, `mnist` | through torchvision, downloaded once | MD5 of the archives, in torchvision |
 | `folder:PATH` | `PATH/train/CLASS/*` and `PATH/test/CLASS/*`, images of one size | `@HASH` |
 | `arrays:PATH` | an .npz file, see `nas.data.sources.read_arrays` | `@HASH` |
+| `task:ID` | what a node keeps of a published task, see `nas.data.published` | the chain |
 
 `@` and the 64 hexadecimal digits of the content hash may follow any name; other bytes are then
-refused. The last three are decoded once and kept in the cache (`nas.data.stored`), whose bytes are
-checked against their hash at every start.
+refused. What was downloaded or brought is decoded once and kept in the cache (`nas.data.stored`),
+whose bytes are checked against their hash at every start.
 
 `digits` is the UCI "Optical Recognition of Handwritten Digits" test set (1,797 grey images of
 8 x 8 pixels, values 0 to 16), as scikit-learn ships it. Its split is stratified: 36 images of each
@@ -26,7 +27,7 @@ from importlib import resources
 
 import numpy as np
 
-from nas.data import procedural, stored
+from nas.data import procedural, published, stored
 from nas.data.dataset import Dataset as Dataset
 from nas.data.dataset import DatasetError as DatasetError
 from nas.data.dataset import DatasetInfo as DatasetInfo
@@ -64,6 +65,8 @@ def load(name: str) -> Dataset:
     Raises DatasetError for an unknown name, for data that cannot be had or used, or when the
     stored bytes are not the pinned ones.
     """
+    if published.is_name(name):
+        return published.read(name)
     source = _source(name)
     if source is _DIGITS:
         data = (resources.files("nas") / "data" / "digits.bin").read_bytes()
@@ -84,8 +87,11 @@ def _source(name: str) -> Source:
         source = procedural.find(plain)
     elif stored.is_name(plain):
         source = stored.find(plain)
+    elif published.is_name(plain):
+        source = published.find(plain)
     else:
-        names = ", ".join((_DIGITS.info.name, "procedural[:SEEDS]", *stored.NAMES))
+        known = (_DIGITS.info.name, "procedural[:SEEDS]", *stored.NAMES, published.NAME)
+        names = ", ".join(known)
         raise DatasetError(f"no data set is called {name!r}; there are {names}")
     if pin and pin != source.content_hash:
         raise DatasetError(f"{plain} has the content hash {source.content_hash}, not {pin}")

@@ -46,10 +46,10 @@ def find(name: str) -> Source:
     Raises DatasetError for data that cannot be had or used.
     """
     stamp, read_parts = _origin(name)
-    path = _folder() / f"{_key(name, stamp)}.json"
+    path = folder() / f"{_key(name, stamp)}.json"
     if path.exists():
-        source = _from_json(path.read_text(encoding="utf-8"))
-        if _bytes_file(source).exists():
+        source = source_from_json(path.read_text(encoding="utf-8"))
+        if bytes_file(source).exists():
             return source
     return _prepare(name, read_parts(), path)
 
@@ -60,7 +60,7 @@ def read(source: Source) -> npt.NDArray[np.uint8]:
     Raises DatasetError when they are gone.
     """
     try:
-        return np.memmap(_bytes_file(source), np.uint8, "r")
+        return np.memmap(bytes_file(source), np.uint8, "r")
     except (OSError, ValueError) as error:
         raise DatasetError(f"the cached {source.info.name} can't be read: {error}") from error
 
@@ -77,12 +77,14 @@ def _origin(name: str) -> tuple[str, Callable[[], Parts]]:
     return "", partial(sources.read_torchvision, name, cache_folder() / "downloads")
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where descriptions and bytes are kept."""
     return cache_folder() / "datasets"
 
 
-def _bytes_file(source: Source) -> Path:
-    return _folder() / f"{source.content_hash}.bin"
+def bytes_file(source: Source) -> Path:
+    """Where the bytes of a data set are kept; other programs of this machine look there too."""
+    return folder() / f"{source.content_hash}.bin"
 
 
 def _key(name: str, stamp: str) -> str:
@@ -92,7 +94,7 @@ def _key(name: str, stamp: str) -> str:
 
 def _prepare(name: str, parts: Parts, path: Path) -> Source:
     """Split, measure and store; the description last, because it says that the bytes are there."""
-    train, validation = _split(parts.train)
+    train, validation = stratified_split(parts.train)
     splits = (train, validation, parts.test)
     buffers = [np.ascontiguousarray(split.images).data.cast("B") for split in splits]
     buffers += [split.labels.astype(np.uint8).data for split in splits]
@@ -101,14 +103,17 @@ def _prepare(name: str, parts: Parts, path: Path) -> Source:
         digest.update(buffer)
     sizes = (len(split.labels) for split in splits)
     info = DatasetInfo(name, InputShape(*train.images.shape[1:]), parts.classes, *sizes)
-    source = Source(info, digest.hexdigest(), 255, *_normalisation(train.images))
-    write_whole(_bytes_file(source), buffers)
-    write_whole(path, [_to_json(source).encode()])
+    source = Source(info, digest.hexdigest(), 255, *normalisation(train.images))
+    write_whole(bytes_file(source), buffers)
+    write_whole(path, [source_to_json(source).encode()])
     return source
 
 
-def _split(data: Labelled) -> tuple[Labelled, Labelled]:
-    """Training and validation: stratified, and shuffled by a hash that no library can change."""
+def stratified_split(data: Labelled) -> tuple[Labelled, Labelled]:
+    """Training and validation: stratified, and shuffled by a hash that no library can change.
+
+    Raises DatasetError for a class with too few images to validate with.
+    """
 
     def place(index: int) -> bytes:
         return hashlib.blake2b(b"ponas split" + index.to_bytes(8, "little"), digest_size=8).digest()
@@ -128,12 +133,13 @@ def _split(data: Labelled) -> tuple[Labelled, Labelled]:
     )
 
 
-def _normalisation(
+def normalisation(
     images: npt.NDArray[np.uint8],
 ) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
     """Mean and standard deviation per channel, of pixels from 0 to 1, to four decimals.
 
-    From integer counts, so that everybody gets the same.
+    From integer counts, so that everybody gets the same. Raises DatasetError for a channel in
+    which all of `images` [n][channels][height][width] are one grey.
     """
     means, deviations = [], []
     pixels = np.arange(256)
@@ -150,11 +156,13 @@ def _normalisation(
     return tuple(means), tuple(deviations)
 
 
-def _to_json(source: Source) -> str:
+def source_to_json(source: Source) -> str:
+    """The description of a data set as it is kept beside its bytes."""
     return json.dumps(asdict(source), default=str, indent=2)
 
 
-def _from_json(text: str) -> Source:
+def source_from_json(text: str) -> Source:
+    """Inverse of `source_to_json`."""
     values = json.loads(text)
     info = values["info"] | {"shape": InputShape(**values["info"]["shape"])}
     return Source(

@@ -77,7 +77,20 @@ class RepeatedMessage:
         return _varint(self.number << 3 | LENGTH_DELIMITED)
 
 
-Wire = Uint | Bytes | RepeatedBytes | RepeatedMessage
+@dataclass(frozen=True)
+class Message:
+    """One message of class `of`, always there."""
+
+    number: int
+    of: type[Any]
+
+    @cached_property
+    def tag(self) -> bytes:
+        """What is written before the value."""
+        return _varint(self.number << 3 | LENGTH_DELIMITED)
+
+
+Wire = Uint | Bytes | RepeatedBytes | RepeatedMessage | Message
 Schema = tuple[tuple[str, Wire], ...]
 _SCHEMAS: dict[type[Any], Schema] = {}
 MAX_UINT32 = 2**32 - 1
@@ -124,6 +137,8 @@ def _write_field(out: bytearray, wire: Wire, value: Any) -> None:
         case RepeatedMessage():
             for item in value:
                 _write_bytes(out, wire.tag, encode(item))
+        case Message():
+            _write_bytes(out, wire.tag, encode(value))
 
 
 def _read_field(reader: _Reader, name: str, wire: Wire) -> Any:
@@ -140,6 +155,11 @@ def _read_field(reader: _Reader, name: str, wire: Wire) -> Any:
         case RepeatedMessage():
             is_present = False
             value = reader.repeated(wire.tag, wire.most, lambda data: decode(wire.of, data))
+        case Message():
+            is_present = reader.takes(wire.tag)
+            if not is_present:
+                raise NotCanonical(f"field {name} is missing")
+            value = decode(wire.of, reader.delimited())
     if is_present and not value:
         raise NotCanonical(f"field {name} is written although it has its default value")
     _check_bounds(name, wire, value)
@@ -156,6 +176,8 @@ def _check_bounds(name: str, wire: Wire, value: Any) -> None:
             is_within = len(value) <= most and all(len(item) == length for item in value)
         case RepeatedMessage(most=most):
             is_within = len(value) <= most
+        case Message(of=of):
+            is_within = isinstance(value, of)
     if not is_within:
         raise NotCanonical(f"field {name} is out of bounds")
 

@@ -63,6 +63,17 @@ class Reason(StrEnum):
     STATE_ROOT = "state-root"
     # Evidence.
     NO_OFFENCE = "no-offence"
+    # Published tasks.
+    TASK_IMAGES = "task-images"
+    TASK_CLASSES = "task-classes"
+    TASK_SIZES = "task-sizes"
+    TASK_SHARDS = "task-shards"
+    TASK_SPACE = "task-space"
+    TASK_EPOCHS = "task-epochs"
+    TASK_TARGET = "task-target"
+    TASK_KEY_HOLDERS = "task-key-holders"
+    TASK_REWARD = "task-reward"
+    TASK_DATA = "task-data"
     # Gossip that came too late to matter.
     STALE = "stale"
 

@@ -1,0 +1,1 @@
+"""Tasks that people publish: their terms, their place in the queue, their money, their secrets."""

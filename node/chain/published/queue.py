@@ -1,0 +1,91 @@
+"""Which task is mined next: the rules of the queue as pure functions (consensus C2, C8).
+
+The shard of round r is reserved by the block of round r - 2, so that everybody can fetch its data
+early, siblings at r - 1 agree on it, and no shard can come up twice: a round whose block r - 2 is
+missing has the standing task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+
+from node.chain.hashing import u64
+from node.chain.messages import Vote
+from node.chain.published.difficulty import score
+from node.chain.published.record import MAX_TASKS, PaidShard, TaskRecord
+from node.chain.published.rules import REWARD_IN_SUBSIDIES
+
+LEAD_ROUNDS = 2
+
+Entry = tuple[bytes, TaskRecord]
+"""A task by its id."""
+
+
+def find_paid(tasks: Iterable[Entry], round_number: int) -> PaidShard | None:
+    """The shard that is reserved for a round, or None if it has the standing task."""
+    for task_id, record in tasks:
+        if reservation := record.reservation(round_number):
+            return PaidShard(task_id, record, reservation.shard)
+    return None
+
+
+def free_place(records: Collection[TaskRecord]) -> int | None:
+    """The lowest bit of votes that no task has, or None if the queue is full."""
+    taken = {record.place for record in records}
+    return next((place for place in range(MAX_TASKS) if place not in taken), None)
+
+
+def choose(
+    tasks: Iterable[Entry],
+    round_number: int,
+    subsidy: int,
+    is_quorum: Callable[[Iterable[bytes]], bool],
+) -> bytes | None:
+    """Id of the task to reserve for a round: least work for the reward, then older, then lower id.
+
+    Left out are tasks whose data no quorum holds, that pay less than twice the subsidy, are
+    suspended or closed, or whose publisher has the round before (round robin, consensus C2).
+    """
+    queue = list(tasks)
+    just_past = {record.publisher for _, record in queue if record.reservation(round_number - 1)}
+    ranked = [
+        (score(record.difficulty_ms, record.terms.reward), record.queued_round, task_id)
+        for task_id, record in queue
+        if record.unreserved
+        and not record.suspended
+        and record.publisher not in just_past
+        and record.terms.reward >= REWARD_IN_SUBSIDIES * subsidy
+        and is_quorum(record.holders)
+    ]
+    return min(ranked)[-1] if ranked else None
+
+
+def note_holder(
+    record: TaskRecord, vote: Vote, voter: bytes, seats: Mapping[bytes, int]
+) -> TaskRecord:
+    """The record after a vote on the chain, with those who hold its data and have a seat.
+
+    A vote speaks of the places as they were two rounds before its own; older ones may mean a task
+    that had the place before.
+    """
+    if vote.round < record.queued_round + LEAD_ROUNDS or not has_bit(vote.tasks_held, record.place):
+        return record
+    holders = {holder for holder in (*record.holders, voter) if holder in seats}
+    return replace(record, holders=tuple(sorted(holders)))
+
+
+def make_bitmap(places: Iterable[int]) -> bytes:
+    """The bits of a vote for the places whose tasks the voter holds; little-endian, no spare."""
+    bits = sum(1 << place for place in set(places))
+    return bits.to_bytes(-(-bits.bit_length() // 8), "little")
+
+
+def has_bit(bitmap: bytes, place: int) -> bool:
+    """Whether a vote's bitmap names a place."""
+    return bool(int.from_bytes(bitmap, "little") >> place & 1)
+
+
+def instance_fields(paid: PaidShard, round_number: int) -> tuple[bytes, bytes, bytes]:
+    """What names the problem of a paid round, the same for every producer and unit."""
+    return paid.task_id, u64(paid.shard), u64(round_number)
