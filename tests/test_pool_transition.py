@@ -280,10 +280,10 @@ def test_who_stays_away_from_an_audit_forfeits_but_not_for_the_managers_absence(
 
 def test_the_next_round_keeps_what_open_audits_and_the_promise_need() -> None:
     pool = next_round(credited(handed_out(open_round(strong="s"))))
-    (audit,) = pool.audits.values()
+    (pending,) = pool.audits.values()
     assert blobs_due(pool) == frozenset()
-    repeated = audit.but(weights_hash=b"w" * 32)
-    pool = pool.but(audits=pool.audits.set(audit.share, repeated))
+    repeated = pending.but(audit=pending.audit.but(weights_hash=b"w" * 32))
+    pool = pool.but(audits=pool.audits.set(S, repeated))
     assert blobs_due(pool) == {b"w" * 32}
     promise = Promise(1, b"", b"c" * 32, b"m" * 32, (), b"p" * 32)
     pool = apply(pool, events.Committed(PHASE_MS, promise))

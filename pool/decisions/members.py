@@ -131,5 +131,5 @@ def _typing(pool: PoolState, known: MinerState | None, declared: Strength, now_m
     left_ms = phase_ms = 0
     if pool.round is not None and pool.round.is_open:
         task = pool.round.task
-        left_ms, phase_ms = task.train_end_ms - now_ms, task.train_end_ms - task.start_ms
+        left_ms, phase_ms = task.train_end_ms - now_ms, task.phase_ms
     return resolve_strength(declared, current, delivery, left_ms, max(1, phase_ms))

@@ -58,9 +58,9 @@ def decide_missing(
 ) -> tuple[events.WorkForfeited, ...]:
     """Forfeit for those that have not shown up for an audit for too long, at a round's start."""
     overdue = {
-        audit.miner: audit
-        for audit in pool.audits.values()
-        if audit.round + AUDIT_ROUNDS < round_number and not _is_here(pool, audit.miner)
+        miner: pending.audit
+        for miner, pending in pool.audits.items()
+        if pending.round + AUDIT_ROUNDS < round_number and not _is_here(pool, miner)
     }
     detail = f"the miner has not come back within {AUDIT_ROUNDS} rounds"
     return tuple(

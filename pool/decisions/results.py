@@ -11,20 +11,14 @@ from pool.records.state import (
     Best,
     Exploitation,
     PoolState,
-    RoundState,
     RoundTask,
 )
 from pool.records.strengths import Strength
 from pool.rules import appraisal
-from pool.rules.audits import AuditKind
+from pool.rules.audits import AuditKind, epoch_to_repeat, precedes
 from pool.rules.classes import ClassRecord
 from pool.rules.prices import class_of
 from pool.rules.reports import Checked, Refused, Report
-
-MAX_AUDITS = 1_024
-"""Shares that may wait for their audit; while so many do, no more are drawn. A manager that cannot
-count what it has to audit should say so by its queue, not by its memory."""
-
 
 PRECISION = precision_on("cpu")
 """How a manager computes trainings that it repeats: on a CPU, which every manager has, so that it
@@ -63,10 +57,12 @@ def decide_acceptance(
         miner.worked_ms(now_ms),
     )
     audit = None
-    if found.work and not is_confirmed and len(pool.audits) < MAX_AUDITS:
+    if found.work and not is_confirmed:
         share = _share_id(report, miner.key)
         kind = appraisal.audit_of(secret, share, delivery, found, standing)
-        audit = None if kind is None else _audit(share, kind, checked, round_)
+        pending = pool.audits.get(miner.key)
+        if kind is not None and (pending is None or precedes(secret, share, pending.audit.share)):
+            audit = _audit(share, kind, checked, secret)
     return events.ResultAccepted(
         now_ms,
         miner.key,
@@ -140,13 +136,11 @@ def _share_id(report: Report, miner: bytes) -> bytes:
     return miner + place + report.model_hash
 
 
-def _audit(share: bytes, kind: AuditKind, checked: Checked, round_: RoundState) -> Audit:
+def _audit(share: bytes, kind: AuditKind, checked: Checked, secret: bytes) -> Audit:
     report, work = checked.report, checked.assignment.work
-    is_repeated = kind is AuditKind.RETRAIN
-    return Audit(
+    counted = Audit(
         share,
         checked.assignment.miner,
-        round_.task.round,
         kind,
         report.genotype,
         report.training_seed,
@@ -154,6 +148,12 @@ def _audit(share: bytes, kind: AuditKind, checked: Checked, round_: RoundState) 
         report.epochs,
         report.model_hash,
         checked.design.macs,
-        report.states if is_repeated else (),
-        work.base.weights_hash if is_repeated and isinstance(work, Exploitation) else b"",
+    )
+    if kind is AuditKind.COUNT:
+        return counted
+    epoch = epoch_to_repeat(secret, share, max(1, len(report.states) - 1))
+    return counted.but(
+        epoch=epoch,
+        states=report.states[epoch : epoch + 2],
+        weights_hash=work.base.weights_hash if isinstance(work, Exploitation) else b"",
     )

@@ -22,10 +22,9 @@ def decide_open(
     if pool.round is not None and is_same_job(pool.round.task, task):
         return ()
     seed = blake("ponas/pool/round", secret, u64(task.round))
-    phase_ms = task.train_end_ms - task.start_ms
     connected = [miner for miner in pool.miners.values() if miner.connected]
     miners = sorted(connected, key=lambda miner: miner.number)
-    retyped = (decide_retype(pool, miner, phase_ms, now_ms) for miner in miners)
+    retyped = (decide_retype(pool, miner, task.phase_ms, now_ms) for miner in miners)
     return (
         *close_stale(pool, task, now_ms),
         *(event for event in retyped if event is not None),
@@ -55,14 +54,15 @@ def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:
         return ()
     gone.difference_update(credit.miner for round_ in pool.books.past for credit in round_.credits)
     gone.difference_update(who[:HASH_BYTES] for who in pool.books.earned)
-    gone.difference_update(audit.miner for audit in pool.audits.values())
+    gone.difference_update(pool.audits)
     return tuple(sorted(gone))
 
 
 def blobs_due(pool: PoolState) -> frozenset[bytes]:
     """Hashes of the models and weights that are still needed when a round begins: the promised
     model, and what audited shares were trained on from."""
-    due = {audit.weights_hash for audit in pool.audits.values() if audit.weights_hash}
+    trained_from = {pending.audit.weights_hash for pending in pool.audits.values()}
+    due = trained_from - {b""}
     return frozenset(due if pool.promise is None else due | {pool.promise.model_hash})
 
 

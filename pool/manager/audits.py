@@ -1,12 +1,15 @@
-"""Audits of drawn shares, a few at a time, beside everything else.
+"""Audits of drawn shares, one of a miner at a time, beside everything else.
 
 A model is asked for and counted, or an epoch of its training is repeated. A miner that is away is
-waited for (`pool.decisions.pay`); what this machine fails to do is nobody's fault.
+waited for (`pool.decisions.pay`); what this machine fails to do is nobody's fault. First come those
+that have most shares to lose, so that a crowd of new keys keeps no cheat from its audit.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from heapq import nlargest
 
 import structlog
 
@@ -20,17 +23,14 @@ from pool.decisions.pay import decide_fault
 from pool.link.blobs import BlobError, max_weights_bytes
 from pool.manager.core import Core
 from pool.records import events
-from pool.records.state import Audit
-from pool.rules.audits import AuditKind, Fault, epoch_to_repeat, judge_count, judge_repetition
+from pool.records.state import Audit, Pending
+from pool.rules.audits import AuditKind, Fault, judge_count, judge_repetition, state_timeout_ms
 
 BLOB_TIMEOUT_MS = 10_000
 """How long a miner may take to hand over a model."""
 
-STATE_TIMEOUT_MS = 300_000
-"""How long a miner may take to make a training's state again: it trains up to that epoch."""
-
-AT_A_TIME = 4
-"""Audits under way: while one model is counted, the next ones are on their way."""
+AT_A_TIME = 64
+"""Audits under way: nearly all of that time they wait for their miners."""
 
 # Weights, batch statistics and momentum: a state is longer than the weights alone.
 _STATE_FACTOR = 3
@@ -63,36 +63,57 @@ class Audits:
         self._core = core
         self._executor = executor
         self._busy: set[bytes] = set()
+        self._planned: list[bytes] = []
 
     async def run(self) -> None:
         """Audit whatever is drawn, until cancelled."""
+        places = asyncio.Semaphore(AT_A_TIME)
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_A_TIME):
-                group.create_task(self._work())
+            while True:
+                await places.acquire()
+                pending = await self._next()
+                self._busy.add(pending.audit.miner)
+                done = group.create_task(self._audit(pending))
+                done.add_done_callback(partial(self._on_done, pending.audit.miner, places))
 
-    async def _work(self) -> None:
+    def _on_done(self, miner: bytes, places: asyncio.Semaphore, _: asyncio.Task[None]) -> None:
+        self._busy.discard(miner)
+        # Another of its shares may have been drawn meanwhile.
+        self._core.to_audit(miner)
+        places.release()
+
+    async def _next(self) -> Pending:
+        """The next audit whose miner is here and not busy with another."""
         while True:
-            audit = self._next()
-            if audit is None:
-                self._core.drawn.clear()
-                await self._core.drawn.wait()
-                continue
-            self._busy.add(audit.miner)
-            try:
-                await self._audit(audit)
-            finally:
-                self._busy.discard(audit.miner)
+            while self._planned:
+                miner = self._planned.pop()
+                pending = self._core.pool.audits.get(miner)
+                if pending is not None and self._is_ready(miner):
+                    return pending
+            self._planned = await self._plan()
 
-    def _next(self) -> Audit | None:
-        """The oldest audit whose miner is here and not busy with another."""
-        ready = self._core.sessions.keys() - self._busy
-        here = [audit for audit in self._core.pool.audits.values() if audit.miner in ready]
-        return min(here, key=lambda audit: (audit.round, audit.share), default=None)
+    async def _plan(self) -> list[bytes]:
+        """Miners to audit, the first one last: a few, because others come to have more to lose."""
+        while not self._core.waiting:
+            self._core.drawn.clear()
+            await self._core.drawn.wait()
+        standing, waiting = self._core.pool.books.standing, self._core.waiting
+        for miner in [miner for miner in waiting if not self._is_ready(miner)]:
+            # Who is away or busy waits anew when it is back or done.
+            del waiting[miner]
+        chosen = nlargest(AT_A_TIME, waiting, key=lambda miner: standing(miner).unpaid)
+        for miner in chosen:
+            del waiting[miner]
+        return chosen[::-1]
 
-    async def _audit(self, audit: Audit) -> None:
-        detail = ""
+    def _is_ready(self, miner: bytes) -> bool:
+        session = self._core.sessions.get(miner)
+        return session is not None and not session.channel.has_ended and miner not in self._busy
+
+    async def _audit(self, pending: Pending) -> None:
+        audit, detail = pending.audit, ""
         try:
-            await self._check(audit)
+            await self._check(audit, pending.task)
         except Away:
             return
         except Failed as failed:
@@ -101,13 +122,13 @@ class Audits:
         except JobFailed as error:
             detail = f"this machine could not do it: {error}"
             _log.error("audit_not_done", reason=str(error))
-        if audit.share in self._core.pool.audits:
-            now_ms = self._core.now_ms()
-            passed = not detail
-            self._core.happen(events.ShareAudited(now_ms, audit.share, audit.miner, passed, detail))
+        if audit.miner in self._core.pool.audits:
+            now_ms, passed = self._core.now_ms(), not detail
+            self._core.happen(events.ShareAudited(now_ms, audit, passed, detail))
 
     def _fail(self, audit: Audit, failed: Failed) -> None:
-        if audit.share not in self._core.pool.audits:
+        # Whose work was forfeited meanwhile has no audit left.
+        if audit.miner not in self._core.pool.audits:
             return
         _log.warning(
             "audit_failed",
@@ -118,16 +139,13 @@ class Audits:
         now_ms = self._core.now_ms()
         self._core.forfeit(decide_fault(audit, failed.fault, str(failed), now_ms))
 
-    async def _check(self, audit: Audit) -> None:
+    async def _check(self, audit: Audit, task: Task) -> None:
         """Raises Failed or Away, or JobFailed when this machine is at fault."""
-        round_ = self._core.pool.round
-        if round_ is None:
-            raise JobFailed("no round has started")
         try:
             if audit.kind is AuditKind.COUNT:
-                await self._count(audit, round_.task.task)
+                await self._count(audit, task)
             else:
-                await self._repeat(audit, round_.task.task)
+                await self._repeat(audit, task)
         except JobFailed as error:
             fault = _FAULTS.get(error.kind)
             if fault is None:
@@ -149,18 +167,21 @@ class Audits:
         if audit.weights_hash and weights is None:
             raise JobFailed("the weights that it was trained from are gone")
         train = Train(task, genotype, audit.training_seed, audit.epochs, weights)
-        trained = len(audit.states) - 1
-        epoch = epoch_to_repeat(self._core.secret, audit.share, max(1, trained))
-        if epoch == 0:
+        if audit.epoch == 0:
             before = (await self._executor.run(Rewind(train, 0))).state
         else:
             model_bytes = model_length(genotype, info.shape, info.classes)
             most = _STATE_FACTOR * max_weights_bytes(model_bytes)
-            before = await self._fetch(audit, audit.states[epoch], most, STATE_TIMEOUT_MS)
-        reached = (await self._executor.run(Retrain(train, epoch, before))).state
-        fault = judge_repetition(audit.states, epoch, blob_hash(reached))
+            before = await self._fetch(audit, audit.states[0], most, self._state_timeout_ms(audit))
+        reached = (await self._executor.run(Retrain(train, audit.epoch, before))).state
+        fault = judge_repetition(audit.states, 0, blob_hash(reached))
         if fault is not None:
-            raise Failed(fault, f"epoch {epoch} does not lead to the state that was named")
+            raise Failed(fault, f"epoch {audit.epoch} does not lead to the state that was named")
+
+    def _state_timeout_ms(self, audit: Audit) -> int:
+        pool = self._core.pool
+        phase_ms = 0 if pool.round is None else pool.round.task.phase_ms
+        return state_timeout_ms(pool.miners[audit.miner].delivery, phase_ms)
 
     async def _fetch(self, audit: Audit, hash_: bytes, max_bytes: int, timeout_ms: int) -> bytes:
         fault = Fault.MODEL_MISSING if audit.kind is AuditKind.COUNT else Fault.STATE_MISSING

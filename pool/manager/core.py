@@ -39,8 +39,8 @@ class Core:
     """State, journal and connections of a pool.
 
     `secret` seeds all draws: it follows from the key, so that it is the same after a restart.
-    `drawn` is set whenever there may be an audit to do. What goes wrong in the background ends
-    `failure`, first of all the store.
+    `waiting` are miners that may have an audit to be done, and `drawn` is set when there are more.
+    What goes wrong in the background ends `failure`, first of all the store.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Core:
         self.secret = blake("ponas/pool/secret", bytes(key))
         self.letters = Letters(key, network_id)
         self.drawn = asyncio.Event()
+        self.waiting: dict[bytes, None] = {}
         self.sessions: dict[bytes, Session] = {}
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tasks = TaskOwner(self._on_failure)
@@ -102,6 +103,12 @@ class Core:
             self._is_handing_out = True
             self.tasks.spawn(self._hand_out(), name="hand out work")
 
+    def to_audit(self, miner: bytes) -> None:
+        """Have a miner audited, if it has an audit waiting."""
+        if miner in self.pool.audits:
+            self.waiting[miner] = None
+            self.drawn.set()
+
     def forfeit(self, lost: events.WorkForfeited) -> None:
         """Take a miner's work back, and send it away."""
         self.happen(lost)
@@ -145,8 +152,9 @@ class Core:
         self, happened: Iterable[AnyEvent], blobs: Mapping[bytes, bytes] | None = None
     ) -> None:
         self._subspaces.see(happened)
-        if self.pool.audits:
-            self.drawn.set()
+        for event in happened:
+            if isinstance(event, events.ResultAccepted | events.Joined):
+                self.to_audit(event.miner)
         letters = self.letters.after(happened, self.pool, self.now_ms())
         self.journal.record(happened, partial(self._post, letters) if letters else None, blobs)
 

@@ -41,7 +41,7 @@ def heartbeat_ms(task: RoundTask | None) -> int:
     """Milliseconds between a miner's signs of life, by the length of the train phase."""
     if task is None:
         return MIN_HEARTBEAT_MS
-    wanted = (task.train_end_ms - task.start_ms) // HEARTBEATS_A_PHASE
+    wanted = task.phase_ms // HEARTBEATS_A_PHASE
     return min(MAX_HEARTBEAT_MS, max(MIN_HEARTBEAT_MS, wanted))
 
 

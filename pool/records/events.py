@@ -158,7 +158,7 @@ class ResultAccepted(Event, frozen=True, tag="result-accepted"):
 
     `epochs` are those trained anew. `worth` says why not more was credited, `keys` must be new for
     a share to be paid. `is_confirmed` says that the manager has counted the model itself. `audit`
-    is set for a share that was drawn.
+    is set for a share that was drawn, and waits from now on in the place of its miner's audit.
     """
 
     miner: bytes
@@ -213,8 +213,7 @@ class BaseArrived(Event, frozen=True, tag="base-arrived"):
 class ShareAudited(Event, frozen=True, tag="share-audited"):
     """A share has passed its audit, or could not be audited for no fault of its miner's."""
 
-    share: bytes
-    miner: bytes
+    audit: Audit
     passed: bool
     detail: str
 

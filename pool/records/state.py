@@ -48,6 +48,11 @@ class RoundTask(Record, frozen=True):
     train_end_ms: int
     start_ms: int = 0
 
+    @property
+    def phase_ms(self) -> int:
+        """Length of the train phase."""
+        return self.train_end_ms - self.start_ms
+
 
 class Best(Record, frozen=True):
     """A design whose count the manager has confirmed by exact evaluation of its model."""
@@ -198,17 +203,15 @@ class RoundState(Record, frozen=True):
 
 
 class Audit(Record, frozen=True):
-    """A share that was drawn to be audited: all that is needed to do so, after a restart too.
+    """A share that was drawn to be audited.
 
-    `round` is its own, or after a restart that of the restart: since then its miner may come.
-    `share` is unlike any other share's, and names its model. `states` are the hashes that its miner
-    has named, and `weights_hash` those that it trained on from; both are empty unless its training
-    is repeated.
+    `share` is unlike any other share's, and names its model. If its training is repeated, then
+    `epoch` of it; `states` are the hashes that its miner has named for before and after that
+    epoch, `weights_hash` the weights that it trained on from. Else these are empty.
     """
 
     share: bytes
     miner: bytes
-    round: int
     kind: AuditKind
     genotype: bytes
     training_seed: int
@@ -216,8 +219,21 @@ class Audit(Record, frozen=True):
     epochs: int
     model_hash: bytes
     macs: int
+    epoch: int = 0
     states: tuple[bytes, ...] = ()
     weights_hash: bytes = b""
+
+
+class Pending(Record, frozen=True):
+    """The audit of a miner that waits to be done, with all that it takes, after a restart too.
+
+    `task` is that of the share's round. `round` is its own, or after a restart that of the
+    restart: since then its miner may come.
+    """
+
+    audit: Audit
+    task: Task
+    round: int
 
 
 class Promise(Record, frozen=True):
@@ -236,8 +252,8 @@ class PoolState(Record, frozen=True):
     """Everything a manager decides by. Miners stay listed when they leave.
 
     `strong` and `weak` count the connected miners treated so; `turned_away` counts failed
-    registrations by reason. `audits` wait to be done, by share. `promise` is the
-    newest commitment. `last_best` is that of the round before this one.
+    registrations by reason. `audits` wait to be done, one of a miner at most, by its key. `promise`
+    is the newest commitment. `last_best` is that of the round before this one.
     """
 
     miners: Map[bytes, MinerState] = Map()
@@ -251,7 +267,7 @@ class PoolState(Record, frozen=True):
     weak_improvements: int = 0
     turned_away: Map[str, int] = Map()
     books: Books = Books()
-    audits: Map[bytes, Audit] = Map()
+    audits: Map[bytes, Pending] = Map()
     promise: Promise | None = None
     last_best: Best | None = None
 

@@ -12,12 +12,16 @@ from enum import StrEnum
 from fractions import Fraction
 
 from node.chain.hashing import blake
+from pool.rules.delivery import Delivery
 
 CERTAIN_SHARES = 10
 """The first shares of a streak are all audited."""
 
 SUSPICION_FACTOR = 4
 """Each ground of suspicion makes an audit so many times more likely."""
+
+STATE_TIMEOUT_MS = 300_000
+"""The least time that a miner has to make a training's state again."""
 
 _DRAWS = 1 << 64
 _CERTAIN = Fraction(1)
@@ -86,6 +90,31 @@ def kind_of(
     return AuditKind.RETRAIN if is_doubtful and is_repeatable else AuditKind.COUNT
 
 
+def precedes(secret: bytes, share: bytes, other: bytes) -> bool:
+    """Of two drawn shares of one miner, whether the first is to be audited rather than the second.
+
+    One audit of a miner waits at a time. All its drawn shares have one order, which follows from
+    the secret: whichever of them waits in the end, each was equally likely to.
+    """
+
+    def place(of: bytes) -> bytes:
+        return blake("ponas/pool/audit/order", secret, of)
+
+    return place(share) < place(other)
+
+
+def state_timeout_ms(delivery: Delivery, phase_ms: int) -> int:
+    """How long a miner may take to make a training's state again.
+
+    A candidate is under way, and another training is repeated: at the miner's speed, twice that
+    because designs differ in size. Neither takes longer than a train phase.
+    """
+    if not delivery.results:
+        return max(STATE_TIMEOUT_MS, 2 * phase_ms)
+    candidate_ms = round(delivery.measured_ms / delivery.results)
+    return max(STATE_TIMEOUT_MS, min(4 * candidate_ms, 2 * phase_ms))
+
+
 def epoch_to_repeat(secret: bytes, share: bytes, epochs: int) -> int:
     """Which epoch of a share is repeated, in [0, epochs): drawn, so that all must have been run.
 
@@ -104,9 +133,9 @@ def judge_count(claimed: int, counted: int) -> Fault | None:
 def judge_repetition(states: Sequence[bytes], epoch: int, reached: bytes) -> Fault | None:
     """The verdict on a repeated epoch.
 
-    `states` are the hashes that the miner reported, at the start and after each epoch; `reached` is
-    that of the state which the repetition ended in. The manager starts epoch 0 from the state that
-    follows from the training seed, any other from the miner's.
+    `states` are hashes that the miner reported, each of the state before the epoch of its place;
+    `reached` is that of the state which the repetition ended in. The manager starts a training's
+    first epoch from the state that follows from the seed, any other from the miner's.
     """
     if epoch + 1 >= len(states):
         return Fault.STATE_MISSING

@@ -37,7 +37,7 @@ def settle(audit: Audit, claim: Claim, now_ms: int) -> events.ShareAudited | eve
     is_shown = audit.kind is AuditKind.RETRAIN or fault in _SEEN_BY_COUNT
     if fault is not None and is_shown:
         return decide_fault(audit, fault, "", now_ms)
-    return events.ShareAudited(now_ms, audit.share, audit.miner, True, "")
+    return events.ShareAudited(now_ms, audit, True, "")
 
 
 def weights_of(pool: PoolState, number: int, finder: bytes) -> Mapping[bytes, int]:

@@ -62,7 +62,7 @@ def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
     """Nobody is connected. Leases and audits wait for their miners, which have a while to come
     back: who had no manager to come to has not stayed away."""
     number = 0 if pool.round is None else pool.round.task.round
-    audits = {share: audit.but(round=number) for share, audit in pool.audits.items()}
+    audits = {key: pending.but(round=number) for key, pending in pool.audits.items()}
     miners = {
         key: stopped(miner, miner.busy_since_ms).but(connected=False)
         for key, miner in pool.miners.items()

@@ -15,19 +15,22 @@ from pool.rules.prices import class_of
 
 def share_audited(pool: PoolState, event: events.ShareAudited) -> PoolState:
     """The audit is done; a passed one says what designs of the class reach."""
-    audit = pool.audits[event.share]
+    audit, audits = event.audit, pool.audits
     books = pool.books
     if event.passed:
         books = with_passed_audit(books, class_of(audit.macs), audit.correct)
-    return pool.but(books=books, audits=pool.audits.delete(event.share))
+    pending = audits.get(audit.miner)
+    # Another share may have taken its place meanwhile.
+    if pending is not None and pending.audit.share == audit.share:
+        audits = audits.delete(audit.miner)
+    return pool.but(books=books, audits=audits)
 
 
 def work_forfeited(pool: PoolState, event: events.WorkForfeited) -> PoolState:
     """The miner's work is gone, and whatever was still to be audited of it."""
     audits = pool.audits
-    for share, audit in pool.audits.items():
-        if audit.miner == event.miner:
-            audits = audits.delete(share)
+    if event.miner in audits:
+        audits = audits.delete(event.miner)
     pool = pool.but(books=with_forfeited(pool.books, event.miner, event.reason), audits=audits)
     miner = pool.miners.get(event.miner)
     if miner is None:

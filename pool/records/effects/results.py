@@ -6,7 +6,7 @@ from pool.proofs.sharelog import Share
 from pool.records import events
 from pool.records.books import with_result
 from pool.records.effects.steps import placed, round_of, with_miner
-from pool.records.state import PoolState
+from pool.records.state import Pending, PoolState
 from pool.rules.bans import POINTS, with_points
 
 
@@ -45,7 +45,9 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     )
     audits = pool.audits
     if event.audit is not None:
-        audits = audits.set(event.audit.share, event.audit)
+        task = round_of(pool).task
+        pending = Pending(event.audit, task.task, task.round)
+        audits = audits.set(event.miner, pending)
     return pool.but(
         miners=pool.miners.set(miner.key, miner),
         round=round_,
