@@ -184,8 +184,30 @@ class Counted:
     logits_hash: bytes
 
 
-Job = Propose | Train | Rewind | Retrain | Count
-Result = Proposal | Trained | TrainingState | Counted
+@dataclass(frozen=True)
+class Verify:
+    """Check that a model classifies exactly `claimed` images of a split correctly.
+
+    Raises JobError for a negative count.
+    """
+
+    count: Count
+    claimed: int
+
+    def __post_init__(self) -> None:
+        if self.claimed < 0:
+            raise JobError(f"no model is right {self.claimed} times")
+
+
+@dataclass(frozen=True)
+class Refuted:
+    """The claimed count is wrong, as `evaluated` images show; the true one stays unknown."""
+
+    evaluated: int
+
+
+Job = Propose | Train | Rewind | Retrain | Count | Verify
+Result = Proposal | Trained | TrainingState | Counted | Refuted
 
 
 class Executor(Protocol):
@@ -202,6 +224,8 @@ class Executor(Protocol):
     async def run(self, job: Rewind | Retrain) -> TrainingState: ...
     @overload
     async def run(self, job: Count) -> Counted: ...
+    @overload
+    async def run(self, job: Verify) -> Counted | Refuted: ...
 
     async def close(self) -> None:
         """End all jobs and everything that ran them."""

@@ -19,6 +19,7 @@ from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
+from node.consensus.validator import EQUIVOCATED
 from node.identity import AddressError, Identity, format_address, parse_address
 from node.net.drift import ClockVerdict
 from node.proof_views import Proofs
@@ -294,7 +295,7 @@ def _claims(book: RoundBook) -> list[ClaimView]:
             claim.id,
             format_address(claim.signer),
             claim.message.correct,
-            "equivocated"
+            EQUIVOCATED
             if claim.signer in book.equivocators
             else book.verdicts.get(claim.id, "pending"),
         )

@@ -24,12 +24,14 @@ from nas.jobs import (
     JobFailed,
     Proposal,
     Propose,
+    Refuted,
     Result,
     Retrain,
     Rewind,
     Train,
     Trained,
     TrainingState,
+    Verify,
     rewards_needed,
 )
 from node.clock import Clock
@@ -64,6 +66,8 @@ class ScriptedExecutor:
     async def run(self, job: Rewind | Retrain) -> TrainingState: ...
     @overload
     async def run(self, job: Count) -> Counted: ...
+    @overload
+    async def run(self, job: Verify) -> Counted | Refuted: ...
     async def run(self, job: Job) -> Result:
         match job:
             case Propose():
@@ -81,6 +85,11 @@ class ScriptedExecutor:
             case Count():
                 await self._pass(self._count_ms)
                 return _count(job)
+            case Verify():
+                await self._pass(self._count_ms)
+                counted = _count(job.count)
+                # As if the lie showed in the last image only.
+                return counted if counted.correct == job.claimed else Refuted(counted.size)
 
     async def close(self) -> None:
         """Holds nothing."""

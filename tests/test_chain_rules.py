@@ -10,6 +10,7 @@ import pytest
 
 from node.chain.block import open_block, open_header
 from node.chain.commits import check_commit
+from node.chain.counting import CountVerdict, check_verdict, judge_count
 from node.chain.envelope import Signed, sign
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.hashing import MAX_INT, blob_hash
@@ -28,7 +29,7 @@ from node.chain.messages import (
 from node.chain.params import FAST
 from node.chain.state import compute_root
 from node.chain.transition import apply_block
-from node.chain.validity import check_count, check_model
+from node.chain.validity import check_model
 from tests.chain_world import (
     ATTESTERS,
     GENOTYPE,
@@ -514,12 +515,14 @@ def test_model_bytes_are_the_committed_ones(world: World) -> None:
         assert refused.value.reason is reason
 
 
-@pytest.mark.parametrize("counted", [199, 201, 0, 360])
-def test_count_is_equal(world: World, counted: int) -> None:
-    check_count(claim_of(world), 200)
+def test_a_claim_that_does_not_count_as_stated_is_refused(world: World) -> None:
+    block = world.claim_block(head(world), 3)
+    claim = Signed(block.header.envelope, claim_of(world), block.id)
+    check_verdict(judge_count(claim, holds=True))
     with pytest.raises(InvalidBlock) as refused:
-        check_count(claim_of(world), counted)
+        check_verdict(judge_count(claim, holds=False))
     assert refused.value.reason is Reason.COUNT_DIFFERS
+    assert judge_count(claim, holds=False) == CountVerdict(block.id, 3, holds=False)
 
 
 def test_every_reason_is_asserted_somewhere() -> None:

@@ -7,6 +7,7 @@ section 6.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,17 +97,33 @@ def logits(
     `dropout` disturbs the hidden layer, as protocol `compat` wants it.
     Raises EvaluationError for a model too wide to evaluate exactly, and Cancelled.
     """
-    forbid_reduced_precision()
     size = batch_size(genotype, InputShape(*codes.shape[1:]), codes.is_cuda)
-    network = _integer_network(model, genotype, str(codes.device))
+    evaluate = evaluator(model, genotype, str(codes.device), dropout)
     parts = []
     for batch in torch.split(codes, size):
         check(should_stop)
+        parts.append(evaluate(batch))
+    return np.concatenate(parts)
+
+
+def evaluator(
+    model: IntegerModel, genotype: Genotype, device: str, dropout: HiddenDropout | None = None
+) -> Callable[[torch.Tensor], Codes]:
+    """A function from codes [n, channels, height, width] to logits int64 [n, classes].
+
+    The memory it takes is in proportion to n, which `batch_size` bounds. Raises EvaluationError.
+    """
+    forbid_reduced_precision()
+    network = _integer_network(model, genotype, device)
+
+    def evaluate(batch: torch.Tensor) -> Codes:
         hidden = network.hidden_codes(batch)
         if dropout is not None:
             hidden = dropout.apply(hidden)
-        parts.append(network.output.sums(hidden)[:, :, 0, 0].long().cpu().numpy())
-    return np.concatenate(parts)
+        found: Codes = network.output.sums(hidden)[:, :, 0, 0].long().cpu().numpy()
+        return found
+
+    return evaluate
 
 
 def check_activations(genotype: Genotype) -> None:

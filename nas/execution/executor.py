@@ -27,12 +27,14 @@ from nas.jobs import (
     JobFailed,
     Proposal,
     Propose,
+    Refuted,
     Result,
     Retrain,
     Rewind,
     Train,
     Trained,
     TrainingState,
+    Verify,
 )
 
 GRACE_S = 2.0
@@ -123,6 +125,8 @@ class LocalExecutor:
     async def run(self, job: Rewind | Retrain) -> TrainingState: ...
     @overload
     async def run(self, job: Count) -> Counted: ...
+    @overload
+    async def run(self, job: Verify) -> Counted | Refuted: ...
 
     async def run(self, job: Job) -> Result:
         """The result of the job. Raises JobFailed with the reason.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.data.datasets import describe
 from nas.designs.genotype import Genotype
 from nas.designs.shapes import HIDDEN, InputShape, features, layer_shapes
-from nas.jobs import Count, Job, Propose, Retrain, Rewind, Train
+from nas.jobs import Count, Job, Propose, Retrain, Rewind, Train, Verify
 from nas.training.protocol import Protocol
 
 PROCESS_BYTES = 160 << 20
@@ -34,6 +34,8 @@ def estimate_bytes(job: Job) -> int:
             info = describe(job.dataset)
             images = info.validation if job.split == "validation" else info.test
             return PROCESS_BYTES + EVALUATION_BYTES + images * _pixels(info.shape)
+        case Verify():
+            return estimate_bytes(job.count)
         case Rewind() | Retrain():
             return _training_bytes(job.train)
         case Train():

@@ -30,12 +30,14 @@ from nas.jobs import (
     JobFailed,
     Proposal,
     Propose,
+    Refuted,
     Result,
     Retrain,
     Rewind,
     Train,
     Trained,
     TrainingState,
+    Verify,
 )
 
 MAX_LANES = 32
@@ -84,6 +86,8 @@ class LaneExecutor:
     async def run(self, job: Rewind | Retrain) -> TrainingState: ...
     @overload
     async def run(self, job: Count) -> Counted: ...
+    @overload
+    async def run(self, job: Verify) -> Counted | Refuted: ...
 
     async def run(self, job: Job) -> Result:
         """The result of the job. Raises JobFailed with the reason.

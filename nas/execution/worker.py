@@ -19,9 +19,10 @@ from nas.data.cache import cache_folder
 from nas.evaluation.evaluate import count
 from nas.evaluation.exact import EvaluationError
 from nas.evaluation.model_format import ModelFormatError
+from nas.evaluation.verify import verify
 from nas.execution.cancel import ShouldStop
 from nas.execution.messages import Failure, Ready, Stop
-from nas.jobs import Count, FailureKind, Job, Propose, Result, Retrain, Rewind, Train
+from nas.jobs import Count, FailureKind, Job, Propose, Result, Retrain, Rewind, Train, Verify
 from nas.networks.weights import WeightsError
 from nas.strategies import search
 from nas.training.replay import retrain, rewind
@@ -84,6 +85,8 @@ def _result_of(job: Job, device: str, should_stop: ShouldStop) -> Result:
             return retrain(job, datasets.load(job.train.task.dataset), device, should_stop)
         case Count():
             return count(job, datasets.load(job.dataset), device, should_stop)
+        case Verify():
+            return verify(job, datasets.load(job.count.dataset), device, should_stop)
 
 
 def _reason_of(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """The objective rules of a valid block (consensus H), each with a reason of its own.
 
 Left to the caller: what depends on its clock, and the count of correct images,
-which needs the model (`check_model`, `check_count`).
+which needs the model (`check_model`) and its evaluation (`node.chain.counting`).
 """
 
 from __future__ import annotations
@@ -85,14 +85,6 @@ def check_model(claim: Claim, model: bytes, designs: DesignRules) -> None:
         raise InvalidBlock(Reason.MODEL_LENGTH, f"{len(model)} bytes, the genotype has {expected}")
     if blob_hash(model) != claim.model_hash:
         raise InvalidBlock(Reason.MODEL_HASH, "the model is not the committed one")
-
-
-def check_count(claim: Claim, counted: int) -> None:
-    """Equality: evaluation is exact, so either way of error is a lie (consensus D2)."""
-    if claim.correct != counted:
-        raise InvalidBlock(
-            Reason.COUNT_DIFFERS, f"claimed {claim.correct} correct, counted {counted}"
-        )
 
 
 def _check_no_secrets(secrets: Sequence[bytes]) -> None:

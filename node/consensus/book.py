@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from node.chain.counting import CountVerdict
 from node.chain.envelope import Signed
 from node.chain.hashing import blob_hash
 from node.chain.messages import Claim, Commit, Fallback, List
@@ -16,7 +17,8 @@ class RoundBook:
     """The messages of one round, each admitted at most once per signer.
 
     Bounded by the units and attesters of the network: only their messages are admitted.
-    `verdicts` says how this node judged a claim: "valid", or why not.
+    `verdicts` says how this node judged a claim: "valid", or why not; `counts` whether those that
+    it evaluated hold, so that no model is evaluated twice.
     """
 
     round: int
@@ -26,6 +28,7 @@ class RoundBook:
     fallbacks: dict[bytes, Signed[Fallback]] = field(default_factory=dict)
     equivocators: set[bytes] = field(default_factory=set)
     verdicts: dict[bytes, str] = field(default_factory=dict)
+    counts: dict[bytes, CountVerdict] = field(default_factory=dict)
 
     def add_commit(self, commit: Signed[Commit]) -> bool:
         """Keep the first commit of a unit; there is no replacement (consensus B5)."""
@@ -83,6 +86,12 @@ class Rounds:
             if header := next((h for h in headers if h.id == block_id), None):
                 return header
         return None
+
+    def count_verdict(self, claim_id: bytes) -> CountVerdict | None:
+        """What this node found when it evaluated a claim of this round or the last; None if it
+        did not."""
+        found = (book.counts.get(claim_id) for book in self._books.values())
+        return next((verdict for verdict in found if verdict is not None), None)
 
     def shelve(self, round_number: int, blob: bytes) -> None:
         """Serve a blob while the round is near."""

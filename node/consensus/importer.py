@@ -5,13 +5,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from nas.designs.genotype import Genotype
-from nas.jobs import Count, Counted, Executor
+from nas.jobs import Count, Counted, Executor, FailureKind, JobFailed, Refuted, Verify
 from node.chain.block import Block, open_block
+from node.chain.counting import check_verdict, judge_count
 from node.chain.envelope import Signed
 from node.chain.hashing import blob_hash as hash_blob
 from node.chain.messages import MAX_BODY_BYTES, Claim, Fallback
 from node.chain.state import State
-from node.chain.validity import check_count, check_model
+from node.chain.validity import check_model
 from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
@@ -92,19 +93,47 @@ class Importer:
 
     async def adopt_counted(self, prepared: Prepared) -> None:
         """Adopt a block whose model counts as claimed. Raises Rejected and JobFailed."""
-        claim, logits_hash = prepared.block.header.message, b""
-        if isinstance(claim, Claim) and prepared.model is not None:
-            counted = await self.count(claim, prepared.model)
-            check_count(claim, counted.correct)
-            logits_hash = counted.logits_hash
+        claim, logits_hash = prepared.block.header, b""
+        if isinstance(claim.message, Claim) and prepared.model is not None:
+            signed = Signed(claim.envelope, claim.message, claim.id)
+            logits_hash = await self._verify(signed, prepared.model)
         await self.chain.adopt(prepared.block, prepared.state, prepared.model, logits_hash)
 
     async def count(self, claim: Claim, model: bytes) -> Counted:
         """Count a model's correct test images exactly. Raises JobFailed."""
+        return await self._worker().run(self._count_of(claim, model))
+
+    async def _verify(self, claim: Signed[Claim], model: bytes) -> bytes:
+        """Hash of the logits of a model that counts as claimed; the verdict is noted.
+
+        Raises Rejected(COUNT_DIFFERS), and JobFailed for a fault of this machine.
+        """
+        book, message = self._rounds.book(claim.message.round), claim.message
+        if claim.id in book.counts:
+            # One that was found false costs nothing the second time.
+            check_verdict(book.counts[claim.id])
+        try:
+            found = await self._worker().run(
+                Verify(self._count_of(message, model), message.correct)
+            )
+            logits_hash = b"" if isinstance(found, Refuted) else found.logits_hash
+        except JobFailed as error:
+            if error.kind is FailureKind.OTHER:
+                raise
+            # What no machine can evaluate counts nothing.
+            logits_hash = b""
+        verdict = book.counts[claim.id] = judge_count(claim, holds=bool(logits_hash))
+        check_verdict(verdict)
+        return logits_hash
+
+    def _count_of(self, claim: Claim, model: bytes) -> Count:
+        genotype = Genotype.from_bytes(claim.genotype)
+        return Count(self._designs.task.dataset, "test", genotype, model)
+
+    def _worker(self) -> Executor:
         if self._executor is None:
             raise RuntimeError("this node counts no models")
-        genotype = Genotype.from_bytes(claim.genotype)
-        return await self._executor.run(Count(self._designs.task.dataset, "test", genotype, model))
+        return self._executor
 
     async def _blob(
         self, round_number: int, blob_hash: bytes, max_bytes: int, give_up_ms: int

@@ -20,6 +20,7 @@ from node.net.blobs import NotFound
 VALID = "valid"
 NOT_SERVED = "not-served"
 FAULT = "fault-in-this-node"
+EQUIVOCATED = "equivocated"
 
 _log = structlog.get_logger("validator")
 
@@ -57,7 +58,11 @@ class Validator:
             ready = [group.create_task(self._prepare(claim, give_up_ms)) for claim in claims]
             for claim, preparing in zip(claims, ready, strict=True):
                 prepared = await preparing
-                verdict = prepared if isinstance(prepared, str) else await self._count(prepared)
+                # A second claim may have come since the walk began.
+                if claim.signer in book.equivocators:
+                    verdict = EQUIVOCATED
+                else:
+                    verdict = prepared if isinstance(prepared, str) else await self._count(prepared)
                 book.verdicts[claim.id] = verdict
                 correct = claim.message.correct
                 _log.info("claim_judged", claim=claim.id, correct=correct, verdict=verdict)
