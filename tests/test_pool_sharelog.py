@@ -152,18 +152,17 @@ def test_pages_follow_on_each_other() -> None:
 
 
 def test_a_full_page_takes_no_more() -> None:
-    page = OpenPage(shares=(share("a"),) * PAGE_SHARES)
+    page = OpenPage()
+    for number in range(PAGE_SHARES):
+        assert not page.is_full
+        page = with_share(page, share("a", episode=number))
 
     assert page.is_full
-    assert not replace_shares(page, 1).is_full
+    assert [share.episode for share in page.shares] == list(range(PAGE_SHARES))
     with pytest.raises(ValueError, match="closed first"):
         with_share(page, share("b"))
     with pytest.raises(ValueError, match="closed first"):
         with_forfeit(page, public("b"), "why")
-
-
-def replace_shares(page: OpenPage, fewer: int) -> OpenPage:
-    return OpenPage(page.before, page.shares[fewer:], page.forfeits)
 
 
 amounts = st.lists(st.integers(0, 10**15), max_size=4)

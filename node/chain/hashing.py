@@ -18,7 +18,7 @@ def blake(tag: str, *fields: bytes) -> bytes:
     """
     parts = [_tagged(tag)]
     for field in fields:
-        parts += (u64(len(field)), field)
+        parts += (len(field).to_bytes(8, "big"), field)
     return blake2b(b"".join(parts), digest_size=HASH_BYTES).digest()
 
 

@@ -41,7 +41,10 @@ def advance(pool: PoolState, happened: Iterable[AnyEvent], draw: Draw, now_ms: i
         done.append(event)
         if isinstance(event, _OF_ONE_MINER):
             concerned.append(event.miner)
-        due += _due(pool, event)
+        elif isinstance(event, events.RoundOpened):
+            due += (*pool.connected(Strength.STRONG), *pool.connected(Strength.WEAK))
+        elif isinstance(event, events.BaseArrived):
+            due += exploiters(pool)
     if pool.is_weak_alone is not was_weak_alone:
         weak = pool.connected(Strength.WEAK)
         if pool.is_weak_alone:
@@ -74,11 +77,3 @@ _OF_ONE_MINER = (
     events.Retyped,
     events.LeaseResumed,
 )
-
-
-def _due(pool: PoolState, event: AnyEvent) -> Iterable[bytes]:
-    if isinstance(event, events.RoundOpened):
-        return (*pool.connected(Strength.STRONG), *pool.connected(Strength.WEAK))
-    if isinstance(event, events.BaseArrived):
-        return exploiters(pool)
-    return ()

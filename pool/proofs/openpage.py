@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import msgspec
 
 from pool.proofs.sharelog import (
@@ -16,29 +18,46 @@ from pool.proofs.sharelog import (
     pack_page,
 )
 
+SHEET_SHARES = 32
+"""About the square root of PAGE_SHARES."""
 
-class OpenPage(msgspec.Struct, frozen=True):
-    """Shares and forfeits of the current round since page `before` was closed."""
+
+class OpenPage(msgspec.Struct, frozen=True, gc=False):
+    """Shares and forfeits of the current round since page `before` was closed.
+
+    There are `count` shares, the newest in `last` and those before in `sheets` of SHEET_SHARES, so
+    that one more share does not copy them all.
+    """
 
     before: bytes = FIRST_PAGE
-    shares: tuple[Share, ...] = ()
+    count: int = 0
+    sheets: tuple[tuple[Share, ...], ...] = ()
+    last: tuple[Share, ...] = ()
     forfeits: tuple[Forfeited, ...] = ()
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """All shares, old to new."""
+        return (*chain.from_iterable(self.sheets), *self.last)
 
     @property
     def is_full(self) -> bool:
         """Whether the page has to be closed before more is entered."""
-        return len(self.shares) >= PAGE_SHARES or len(self.forfeits) >= MAX_FORFEITS
+        return self.count >= PAGE_SHARES or len(self.forfeits) >= MAX_FORFEITS
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was entered yet."""
-        return not self.shares and not self.forfeits
+        return not self.count and not self.forfeits
 
 
 def with_share(page: OpenPage, share: Share) -> OpenPage:
     """The page with one more accepted result. Raises ValueError for a full page."""
     _check_room(page)
-    return OpenPage(page.before, (*page.shares, share), page.forfeits)
+    sheets, last = page.sheets, (*page.last, share)
+    if len(last) == SHEET_SHARES:
+        sheets, last = (*sheets, last), ()
+    return OpenPage(page.before, page.count + 1, sheets, last, page.forfeits)
 
 
 def with_forfeit(page: OpenPage, miner: bytes, reason: str) -> OpenPage:
@@ -47,8 +66,8 @@ def with_forfeit(page: OpenPage, miner: bytes, reason: str) -> OpenPage:
     Raises ValueError for a full page, or a reason that is no ASCII.
     """
     _check_room(page)
-    lost = Forfeited(miner, reason.encode("ascii")[:MAX_REASON_BYTES], len(page.shares))
-    return OpenPage(page.before, page.shares, (*page.forfeits, lost))
+    lost = Forfeited(miner, reason.encode("ascii")[:MAX_REASON_BYTES], page.count)
+    return msgspec.structs.replace(page, forfeits=(*page.forfeits, lost))
 
 
 def close_page(

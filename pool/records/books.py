@@ -25,7 +25,7 @@ MAX_RECENT = 250_000
 """Keys of paid shares in one generation; two are remembered. A share has two keys or three."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """Keys of the shares that were paid, the newest MAX_RECENT at least."""
 
     recent: Map[bytes, bool] = Map()
@@ -35,7 +35,7 @@ class Seen(msgspec.Struct, frozen=True):
         return key in self.recent or key in self.older
 
 
-class Books(msgspec.Struct, frozen=True):
+class Books(msgspec.Struct, frozen=True, gc=False):
     """Pay and audits of a pool.
 
     `earned` is the work of the current round by miner and address (their 64 bytes), `past` that of

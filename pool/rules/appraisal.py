@@ -36,7 +36,7 @@ class Delivery:
     is_same_precision: bool
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """What a miner has at stake: shares since its last failed audit, and since the last payout."""
 
     streak: int = 0
@@ -44,7 +44,7 @@ class Standing(msgspec.Struct, frozen=True):
     pace: Pace = Pace()
 
 
-class Appraisal(msgspec.Struct, frozen=True):
+class Appraisal(msgspec.Struct, frozen=True, gc=False):
     """`work` is credited for a share, in the unit of `pool.rules.prices`.
 
     `keys` are to be remembered as paid if there is work. `floor` is the least count that speaks for

@@ -71,7 +71,8 @@ def is_drawn(secret: bytes, share: bytes, probability: Fraction) -> bool:
 
     `secret` is known to the manager alone, and the same after a restart.
     """
-    if probability == _CERTAIN:
+    if probability is _CERTAIN:
+        # Nothing is drawn that could not turn out otherwise.
         return True
     draw = int.from_bytes(blake("ponas/pool/audit", secret, share)[:8], "big")
     return draw * probability.denominator < _DRAWS * probability.numerator

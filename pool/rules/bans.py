@@ -56,7 +56,7 @@ LONGEST_BAN_MS = 86_400_000
 _MINUTE_MS = 60_000
 
 
-class Conduct(msgspec.Struct, frozen=True, array_like=True):
+class Conduct(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a key has behaved: points at `points_ms`, registrations counted from `visits_ms` on."""
 
     points: int = 0

@@ -22,7 +22,7 @@ ODD_DEVIATIONS = 3
 it was trained; beyond three, to either side, it is out of line."""
 
 
-class ClassRecord(msgspec.Struct, frozen=True):
+class ClassRecord(msgspec.Struct, frozen=True, gc=False):
     """Audited shares of one class: how many, the sum of their correct counts, and of the squares.
 
     All counts are of the same split, so they are of one size.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 
-class Curve(msgspec.Struct, frozen=True):
+class Curve(msgspec.Struct, frozen=True, gc=False):
     """How the best reward of one search rose: the dashed lines of the paper's Figure 2.
 
     `episodes` results are in. After `rises[i]` of them the best was `bests[i]`; both ascend. A

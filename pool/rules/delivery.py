@@ -25,7 +25,7 @@ MIN_DEAD_BAND = 0.15
 """A budget never follows changes of speed that are smaller, however well they are measured."""
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """What a miner delivered of late: `results` candidates in `measured_ms`, older ones faded.
 
     Both are sums in which whatever is MEMORY_RESULTS results old counts for 1/e. Time without any

@@ -16,7 +16,7 @@ AHEAD = (5, 4)
 """How far a miner may exceed its speed, as a fraction: 1.25 times."""
 
 
-class Pace(msgspec.Struct, frozen=True):
+class Pace(msgspec.Struct, frozen=True, gc=False):
     """Work and time of one miner.
 
     `past` are (work, milliseconds with work in hand) of its newest rounds, old to new; `work` is

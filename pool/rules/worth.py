@@ -31,7 +31,7 @@ class Worth(StrEnum):
     NOT_REPEATABLE = "not-repeatable"
 
 
-class ShareKeys(msgspec.Struct, frozen=True):
+class ShareKeys(msgspec.Struct, frozen=True, gc=False):
     """What must be new for a share to be paid, 32 bytes each.
 
     `training` names genotype, seed and protocol, `model` is the model's hash. `weights` names what

@@ -11,6 +11,7 @@ from pool.records.state import Best, PoolState, RoundState
 
 def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
     """A fresh round; miners keep what they are known for."""
+    forgotten = frozenset(event.forgotten)
     miners = {
         key: miner.but(
             given=(),
@@ -24,7 +25,7 @@ def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
             busy_ms=0,
         )
         for key, miner in pool.miners.items()
-        if key not in event.forgotten
+        if key not in forgotten
     }
     return pool.but(
         miners=Map(miners),
