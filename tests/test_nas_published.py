@@ -1,7 +1,8 @@
-"""Data of published tasks: lengths that follow from the task, kept once, refused if they differ."""
+"""Data of published tasks: names that say everything, bytes that are refused if they differ."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,13 +11,11 @@ import numpy as np
 import pytest
 
 from nas.data import datasets, published, stored
-from nas.data.dataset import DatasetError, DatasetInfo, Source
+from nas.data.dataset import DatasetError, DatasetInfo
+from nas.data.published import PublishedData
 from nas.data.sources import Labelled
 from nas.designs.shapes import InputShape
 
-INFO = DatasetInfo("task", InputShape(2, 3, 4), 3, train=6, validation=3, test=5)
-SOURCE = Source(INFO, "", 255, (Fraction(1, 2),) * 2, (Fraction(1, 4),) * 2)
-TASK = b"t" * 32
 PAD = bytes(range(32))
 
 
@@ -24,7 +23,6 @@ PAD = bytes(range(32))
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PONAS_CACHE", str(tmp_path / "cache"))
     datasets.load.cache_clear()
-    datasets._source.cache_clear()
 
 
 def some(count: int, seed: int) -> Labelled:
@@ -35,75 +33,105 @@ def some(count: int, seed: int) -> Labelled:
 TRAIN, VALIDATION, TEST = some(6, 1), some(3, 2), some(5, 3)
 
 
-def keep_both() -> str:
-    published.keep_train(TASK, SOURCE, published.pack_train(TRAIN, VALIDATION))
-    return published.keep_shard(TASK, published.pack_shard(TEST, PAD))
+def hash_of(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=32).digest()
 
 
-def test_lengths_follow_from_the_task() -> None:
-    assert len(published.pack_train(TRAIN, VALIDATION)) == published.train_bytes(INFO)
-    assert len(published.pack_shard(TEST, PAD)) == published.shard_bytes(INFO)
+TRAINING_BYTES = published.pack_training(TRAIN, VALIDATION)
+SHARD_BYTES = published.pack_shard(TEST, PAD)
+TRAINING = PublishedData(
+    hash_of(TRAINING_BYTES), InputShape(2, 3, 4), 3, 6, 3, 5, ((5_000, 2_500), (0, 10_000))
+)
+SHARD = replace(TRAINING, shard=hash_of(SHARD_BYTES))
+
+
+def test_lengths_follow_from_what_is_declared() -> None:
+    assert len(TRAINING_BYTES) == TRAINING.num_bytes == 9 * 25
+    assert len(SHARD_BYTES) == SHARD.num_bytes == 5 * 25 + 32
+
+
+@pytest.mark.parametrize("data", [TRAINING, SHARD])
+def test_a_name_says_everything_before_the_data_are_here(data: PublishedData) -> None:
+    assert PublishedData.parse(data.name) == data
+    expected = DatasetInfo(data.name, InputShape(2, 3, 4), 3, 6, 3, 5)
+    assert datasets.describe(data.name) == expected
+    assert data.source.means == (Fraction(1, 2), Fraction(0))
+    assert data.source.deviations == (Fraction(1, 4), Fraction(1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "published:",
+        TRAINING.name[:-1] + "x",
+        TRAINING.name.replace(":3:", ":03:"),
+        TRAINING.name.replace(",0/10000", ""),
+        TRAINING.name.replace("/10000", "/0"),
+        TRAINING.name + ":",
+        TRAINING.name + "\n",
+    ],
+)
+def test_a_text_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(DatasetError):
+        datasets.describe(name)
 
 
 def test_training_data_come_back_without_test_images() -> None:
-    keep_both()
-    data = datasets.load(published.data_name(TASK))
+    published.keep(TRAINING, TRAINING_BYTES)
+    data = datasets.load(TRAINING.name)
     assert np.array_equal(data.train.images, TRAIN.images)
     assert np.array_equal(data.validation.images, VALIDATION.images)
     assert data.validation.labels.tolist() == [0, 1, 2]
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError, match="has no test images"):
         data.split("test")
 
 
 def test_an_opened_shard_comes_back_alone_and_coded_as_training_images_are() -> None:
-    name = keep_both()
-    shard, train = datasets.load(name), datasets.load(published.data_name(TASK))
+    published.keep(TRAINING, TRAINING_BYTES)
+    published.keep(SHARD, SHARD_BYTES)
+    shard, training = datasets.load(SHARD.name), datasets.load(TRAINING.name)
     assert np.array_equal(shard.test.images, TEST.images)
     assert shard.test.labels.tolist() == [0, 1, 2, 0, 1]
     assert list(shard.splits) == ["test"]
-    assert np.array_equal(shard.input_codes, train.input_codes)
+    assert np.array_equal(shard.input_codes, training.input_codes)
 
 
-def test_sizes_are_known_before_a_shard_is_opened() -> None:
-    published.keep_train(TASK, SOURCE, published.pack_train(TRAIN, VALIDATION))
-    assert replace(datasets.describe(published.data_name(TASK)), name="task") == INFO
+@pytest.mark.parametrize("wrong", [TRAINING_BYTES[:-1], TRAINING_BYTES + b"\0"])
+def test_data_of_another_length_are_refused(wrong: bytes) -> None:
+    data = replace(TRAINING, training=hash_of(wrong))
+    with pytest.raises(DatasetError, match="bytes of data instead of 225"):
+        published.keep(data, wrong)
 
 
-@pytest.mark.parametrize("change", [-1, 1])
-def test_data_of_another_length_are_refused(change: int) -> None:
-    data = published.pack_train(TRAIN, VALIDATION)
-    wrong = data[:change] if change < 0 else data + b"\0"
-    with pytest.raises(DatasetError, match=r"bytes of data instead of 225"):
-        published.keep_train(TASK, SOURCE, wrong)
+def test_other_data_than_named_are_refused() -> None:
+    with pytest.raises(DatasetError, match="not the ones that the task names"):
+        published.keep(TRAINING, bytes(225))
 
 
 def test_a_label_that_is_no_class_is_refused() -> None:
-    keep_both()
-    wrong = Labelled(TEST.images, np.full(5, 3))
+    wrong = published.pack_shard(Labelled(TEST.images, np.full(5, 3)), PAD)
     with pytest.raises(DatasetError, match="there is a label 3, but the classes end at 2"):
-        published.keep_shard(TASK, published.pack_shard(wrong, PAD))
+        published.keep(replace(SHARD, shard=hash_of(wrong)), wrong)
 
 
 def test_a_pad_is_no_label() -> None:
-    keep_both()
-    published.keep_shard(TASK, published.pack_shard(TEST, b"\xff" * 32))
-
-
-def test_a_shard_of_an_unknown_task_is_refused() -> None:
-    with pytest.raises(DatasetError, match="are not here"):
-        published.keep_shard(TASK, published.pack_shard(TEST, PAD))
+    padded = published.pack_shard(TEST, b"\xff" * 32)
+    published.check(replace(SHARD, shard=hash_of(padded)), padded)
 
 
 def test_bytes_that_were_changed_on_disk_are_refused() -> None:
-    name = keep_both()
-    file = next(path for path in stored.folder().glob("*.bin") if name[-64:] in path.name)
-    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    published.keep(SHARD, SHARD_BYTES)
+    file = next(stored.folder().glob("*.bin"))
+    file.write_bytes(SHARD_BYTES[:-1] + b"x")
     with pytest.raises(DatasetError, match="are not the ones that were kept"):
-        datasets.load(name)
+        datasets.load(SHARD.name)
 
 
 def test_what_is_forgotten_is_gone() -> None:
-    name = keep_both()
-    published.forget(TASK, (bytes.fromhex(name[-64:]),))
-    assert list(stored.folder().iterdir()) == []
-    published.forget(TASK, ())
+    published.keep(SHARD, SHARD_BYTES)
+    assert published.is_kept(SHARD)
+    published.forget(SHARD)
+    assert not published.is_kept(SHARD)
+    with pytest.raises(DatasetError, match="is not here"):
+        datasets.load(SHARD.name)
+    published.forget(SHARD)

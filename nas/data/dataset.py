@@ -60,7 +60,8 @@ class Dataset:
     """A data set in memory.
 
     `input_codes` int8 `[channels][256]` maps a pixel to its signed 3.5 code, normalisation
-    included. `splits` has the three of SPLITS, or those of a published task that are open. `content_hash` is the `Source`'s.
+    included. `splits` has the three of SPLITS, or those of a published task that are open.
+    `content_hash` is the `Source`'s.
     """
 
     info: DatasetInfo

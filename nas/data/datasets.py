@@ -7,7 +7,7 @@
 | `cifar10`, `mnist` | through torchvision, downloaded once | MD5 of the archives, in torchvision |
 | `folder:PATH` | `PATH/train/CLASS/*` and `PATH/test/CLASS/*`, images of one size | `@HASH` |
 | `arrays:PATH` | an .npz file, see `nas.data.sources.read_arrays` | `@HASH` |
-| `task:ID` | what a node keeps of a published task, see `nas.data.published` | the chain |
+| `published:...` | data of a published task, see `nas.data.published` | the name |
 
 `@` and the 64 hexadecimal digits of the content hash may follow any name; other bytes are then
 refused. What was downloaded or brought is decoded once and kept in the cache (`nas.data.stored`),
@@ -66,7 +66,7 @@ def load(name: str) -> Dataset:
     stored bytes are not the pinned ones.
     """
     if published.is_name(name):
-        return published.read(name)
+        return published.load(name)
     source = _source(name)
     if source is _DIGITS:
         data = (resources.files("nas") / "data" / "digits.bin").read_bytes()
@@ -90,7 +90,7 @@ def _source(name: str) -> Source:
     elif published.is_name(plain):
         source = published.find(plain)
     else:
-        known = (_DIGITS.info.name, "procedural[:SEEDS]", *stored.NAMES, published.NAME)
+        known = (_DIGITS.info.name, "procedural[:SEEDS]", *stored.NAMES, "published:...")
         names = ", ".join(known)
         raise DatasetError(f"no data set is called {name!r}; there are {names}")
     if pin and pin != source.content_hash:

@@ -1,14 +1,13 @@
-"""Data of published tasks: bytes whose lengths follow from what the task declares, and their names.
+"""Data of published tasks: names that say all there is to know, and bytes that follow from them.
 
 Training data are the images of training and validation, then their labels; a sealed test shard is
 its images, its labels and a pad of 32 random bytes, so that few labels can't be guessed from a hash
 (consensus C10, C11). Images are uint8 `[n][channels][height][width]`, decoded by the publisher and
 nobody else; labels are one byte each. There is no header, so that images have only one encoding.
 
-| name | what |
-|---|---|
-| `task:ID` | training and validation images of a task |
-| `task:ID:HASH` | the test images of an opened shard, by the hash of its bytes |
+A name is `published:HASH:CHANNELSxHEIGHTxWIDTH:CLASSES:TRAIN+VALIDATION+TEST:MEAN/DEVIATION,...`,
+with HASH that of the training data and means and deviations in ten-thousandths, per channel. Where
+`:HASH` of a shard follows, it names that shard's test images, else the images to train on.
 
 Everything here is hostile until checked: it comes from strangers.
 """
@@ -17,8 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import replace
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,36 +27,101 @@ import numpy.typing as npt
 from nas.data.cache import write_whole
 from nas.data.dataset import Dataset, DatasetError, DatasetInfo, Source, Split, input_codes
 from nas.data.sources import Labelled
-from nas.data.stored import bytes_file, folder, source_from_json, source_to_json
+from nas.data.stored import folder
+from nas.designs.shapes import InputShape
 
+KIND = "published"
 PAD_BYTES = 32
+SCALE = 10_000
 
-NAME = "task:ID"
+_NUMBER = "[1-9][0-9]{0,9}"
+_HASH = "[0-9a-f]{64}"
+_SCALES = rf"[0-9]{{1,5}}/{_NUMBER}"
+_NAME = re.compile(
+    rf"{KIND}:({_HASH}):({_NUMBER})x({_NUMBER})x({_NUMBER}):({_NUMBER})"
+    rf":({_NUMBER})\+({_NUMBER})\+({_NUMBER}):({_SCALES}(?:,{_SCALES}){{0,15}})(?::({_HASH}))?"
+)
 
-_NAME = re.compile("task:([0-9a-f]{64})(?::([0-9a-f]{64}))?")
 
+@dataclass(frozen=True)
+class PublishedData:
+    """What a task declares of its data. Hashes are BLAKE2b-256 of the bytes.
 
-def data_name(task_id: bytes, shard_hash: bytes = b"") -> str:
-    """The name of a task's training data, or of the opened shard with that hash."""
-    return f"task:{task_id.hex()}" + (f":{shard_hash.hex()}" if shard_hash else "")
+    `scales` are mean and deviation of each channel, in ten-thousandths of the full scale.
+    `shard` is the hash of an opened test shard, empty for the training data.
+    """
+
+    training: bytes
+    shape: InputShape
+    classes: int
+    train: int
+    validation: int
+    test: int
+    scales: tuple[tuple[int, int], ...]
+    shard: bytes = b""
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Inverse of `name`. Raises DatasetError for another text."""
+        if (match := _NAME.fullmatch(name)) is None:
+            raise DatasetError(f"{name!r:.160} names no published data")
+        pairs = (pair.split("/") for pair in match[9].split(","))
+        scales = tuple((int(mean), int(deviation)) for mean, deviation in pairs)
+        shape = InputShape(int(match[2]), int(match[3]), int(match[4]))
+        if len(scales) != shape.channels:
+            raise DatasetError(f"{shape.channels} channels have {len(scales)} scales")
+        return cls(
+            bytes.fromhex(match[1]),
+            shape,
+            int(match[5]),
+            int(match[6]),
+            int(match[7]),
+            int(match[8]),
+            scales,
+            bytes.fromhex(match[10] or ""),
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of the data set."""
+        shape = f"{self.shape.channels}x{self.shape.height}x{self.shape.width}"
+        sizes = f"{self.train}+{self.validation}+{self.test}"
+        scales = ",".join(f"{mean}/{deviation}" for mean, deviation in self.scales)
+        name = f"{KIND}:{self.training.hex()}:{shape}:{self.classes}:{sizes}:{scales}"
+        return f"{name}:{self.shard.hex()}" if self.shard else name
+
+    @property
+    def num_images(self) -> int:
+        """Images in the bytes: those to train on, or those of the shard."""
+        return self.test if self.shard else self.train + self.validation
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of the bytes."""
+        pixels = self.shape.channels * self.shape.height * self.shape.width
+        return self.num_images * (pixels + 1) + (PAD_BYTES if self.shard else 0)
+
+    @property
+    def source(self) -> Source:
+        """The data set as the engine describes it."""
+        content_hash = (self.shard or self.training).hex()
+        sizes = (self.train, self.validation, self.test)
+        info = DatasetInfo(self.name, self.shape, self.classes, *sizes)
+        means, deviations = zip(*self.scales, strict=True)
+        return Source(info, content_hash, 255, _fractions(means), _fractions(deviations))
 
 
 def is_name(name: str) -> bool:
-    """Whether the name is one of a published task's data."""
-    return _NAME.fullmatch(name) is not None
+    """Whether a data set is named like published data."""
+    return name.partition(":")[0] == KIND
 
 
-def train_bytes(info: DatasetInfo) -> int:
-    """Length of the training data of a task."""
-    return (info.train + info.validation) * (_pixels(info) + 1)
+def find(name: str) -> Source:
+    """What a name says; the data need not be here. Raises DatasetError for a bad name."""
+    return PublishedData.parse(name).source
 
 
-def shard_bytes(info: DatasetInfo) -> int:
-    """Length of an opened test shard."""
-    return info.test * (_pixels(info) + 1) + PAD_BYTES
-
-
-def pack_train(train: Labelled, validation: Labelled) -> bytes:
+def pack_training(train: Labelled, validation: Labelled) -> bytes:
     """The one encoding of training and validation images of one shape."""
     parts = (train, validation)
     return b"".join(
@@ -71,104 +137,74 @@ def pack_shard(test: Labelled, pad: bytes) -> bytes:
     return test.images.tobytes() + test.labels.astype(np.uint8).tobytes() + pad
 
 
-def keep_train(task_id: bytes, source: Source, data: bytes) -> None:
-    """Keep a task's training data for this machine's workers; `source` may leave out the hash.
-
-    Raises DatasetError for data that are not as declared, OSError from the disk.
-    """
-    _check(source.info, data, train_bytes(source.info), source.info.train + source.info.validation)
-    source = replace(source, content_hash=_hash(data))
-    write_whole(bytes_file(source), [data])
-    write_whole(_description(task_id.hex()), [source_to_json(source).encode()])
-
-
-def keep_shard(task_id: bytes, data: bytes) -> str:
-    """Keep an opened shard for this machine's workers; the name of its data.
-
-    Raises DatasetError for data that are not as declared or a task that was not kept before.
-    """
-    source = _described(task_id.hex())
-    _check(source.info, data[:-PAD_BYTES], shard_bytes(source.info) - PAD_BYTES, source.info.test)
-    source = replace(source, content_hash=_hash(data))
-    write_whole(bytes_file(source), [data])
-    return data_name(task_id, bytes.fromhex(source.content_hash))
+def check(data: PublishedData, content: bytes) -> None:
+    """Raise DatasetError unless these are the bytes of the data, with labels that are classes."""
+    if len(content) != data.num_bytes:
+        raise DatasetError(f"{len(content)} bytes of data instead of {data.num_bytes}")
+    if _hash(content).hex() != data.source.content_hash:
+        raise DatasetError("the bytes are not the ones that the task names")
+    highest = int(_views(data, np.frombuffer(content, np.uint8))[1].max())
+    if highest >= data.classes:
+        raise DatasetError(f"there is a label {highest}, but the classes end at {data.classes - 1}")
 
 
-def forget(task_id: bytes, shard_hashes: tuple[bytes, ...]) -> None:
-    """Drop what was kept of a task; nothing happens if there is nothing."""
-    try:
-        source = _described(task_id.hex())
-    except DatasetError:
-        return
-    _description(task_id.hex()).unlink(missing_ok=True)
-    for content_hash in (source.content_hash, *(known.hex() for known in shard_hashes)):
-        bytes_file(replace(source, content_hash=content_hash)).unlink(missing_ok=True)
+def keep(data: PublishedData, content: bytes) -> None:
+    """Keep bytes for the workers of this machine. Raises DatasetError as `check`, and OSError."""
+    check(data, content)
+    write_whole(_file(data), [content])
 
 
-def find(name: str) -> Source:
-    """What is known of data by a name of this module. Raises DatasetError if nothing is."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise DatasetError(f"{name!r} names no data of a published task")
-    source = _described(match[1])
-    return replace(source, content_hash=match[2]) if match[2] else source
+def is_kept(data: PublishedData) -> bool:
+    """Whether this machine keeps the bytes."""
+    return _file(data).exists()
 
 
-def read(name: str) -> Dataset:
+def forget(data: PublishedData) -> None:
+    """Drop the bytes; nothing happens if they are not kept."""
+    _file(data).unlink(missing_ok=True)
+
+
+def load(name: str) -> Dataset:
     """The data, mapped read-only.
 
-    Raises DatasetError when they are gone or are not the bytes with that hash.
+    Raises DatasetError when they are not kept here, or are not the named ones any more.
     """
-    source = find(name)
+    data = PublishedData.parse(name)
     try:
-        values = np.memmap(bytes_file(source), np.uint8, "r")
+        values = np.memmap(_file(data), np.uint8, "r")
     except (OSError, ValueError) as error:
-        raise DatasetError(f"the data of {name} can't be read: {error}") from error
-    if _hash(values.data) != source.content_hash:
+        raise DatasetError(f"{name} is not here: {error}") from error
+    if _hash(values.data).hex() != data.source.content_hash:
         raise DatasetError(f"the bytes of {name} are not the ones that were kept")
-    info = source.info
-    if name.count(":") == 1:
-        images, labels = _views(info, values, info.train + info.validation)
-        splits = {
-            "train": Split(images[: info.train], labels[: info.train]),
-            "validation": Split(images[info.train :], labels[info.train :]),
-        }
+    images, labels = _views(data, values)
+    if data.shard:
+        splits = {"test": Split(images, labels)}
     else:
-        splits = {"test": Split(*_views(info, values[:-PAD_BYTES], info.test))}
-    return Dataset(info, input_codes(source), splits, bytes.fromhex(source.content_hash))
-
-
-def _check(info: DatasetInfo, data: bytes, length: int, num_images: int) -> None:
-    """Raise DatasetError for another length, or a label that is no class."""
-    if len(data) != length:
-        raise DatasetError(f"{len(data)} bytes of data instead of {length}")
-    highest = int(np.frombuffer(data, np.uint8)[-num_images:].max())
-    if highest >= info.classes:
-        raise DatasetError(f"there is a label {highest}, but the classes end at {info.classes - 1}")
+        splits = {
+            "train": Split(images[: data.train], labels[: data.train]),
+            "validation": Split(images[data.train :], labels[data.train :]),
+        }
+    source = data.source
+    return Dataset(source.info, input_codes(source), splits, bytes.fromhex(source.content_hash))
 
 
 def _views(
-    info: DatasetInfo, values: npt.NDArray[np.uint8], num_images: int
+    data: PublishedData, values: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    shape = info.shape
-    images = values[:-num_images].reshape(-1, shape.channels, shape.height, shape.width)
-    return images, values[-num_images:]
+    """Images and labels inside the bytes."""
+    end = data.num_bytes - (PAD_BYTES if data.shard else 0)
+    middle, shape = end - data.num_images, data.shape
+    images = values[:middle].reshape(-1, shape.channels, shape.height, shape.width)
+    return images, values[middle:end]
 
 
-def _pixels(info: DatasetInfo) -> int:
-    return info.shape.channels * info.shape.height * info.shape.width
+def _file(data: PublishedData) -> Path:
+    return folder() / f"{data.source.content_hash}.bin"
 
 
-def _described(task_id: str) -> Source:
-    try:
-        return source_from_json(_description(task_id).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"the data of task {task_id} are not here") from error
+def _fractions(values: tuple[int, ...]) -> tuple[Fraction, ...]:
+    return tuple(Fraction(value, SCALE) for value in values)
 
 
-def _description(task_id: str) -> Path:
-    return folder() / f"task-{task_id}.json"
-
-
-def _hash(data: bytes | memoryview) -> str:
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
+def _hash(content: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=32).digest()

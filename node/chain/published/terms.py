@@ -63,8 +63,9 @@ class Publish:
 
     `reward` is in base units for each shard, that is for each paid round. A claim needs at least
     `target` correct images and, once a shard was won, `margin` more than the last winner's model
-    gets on the new shard. `training_data` is the hash of a manifest. `witness` is a design that
-    fits the task's own space and profile, so that there is one.
+    gets on the new shard. `training` is the hash of the training data, `training_chunks` that of
+    their manifest. `witness` is a design that fits the task's own space and profile, so that there
+    is one.
     """
 
     nonce: Annotated[int, Uint(1)]
@@ -76,18 +77,19 @@ class Publish:
     train_images: Annotated[int, Uint(7, MAX_UINT32)]
     validation_images: Annotated[int, Uint(8, MAX_UINT32)]
     test_images: Annotated[int, Uint(9, MAX_TEST_IMAGES)]
-    training_data: Annotated[bytes, Bytes(10)]
-    shards: Annotated[tuple[SealedShard, ...], RepeatedMessage(11, MAX_SHARDS, SealedShard)]
-    layers: Annotated[int, Uint(12, MAX_LAYERS)]
-    ranges: Annotated[tuple[Range, ...], RepeatedMessage(13, RANGES, Range)]
-    profile: Annotated[bytes, Bytes(14, 1, 32)]
-    protocol: Annotated[bytes, Bytes(15, 1, 16)]
-    epochs: Annotated[int, Uint(16, 10_000)]
-    witness: Annotated[bytes, Bytes(17, 1, MAX_LAYERS * GENES)]
-    reward: Annotated[int, Uint(18)]
-    target: Annotated[int, Uint(19, MAX_TEST_IMAGES)]
-    margin: Annotated[int, Uint(20, MAX_TEST_IMAGES)]
-    key_holders: Annotated[tuple[bytes, ...], RepeatedBytes(21, most=MAX_KEY_HOLDERS)]
+    training_chunks: Annotated[bytes, Bytes(10)]
+    training: Annotated[bytes, Bytes(11)]
+    shards: Annotated[tuple[SealedShard, ...], RepeatedMessage(12, MAX_SHARDS, SealedShard)]
+    layers: Annotated[int, Uint(13, MAX_LAYERS)]
+    ranges: Annotated[tuple[Range, ...], RepeatedMessage(14, RANGES, Range)]
+    profile: Annotated[bytes, Bytes(15, 1, 32)]
+    protocol: Annotated[bytes, Bytes(16, 1, 16)]
+    epochs: Annotated[int, Uint(17, 10_000)]
+    witness: Annotated[bytes, Bytes(18, 1, MAX_LAYERS * GENES)]
+    reward: Annotated[int, Uint(19)]
+    target: Annotated[int, Uint(20, MAX_TEST_IMAGES)]
+    margin: Annotated[int, Uint(21, MAX_TEST_IMAGES)]
+    key_holders: Annotated[tuple[bytes, ...], RepeatedBytes(22, most=MAX_KEY_HOLDERS)]
 
     @property
     def image_bytes(self) -> int:
