@@ -12,7 +12,6 @@ from node.chain.genesis import Network
 from node.chain.lists import certified
 from node.chain.messages import Claim, PayoutLine
 from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, split
-from node.chain.state import Account
 from node.chain.timing import phase_at
 from node.chain.votes import paid_voters
 from node.clock import Clock
@@ -141,7 +140,7 @@ class NodeViews:
             listed_commitments=len(block.body.commit_ids),
             lists=len(block.body.lists),
             votes=len(block.votes),
-            transactions=len(block.transfers),
+            transactions=len(block.transactions),
             state_root=block.header.message.state_root,
         )
 
@@ -199,7 +198,7 @@ class NodeViews:
             key = parse_address(address)
         except AddressError as error:
             raise InvalidQuery(str(error)) from error
-        account = self._chain.tree.head().state.accounts.get(key, Account())
+        account = self._chain.tree.head().state.account(key)
         return AccountView(address, account.balance, account.nonce)
 
     def pool(self) -> PoolView:

@@ -18,7 +18,17 @@ from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Attester, Endowment, Network, Producer
 from node.chain.hashing import blob_hash
 from node.chain.lists import fold
-from node.chain.messages import Body, Claim, Commit, Fallback, List, PayoutLine, Transfer, Vote
+from node.chain.messages import (
+    Body,
+    Claim,
+    Commit,
+    Fallback,
+    List,
+    PayoutLine,
+    Transaction,
+    Transfer,
+    Vote,
+)
 from node.chain.params import FAST, Parameters
 from node.chain.proposal import complete
 from node.chain.state import State
@@ -28,6 +38,10 @@ MODEL = b"a model of seven-and-thirty bytes ..."
 GENOTYPE = bytes(range(1, 11)) * 3
 SALT = b"s" * 32
 EMPTY_HASH = b""
+ENDOWMENT = 1_000_000
+"""Base units that each key of the world begins with."""
+FEE = 2_000
+"""More than enough for a transfer."""
 
 
 def make_key(seed: int) -> SigningKey:
@@ -57,7 +71,7 @@ def make_network(parameters: Parameters = FAST, attesters: int = 4) -> Network:
         genesis_time_ms=1_000_000,
         attesters=tuple(Attester(key, 1) for key in keys),
         units=tuple(Producer(key, 2) for key in producers),
-        accounts=tuple(Endowment(key, 1_000) for key in sorted(producers + keys)),
+        accounts=tuple(Endowment(key, ENDOWMENT) for key in sorted(producers + keys)),
     )
 
 
@@ -99,7 +113,7 @@ class ClaimPlan:
     listers: Sequence[SigningKey] = tuple(ATTESTERS)
     other_ids: tuple[bytes, ...] = ()
     votes: tuple[Signed[Vote], ...] = ()
-    transfers: tuple[Signed[Transfer], ...] = ()
+    transactions: tuple[Signed[Transaction], ...] = ()
     edit_claim: Callable[[Claim], Claim] = unchanged_claim
     edit_body: Callable[[Body], Body] = unchanged_body
 
@@ -144,7 +158,7 @@ class World:
         signer = public(plan.producer)
         state = self.tree.entry(parent).state
         header, body_bytes = complete(
-            context, state, draft, signer, body, plan.votes, plan.transfers
+            context, state, draft, signer, body, plan.votes, plan.transactions
         )
         return self._finish(header, body_bytes, plan)
 
@@ -159,6 +173,7 @@ class World:
         round_number: int,
         place: int = 0,
         votes: tuple[Signed[Vote], ...] = (),
+        transactions: tuple[Signed[Transaction], ...] = (),
         edit: Callable[[Fallback], Fallback] = lambda fallback: fallback,
         change_body: Callable[[Body], Body] = unchanged_body,
         signer: SigningKey | None = None,
@@ -168,7 +183,9 @@ class World:
         key = signer or next(key for key in ATTESTERS if public(key) == attester)
         draft = Fallback(round_number, parent, place, (), EMPTY_HASH, EMPTY_HASH)
         state = self.tree.entry(parent).state
-        header, body_bytes = complete(context, state, draft, public(key), Body(), votes, ())
+        header, body_bytes = complete(
+            context, state, draft, public(key), Body(), votes, transactions
+        )
         header, body_bytes = edit_body(header, body_bytes, change_body)
         signed = sign(edit(header), key, self.network.id)
         return open_block(signed.envelope, body_bytes, self.network.id)
@@ -199,9 +216,9 @@ class World:
         return tuple(self.vote(key, target) for key in keys)
 
     def transfer(
-        self, key: SigningKey, recipient: bytes, amount: int, nonce: int
+        self, key: SigningKey, recipient: bytes, amount: int, nonce: int, fee: int = FEE
     ) -> Signed[Transfer]:
-        return sign(Transfer(recipient, amount, nonce), key, self.network.id)
+        return sign(Transfer(recipient, amount, nonce, fee), key, self.network.id)
 
 
 H = TypeVar("H", Claim, Fallback)

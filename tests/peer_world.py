@@ -34,7 +34,7 @@ KEY = SigningKey(bytes([5]) * 32)
 
 def envelope(number: int, network_id: bytes = NETWORK) -> Envelope:
     """A valid signed object, another one for each number."""
-    return sign(Transfer(bytes(32), number + 1, 0), KEY, network_id).envelope
+    return sign(Transfer(bytes(32), number + 1, 0, 0), KEY, network_id).envelope
 
 
 def gossip(number: int) -> PeerMessage:

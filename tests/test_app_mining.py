@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ import pytest
 from nacl.utils import random as random_bytes
 
 from node.chain.genesis import Attester, Network, Producer, network_to_json
-from node.chain.messages import MAX_COMMITS
-from node.chain.params import DIGITS, Parameters, Timing
+from node.chain.params import DIGITS, FAST, Timing
 from node.clock import SystemClock
 from node.identity import Identity
 from node.keyfile import create_identity
@@ -26,14 +26,11 @@ pytestmark = pytest.mark.timeout(120)
 
 # Train as short as yields a model on a busy machine, and as much again to count it twice.
 TIMING = Timing(round_ms=15_000, lists_ms=8_000, secrets_ms=9_000, claims_ms=11_500, vote_ms=14_000)
-PARAMETERS = Parameters(
+PARAMETERS = replace(
+    FAST,
     name="two-nodes",
-    public=False,
     timing=TIMING,
-    task=DIGITS,
-    subsidy=5_000_000_000,
     max_units=1,
-    max_commits=MAX_COMMITS,
     max_walked=4,
 )
 STARTUP_MS = 5_000

@@ -59,7 +59,7 @@ MESSAGES: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(Fallback, UINT64, HASHES, UINT32, tuples(HASHES), HASHES, HASHES),
     st.builds(Vote, UINT64, HASHES, UINT64, HASHES, st.just(b"") | HASHES, st.binary(max_size=4)),
-    st.builds(Transfer, HASHES, UINT64, UINT64),
+    st.builds(Transfer, HASHES, UINT64, UINT64, UINT64),
     st.builds(PoolRegistration, HASHES, HASHES, UINT32, HASHES),
     ENVELOPES,
     st.builds(

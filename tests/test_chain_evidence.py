@@ -102,7 +102,7 @@ def test_an_offence_is_proven(
     ("shown", "detail"),
     [
         ([], "nobody is forbidden"),
-        ([put(Transfer(b"r" * 32, 1, 0))], "nobody is forbidden"),
+        ([put(Transfer(b"r" * 32, 1, 0, 0))], "nobody is forbidden"),
         (pair(LIST, VOTE), "nobody is forbidden"),
         ([put(LIST), put(LIST)], "ascend by id"),
         (pair(LIST, replace(LIST, ids=()))[::-1], "ascend by id"),

@@ -138,6 +138,7 @@ def test_contradictory_tables(change: dict[str, Any], message: str) -> None:
         (DIGITS, {"test_size": 2**16 + 1}, "task.test_size"),
         (DIGITS, {"max_mac_images": 0}, "task.max_mac_images"),
         (FAST, {"subsidy": MAX_INT + 1}, "subsidy"),
+        (FAST, {"fee_per_byte": 2**32 + 1}, "fee_per_byte"),
         (FAST, {"max_units": 0}, "max_units"),
         (FAST, {"max_commits": 65}, "max_commits"),
         (FAST, {"max_walked": 0}, "max_walked"),

@@ -10,25 +10,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.chain.context import next_beacon
+from node.chain.draft import Draft
+from node.chain.errors import InvalidBlock
 from node.chain.genesis import Network
 from node.chain.hashing import MAX_INT
 from node.chain.messages import PayoutLine
 from node.chain.params import FAST
-from node.chain.proposal import select_transfers
+from node.chain.proposal import select_transactions
 from node.chain.rewards import compute_rewards, compute_subsidy, split
-from node.chain.state import Account, State, compute_root, genesis_state
+from node.chain.state import Account, State, compute_held, compute_root, genesis_state
+from node.chain.table import Table
+from node.chain.transactions import apply_transaction
 from node.chain.votes import compute_logits_digest, paid_voters
-from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, World, make_network, public
+from tests.chain_world import (
+    ATTESTERS,
+    ENDOWMENT,
+    FEE,
+    PRODUCERS,
+    ClaimPlan,
+    World,
+    make_network,
+    public,
+)
 
 LOGITS = b"l" * 32
 
 
 def supply(network: Network, state: State) -> int:
     return sum(row.balance for row in network.accounts) + state.issued
-
-
-def held(state: State) -> int:
-    return sum(account.balance for account in state.accounts.values())
 
 
 @given(
@@ -130,7 +139,7 @@ STEPS = st.lists(
             "producer": st.integers(0, 1),
             "voters": st.integers(0, 4),
             "weights": st.tuples(st.integers(1, 9), st.integers(1, 9)),
-            "moves": st.lists(st.tuples(st.integers(0, 3), st.integers(1, 900)), max_size=3),
+            "moves": st.lists(st.tuples(st.integers(0, 3), st.integers(1, 900_000)), max_size=3),
         }
     ),
     min_size=1,
@@ -158,7 +167,7 @@ def test_value_is_conserved_over_random_histories(steps: list[dict[str, Any]]) -
                     ATTESTERS[payer],
                     public(ATTESTERS[(payer + 1) % 4]),
                     amount,
-                    state.accounts[public(ATTESTERS[payer])].nonce,
+                    state.account(public(ATTESTERS[payer])).nonce,
                 )
                 for payer, amount in step["moves"]
             )
@@ -166,47 +175,68 @@ def test_value_is_conserved_over_random_histories(steps: list[dict[str, Any]]) -
                 producer=PRODUCERS[step["producer"]],
                 payouts=lines,
                 votes=votes,
-                transfers=transfers,
+                transactions=transfers,
             )
             block = world.claim_block(head, round_number, plan)
         world.add(block)
         head, after = block.id, world.tree.entry(block.id).state
-        assert held(after) == supply(world.network, after)
+        assert compute_held(after) + after.burnt == supply(world.network, after)
         assert all(account.balance >= 0 for account in after.accounts.values())
 
 
 def test_transfers_move_value_in_order() -> None:
     world = World()
     payer, payee = PRODUCERS
+    rest = ENDOWMENT - 400 - 2 * FEE
     transfers = (
         world.transfer(payer, public(payee), 400, 1),
-        world.transfer(payer, b"new" + b"\x00" * 29, 600, 0),
+        world.transfer(payer, b"new" + b"\x00" * 29, rest, 0),
         world.transfer(payer, public(payee), 1, 2),
     )
-    block = world.add(world.claim_block(world.genesis, 1, ClaimPlan(transfers=transfers)))
-    accounts = world.tree.entry(block.id).state.accounts
+    plan = ClaimPlan(producer=payee, transactions=transfers)
+    block = world.add(world.claim_block(world.genesis, 1, plan))
+    state = world.tree.entry(block.id).state
     # The third does not stand any more, so the producer leaves it out.
-    assert len(block.transfers) == 2
-    assert accounts[public(payer)] == Account(0, 2)
-    assert accounts[public(payee)] == Account(1_400, 0)
-    assert accounts[b"new" + b"\x00" * 29] == Account(600, 0)
+    assert len(block.transactions) == 2
+    assert state.account(public(payer)) == Account(0, 2)
+    # Half of the fees is the producer's, half is burnt.
+    assert state.account(public(payee)) == Account(ENDOWMENT + 400 + FEE, 0)
+    assert state.account(b"new" + b"\x00" * 29) == Account(rest, 0)
+    assert state.burnt == FEE
 
 
-def test_transfer_to_oneself_only_counts_the_nonce() -> None:
+def test_of_an_odd_fee_the_odd_unit_is_burnt() -> None:
+    draft = Draft(genesis_state(make_network()), 1)
+    draft.charge(public(PRODUCERS[0]), 5)
+    assert (draft.fees, draft.burnt) == (2, 3)
+
+
+def test_a_refused_transaction_leaves_the_draft_as_it_was() -> None:
+    world = World()
+    context, state = world.context(world.genesis, 1), genesis_state(world.network)
+    draft = Draft(state, 1)
+    with pytest.raises(InvalidBlock):
+        apply_transaction(draft, context, world.transfer(PRODUCERS[0], b"r" * 32, ENDOWMENT, 0))
+    assert compute_root(draft.finish()) == compute_root(state)
+    assert draft.fees == 0
+
+
+def test_transfer_to_oneself_costs_the_fee_alone() -> None:
     world = World()
     me = public(PRODUCERS[0])
-    transfers = (world.transfer(PRODUCERS[0], me, 1_000, 0),)
-    block = world.add(world.claim_block(world.genesis, 1, ClaimPlan(transfers=transfers)))
-    assert world.tree.entry(block.id).state.accounts[me] == Account(1_000, 1)
+    transfers = (world.transfer(PRODUCERS[0], me, ENDOWMENT - FEE, 0),)
+    plan = ClaimPlan(producer=PRODUCERS[1], transactions=transfers)
+    block = world.add(world.claim_block(world.genesis, 1, plan))
+    assert world.tree.entry(block.id).state.account(me) == Account(ENDOWMENT - FEE, 1)
 
 
-def test_transfers_beyond_the_body_wait() -> None:
+def test_transactions_beyond_the_body_wait() -> None:
     world = World()
     transfers = [world.transfer(PRODUCERS[0], b"r" * 32, 1, nonce) for nonce in range(5)]
-    state = genesis_state(world.network)
-    assert len(select_transfers(state, transfers, 10**6)) == 5
-    assert len(select_transfers(state, transfers, 400)) == 2
-    assert select_transfers(state, transfers, 0) == ()
+    context, state = world.context(world.genesis, 1), genesis_state(world.network)
+    assert len(select_transactions(context, state, transfers, 10**6)) == 5
+    assert len(select_transactions(context, state, transfers, 400)) == 2
+    assert select_transactions(context, state, transfers, 0) == ()
 
 
 @pytest.mark.parametrize(
@@ -216,7 +246,8 @@ def test_transfers_beyond_the_body_wait() -> None:
         {"height": 1},
         {"beacon": b"b" * 32},
         {"issued": 1},
-        {"accounts": {}},
+        {"burnt": 1},
+        {"accounts": Table[Account]()},
         {"justified": (1, b"j" * 32)},
     ],
     ids=lambda change: next(iter(change)),

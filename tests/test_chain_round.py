@@ -15,6 +15,7 @@ from node.chain.lists import certified, fold, unfold
 from node.chain.messages import Body, Claim, Commit, List
 from node.chain.params import FAST
 from node.chain.ranking import rank
+from node.chain.state import genesis_state
 from tests.chain_world import (
     ATTESTERS,
     PRODUCERS,
@@ -26,7 +27,7 @@ from tests.chain_world import (
 )
 
 NETWORK = make_network()
-CONTEXT = RoundContext(NETWORK, 7, b"a" * 32, b"b" * 32)
+CONTEXT = RoundContext(NETWORK, 7, b"a" * 32, replace(genesis_state(NETWORK), beacon=b"b" * 32))
 IDS = [bytes([i]) * 32 for i in range(12)]
 
 
@@ -148,12 +149,12 @@ def test_commitment_covers_every_field() -> None:
 
 
 def test_instances_differ_by_round_producer_and_unit() -> None:
-    key = public(PRODUCERS[0])
+    key, other = public(PRODUCERS[0]), replace(CONTEXT.state, beacon=b"c" * 32)
     instances = {
         CONTEXT.instance(key, 0),
         CONTEXT.instance(key, 1),
         CONTEXT.instance(public(PRODUCERS[1]), 0),
         replace(CONTEXT, round=8).instance(key, 0),
-        replace(CONTEXT, beacon=b"c" * 32).instance(key, 0),
+        replace(CONTEXT, state=other).instance(key, 0),
     }
     assert len(instances) == 5

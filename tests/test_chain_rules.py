@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.chain.block import open_block, open_header
+from node.chain.codec import encode
 from node.chain.commits import check_commit
 from node.chain.counting import CountVerdict, check_verdict, judge_count
 from node.chain.envelope import Signed, sign
@@ -28,6 +29,7 @@ from node.chain.messages import (
 )
 from node.chain.params import FAST
 from node.chain.state import compute_root
+from node.chain.transactions import compute_least_fee
 from node.chain.transition import apply_block
 from node.chain.validity import check_model
 from tests.chain_world import (
@@ -79,7 +81,7 @@ def edits_claim(**changes: object) -> Callable[[Claim], Claim]:
 def test_the_unbroken_block_is_valid(world: World) -> None:
     votes = world.votes(head(world), QUORUM)
     transfer = world.transfer(PRODUCERS[0], b"r" * 32, 7, 0)
-    plan = ClaimPlan(votes=votes, transfers=(transfer,), listers=QUORUM)
+    plan = ClaimPlan(votes=votes, transactions=(transfer,), listers=QUORUM)
     block = world.claim_block(head(world), 3, plan)
     state = world.apply(block)
     assert compute_root(state) == block.header.message.state_root
@@ -428,15 +430,15 @@ def test_body_votes_are_votes(world: World) -> None:
     assert refused.value.reason is Reason.WRONG_KIND
 
 
-# Transfers.
+# Transactions.
 
 
 @pytest.mark.parametrize(
     ("amount", "nonce", "reason"),
     [
         (0, 0, Reason.TRANSFER_AMOUNT),
-        (1, 1, Reason.TRANSFER_NONCE),
-        (10**18, 0, Reason.TRANSFER_BALANCE),
+        (1, 1, Reason.NONCE),
+        (10**18, 0, Reason.BALANCE),
     ],
 )
 def test_transfers(world: World, amount: int, nonce: int, reason: Reason) -> None:
@@ -445,11 +447,39 @@ def test_transfers(world: World, amount: int, nonce: int, reason: Reason) -> Non
     assert_refused(world, reason, plan)
 
 
+def test_fee(world: World) -> None:
+    dear = world.transfer(PRODUCERS[0], b"r" * 32, 1, 0)
+    least = compute_least_fee(world.context(head(world), 3), dear)
+    for fee, is_enough in ((least, True), (least - 1, False)):
+        transfer = world.transfer(PRODUCERS[0], b"r" * 32, 1, 0, fee)
+        assert len(encode(transfer.envelope)) == len(encode(dear.envelope))
+        if is_enough:
+            plan = ClaimPlan(transactions=(transfer,))
+            assert world.apply(world.claim_block(head(world), 3, plan)).burnt == fee - fee // 2
+        else:
+            plan = ClaimPlan(edit_body=edits_body(transactions=(transfer.envelope,)))
+            assert_refused(world, Reason.FEE, plan)
+
+
+def test_the_fee_is_held_too(world: World) -> None:
+    transfer = world.transfer(PRODUCERS[0], b"r" * 32, 1, 0, 10**18)
+    plan = ClaimPlan(edit_body=edits_body(transactions=(transfer.envelope,)))
+    assert_refused(world, Reason.BALANCE, plan)
+
+
+def test_a_body_carries_transactions_alone(world: World) -> None:
+    vote = world.vote(ATTESTERS[0], head(world))
+    plan = ClaimPlan(edit_body=edits_body(transactions=(vote.envelope,)))
+    with pytest.raises(Rejected) as refused:
+        world.claim_block(head(world), 3, plan)
+    assert refused.value.reason is Reason.WRONG_KIND
+
+
 def test_replayed_transfer(world: World) -> None:
     transfer = world.transfer(PRODUCERS[0], b"r" * 32, 1, 0)
-    block = world.add(world.claim_block(head(world), 3, ClaimPlan(transfers=(transfer,))))
+    block = world.add(world.claim_block(head(world), 3, ClaimPlan(transactions=(transfer,))))
     plan = ClaimPlan(edit_body=edits_body(transactions=(transfer.envelope,)))
-    assert_refused(world, Reason.TRANSFER_NONCE, plan, parent=block.id, at=4)
+    assert_refused(world, Reason.NONCE, plan, parent=block.id, at=4)
 
 
 def test_state_root(world: World) -> None:

@@ -37,7 +37,7 @@ KEY, OTHER = bytes([1]) * 32, bytes([2]) * 32
         (MALFORMED, 10),
         (Refused(Refusal.REPLAYED, ""), 2),
         # A rule that another head may break.
-        (Rejected(Reason.TRANSFER_NONCE, ""), 0),
+        (Rejected(Reason.NONCE, ""), 0),
     ],
 )
 def test_what_an_offence_weighs(error: Refused | Rejected, points: int) -> None:

@@ -351,7 +351,7 @@ async def test_rejecting_handler_decides_the_reason() -> None:
         a, b = world.add("a"), world.add("b", ["a"])
         a.handler.judge = _reject
         await pass_time(5)
-        b.net.broadcast(sign(Transfer(bytes(32), 5, 0), KEY, NETWORK).envelope)
+        b.net.broadcast(sign(Transfer(bytes(32), 5, 0, 0), KEY, NETWORK).envelope)
         await pass_time(5)
         assert a.net.refused == {Reason.NO_UNIT: 1}
         assert len(a.net.peers()) == 1

@@ -13,8 +13,7 @@ import pytest
 from nacl.utils import random as random_bytes
 
 from node.chain.genesis import Attester, Network, Producer, network_to_json
-from node.chain.messages import MAX_COMMITS
-from node.chain.params import DIGITS, Parameters, Timing
+from node.chain.params import DIGITS, FAST, Timing
 from node.chain.timing import Phase, deadline, round_start
 from node.clock import SystemClock
 from node.identity import Identity
@@ -29,9 +28,9 @@ pytestmark = pytest.mark.timeout(240)
 # Each attests with the same weight; the first one mines solo as well.
 NAMES = ("miner", "full1", "full2", "full3", "full4")
 # Designs that all learn enough in two epochs, so that each certified commit becomes a claim.
-PARAMETERS = Parameters(
+PARAMETERS = replace(
+    FAST,
     name="split",
-    public=False,
     timing=Timing(
         round_ms=14_000, lists_ms=7_000, secrets_ms=7_700, claims_ms=10_000, vote_ms=12_500
     ),
@@ -40,9 +39,7 @@ PARAMETERS = Parameters(
         epochs=2,
         ranges=((3,), (3,), (8, 12), (1,), (1, 2), (1, 2), (2, 3), (3, 4), (2,), (4, 5)),
     ),
-    subsidy=5_000_000_000,
     max_units=1,
-    max_commits=MAX_COMMITS,
     max_walked=4,
 )
 STARTUP_MS = 16_000

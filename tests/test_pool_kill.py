@@ -22,8 +22,8 @@ from nacl.utils import random as random_bytes
 from nas.execution.executor import LocalExecutor
 from node.chain.envelope import open_as
 from node.chain.genesis import Attester, Network, Producer, network_to_json
-from node.chain.messages import MAX_COMMITS, Receipt
-from node.chain.params import DIGITS, Parameters, Timing
+from node.chain.messages import Receipt
+from node.chain.params import DIGITS, FAST, Timing
 from node.chain.timing import Phase, deadline, phase_at
 from node.clock import SystemClock
 from node.consensus.designs import NasDesigns
@@ -48,9 +48,9 @@ STRENGTHS = {"strong0": Strength.STRONG, "strong1": Strength.STRONG, "weak0": St
 # Small designs that all learn enough: a result comes every half a second, and any of them can be
 # claimed. After each kill there is as much time as a busy machine needs to start a process that
 # counts models: until the commitment, and until the end of the claims.
-PARAMETERS = Parameters(
+PARAMETERS = replace(
+    FAST,
     name="killed-manager",
-    public=False,
     timing=Timing(
         round_ms=40_000, lists_ms=20_000, secrets_ms=21_000, claims_ms=36_000, vote_ms=38_500
     ),
@@ -59,9 +59,7 @@ PARAMETERS = Parameters(
         epochs=2,
         ranges=((3,), (3,), (8, 12, 16), (1,), (1, 2), (1, 2), (2, 3), (3, 4), (2,), (4, 5)),
     ),
-    subsidy=5_000_000_000,
     max_units=1,
-    max_commits=MAX_COMMITS,
     max_walked=4,
 )
 STARTUP_MS = 11_000

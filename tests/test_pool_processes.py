@@ -15,8 +15,7 @@ import pytest
 from nacl.utils import random as random_bytes
 
 from node.chain.genesis import Attester, Network, Producer, network_to_json
-from node.chain.messages import MAX_COMMITS
-from node.chain.params import DIGITS, Parameters, Timing
+from node.chain.params import DIGITS, FAST, Timing
 from node.clock import SystemClock
 from node.folder import open_data_folder
 from node.identity import Identity
@@ -43,16 +42,14 @@ SPARE = "strong3"
 MINERS = (*STRONG, *WEAK, SPARE)
 # Two epochs are enough for a model above the floor. Eight nodes with a worker each share two cores
 # with the tests beside this one.
-PARAMETERS = Parameters(
+PARAMETERS = replace(
+    FAST,
     name="pool-of-processes",
-    public=False,
     timing=Timing(
         round_ms=46_000, lists_ms=36_000, secrets_ms=37_000, claims_ms=41_000, vote_ms=44_000
     ),
     task=replace(DIGITS, epochs=2),
-    subsidy=5_000_000_000,
     max_units=1,
-    max_commits=MAX_COMMITS,
     max_walked=4,
 )
 STARTUP_MS = 22_000

@@ -26,7 +26,7 @@ from node.store.base import Store
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
 
-ATTESTERS, TRANSFERS = 5, 2
+ATTESTERS, TRANSFERS, FEE = 5, 2, 2_000
 _PAYOUTS = (PayoutLine(b"\x01" * 32, 3), PayoutLine(b"\x02" * 32, 1))
 
 
@@ -48,7 +48,7 @@ def make_cast(seed: int) -> Cast:
         genesis_time_ms=0,
         attesters=tuple(Attester(_public(key), 1) for key in attesters),
         units=(Producer(_public(producer), 1),),
-        accounts=(Endowment(_public(producer), 1_000_000_000),),
+        accounts=(Endowment(_public(producer), 10**15),),
     )
     return Cast(network, tuple(attesters), producer)
 
@@ -100,7 +100,7 @@ def _make_block(
     votes = _votes(tree, parent.id, cast) if parent.block else ()
     nonce = TRANSFERS * (round_number - 1)
     transfers = [
-        sign(Transfer(b"\x03" * 32, 1, nonce + number), cast.producer, network.id)
+        sign(Transfer(b"\x03" * 32, 1, nonce + number, FEE), cast.producer, network.id)
         for number in range(TRANSFERS)
     ]
     header, data = complete(context, parent.state, draft, signer, body, votes, transfers)

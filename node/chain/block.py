@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.chain.codec import decode
-from node.chain.envelope import Signed, open_as, open_envelope
+from node.chain.envelope import Signed, open_as, open_envelope, open_transaction
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import blob_hash
-from node.chain.messages import MAX_BODY_BYTES, Body, Claim, Envelope, Fallback, Transfer, Vote
+from node.chain.messages import (
+    MAX_BODY_BYTES,
+    Body,
+    Claim,
+    Envelope,
+    Fallback,
+    Transaction,
+    Vote,
+)
 
 Header = Claim | Fallback
 
@@ -17,14 +25,14 @@ Header = Claim | Fallback
 class Block:
     """A block whose parts are decoded and whose signatures are checked.
 
-    `votes` and `transfers` are the opened envelopes of the body, in its order.
+    `votes` and `transactions` are the opened envelopes of the body, in its order.
     """
 
     header: Signed[Claim] | Signed[Fallback]
     body: Body
     body_bytes: bytes
     votes: tuple[Signed[Vote], ...]
-    transfers: tuple[Signed[Transfer], ...]
+    transactions: tuple[Signed[Transaction], ...]
 
     @property
     def id(self) -> bytes:
@@ -68,5 +76,5 @@ def open_block(envelope: Envelope, body_bytes: bytes, network_id: bytes) -> Bloc
         body=body,
         body_bytes=body_bytes,
         votes=tuple(open_as(Vote, vote, network_id) for vote in body.votes),
-        transfers=tuple(open_as(Transfer, item, network_id) for item in body.transactions),
+        transactions=tuple(open_transaction(item, network_id) for item in body.transactions),
     )

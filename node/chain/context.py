@@ -11,16 +11,22 @@ from dataclasses import dataclass
 
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
+from node.chain.state import State
 
 
 @dataclass(frozen=True)
 class RoundContext:
-    """The fixed ground of one round. `ancestor_id` also seeds the round's search space."""
+    """The fixed ground of one round: an ancestor, whose id also seeds the search space."""
 
     network: Network
     round: int
     ancestor_id: bytes
-    beacon: bytes
+    state: State
+
+    @property
+    def beacon(self) -> bytes:
+        """The randomness of the round."""
+        return self.state.beacon
 
     @property
     def weights(self) -> dict[bytes, int]:

@@ -13,7 +13,15 @@ from nacl.signing import SigningKey, VerifyKey
 from node.chain.codec import decode, encode
 from node.chain.errors import Reason, Rejected
 from node.chain.hashing import HASH_BYTES, blake, u64
-from node.chain.messages import KINDS, PAYLOADS, Envelope, Kind, Payload
+from node.chain.messages import (
+    KINDS,
+    PAYLOADS,
+    TRANSACTIONS,
+    Envelope,
+    Kind,
+    Payload,
+    Transaction,
+)
 
 M_co = TypeVar("M_co", bound=Payload, covariant=True)
 M = TypeVar("M", bound=Payload)
@@ -67,6 +75,13 @@ def open_as(cls: type[M], envelope: Envelope, network_id: bytes) -> Signed[M]:
     if envelope.kind != KINDS[cls]:
         raise Rejected(Reason.WRONG_KIND, f"expected a {cls.__name__}")
     return cast(Signed[M], open_envelope(envelope, network_id))
+
+
+def open_transaction(envelope: Envelope, network_id: bytes) -> Signed[Transaction]:
+    """Check an envelope that has to carry a transaction. Raises Rejected."""
+    if envelope.kind not in TRANSACTIONS:
+        raise Rejected(Reason.WRONG_KIND, "expected a transaction")
+    return cast(Signed[Transaction], open_envelope(envelope, network_id))
 
 
 def object_id(network_id: bytes, kind: Kind, public_key: bytes, payload: bytes) -> bytes:

@@ -57,9 +57,6 @@ class Reason(StrEnum):
     VOTE_TARGET = "vote-target"
     VOTE_SOURCE = "vote-source"
     VOTE_REPEATED = "vote-repeated"
-    TRANSFER_AMOUNT = "transfer-amount"
-    TRANSFER_NONCE = "transfer-nonce"
-    TRANSFER_BALANCE = "transfer-balance"
     STATE_ROOT = "state-root"
     # Evidence.
     NO_OFFENCE = "no-offence"
@@ -74,6 +71,11 @@ class Reason(StrEnum):
     TASK_KEY_HOLDERS = "task-key-holders"
     TASK_REWARD = "task-reward"
     TASK_DATA = "task-data"
+    # Transactions.
+    FEE = "fee"
+    NONCE = "nonce"
+    BALANCE = "balance"
+    TRANSFER_AMOUNT = "transfer-amount"
     # Gossip that came too late to matter.
     STALE = "stale"
 

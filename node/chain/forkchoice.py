@@ -77,7 +77,7 @@ class BlockTree:
     def context_for(self, parent_id: bytes, round_number: int) -> RoundContext:
         """What a round is played with by a block on this parent. Raises Rejected."""
         fixed = self.ancestor(parent_id, round_number - 2)
-        return RoundContext(self.network, round_number, fixed.id, fixed.state.beacon)
+        return RoundContext(self.network, round_number, fixed.id, fixed.state)
 
     def source_for(self, target_id: bytes) -> Checkpoint:
         """Source of an honest vote for a block: what its state has justified."""

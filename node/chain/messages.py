@@ -100,11 +100,12 @@ class Vote:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Moves `amount` base units from the signer's account."""
+    """Moves `amount` base units from the signer's account, which also pays the fee."""
 
     recipient: Annotated[bytes, Bytes(1)]
     amount: Annotated[int, Uint(2)]
     nonce: Annotated[int, Uint(3)]
+    fee: Annotated[int, Uint(4)]
 
 
 @dataclass(frozen=True)
@@ -211,26 +212,31 @@ class Body:
     parent_logits_hash: Annotated[bytes, Bytes(6, 0)] = b""
 
 
+Transaction = Transfer
+"""What a body may carry; each kind has `nonce` and `fee`."""
 Payload = (
     Commit
     | List
     | Claim
     | Fallback
     | Vote
-    | Transfer
+    | Transaction
     | PoolRegistration
     | Lease
     | LeaseAcceptance
     | Receipt
     | PayoutNotice
 )
+TRANSACTIONS: dict[Kind, type[Transaction]] = {
+    Kind.TRANSFER: Transfer,
+}
 PAYLOADS: dict[Kind, type[Payload]] = {
     Kind.COMMIT: Commit,
     Kind.LIST: List,
     Kind.CLAIM: Claim,
     Kind.FALLBACK: Fallback,
     Kind.VOTE: Vote,
-    Kind.TRANSFER: Transfer,
+    **TRANSACTIONS,
     Kind.POOL_REGISTRATION: PoolRegistration,
     Kind.LEASE: Lease,
     Kind.LEASE_ACCEPTANCE: LeaseAcceptance,

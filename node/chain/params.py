@@ -12,6 +12,9 @@ from node.chain.messages import MAX_COMMITS
 FLOOR_TIMES_CHANCE = 3
 """A claim must reach this multiple of chance, else constant designs win (consensus E5)."""
 
+MAX_FEE_PER_BYTE = 2**32
+"""Keeps the least fee of every transaction far below 2**63."""
+
 
 @dataclass(frozen=True)
 class StandingTask:
@@ -78,7 +81,8 @@ class Parameters:
 
     `subsidy` is in base units a round, `max_units` (U) the units a producer may hold,
     `max_commits` (K) the commitments a list may name, `max_walked` (V) the models an
-    attester evaluates in a round at most.
+    attester evaluates in a round at most, `fee_per_byte` the base units that a transaction
+    costs at least for each byte of its envelope.
     """
 
     name: str
@@ -86,12 +90,18 @@ class Parameters:
     timing: Timing
     task: StandingTask
     subsidy: int
+    fee_per_byte: int
     max_units: int
     max_commits: int
     max_walked: int
 
     def __post_init__(self) -> None:
         _require(0 <= self.subsidy <= MAX_INT, "subsidy", "an amount below 2**63")
+        _require(
+            0 <= self.fee_per_byte <= MAX_FEE_PER_BYTE,
+            "fee_per_byte",
+            f"at most {MAX_FEE_PER_BYTE}",
+        )
         _require(self.max_units >= 1, "max_units", "at least one unit")
         _require(1 <= self.max_commits <= MAX_COMMITS, "max_commits", f"1 to {MAX_COMMITS}")
         _require(self.max_walked >= 1, "max_walked", "at least one model")
@@ -154,6 +164,7 @@ def _local(name: str, round_ms: int) -> Parameters:
         timing=compute_timing(round_ms),
         task=DIGITS,
         subsidy=5_000_000_000,
+        fee_per_byte=10,
         max_units=4,
         max_commits=MAX_COMMITS,
         max_walked=16,

@@ -9,18 +9,26 @@ from typing import TypeVar
 from node.chain.block import Header
 from node.chain.codec import encode
 from node.chain.context import RoundContext
+from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock
 from node.chain.hashing import blob_hash
-from node.chain.ledger import apply_transfer
-from node.chain.messages import MAX_BODY_BYTES, MAX_TRANSACTIONS, MAX_VOTES, Body, Transfer, Vote
+from node.chain.messages import (
+    MAX_BODY_BYTES,
+    MAX_TRANSACTIONS,
+    MAX_VOTES,
+    Body,
+    Transaction,
+    Vote,
+)
 from node.chain.state import State, compute_root
+from node.chain.transactions import apply_transaction
 from node.chain.transition import state_after
 from node.chain.votes import child_ancestors, include_vote
 
 H = TypeVar("H", bound=Header)
 Votes = tuple[Signed[Vote], ...]
-Transfers = tuple[Signed[Transfer], ...]
+Transactions = tuple[Signed[Transaction], ...]
 FIELD_OVERHEAD_BYTES = 4
 """Tag and length of an envelope inside a body, at most."""
 
@@ -40,22 +48,25 @@ def select_votes(
     return tuple(sorted(chosen[:MAX_VOTES], key=lambda v: v.id))
 
 
-def select_transfers(
-    parent: State, transfers: Iterable[Signed[Transfer]], budget_bytes: int
-) -> Transfers:
-    """Transfers that stand one after the other on `parent`, within a byte budget."""
-    accounts = dict(parent.accounts)
-    chosen: list[Signed[Transfer]] = []
-    for transfer in sorted(transfers, key=lambda t: t.message.nonce):
-        size = len(encode(transfer.envelope)) + FIELD_OVERHEAD_BYTES
+def select_transactions(
+    context: RoundContext,
+    parent: State,
+    transactions: Iterable[Signed[Transaction]],
+    budget_bytes: int,
+) -> Transactions:
+    """Transactions that stand one after the other on `parent`, within a byte budget."""
+    draft = Draft(parent, context.round)
+    chosen: list[Signed[Transaction]] = []
+    for signed in sorted(transactions, key=lambda t: t.message.nonce):
+        size = len(encode(signed.envelope)) + FIELD_OVERHEAD_BYTES
         if size > budget_bytes or len(chosen) == MAX_TRANSACTIONS:
             break
         try:
-            apply_transfer(accounts, transfer)
+            apply_transaction(draft, context, signed)
         except InvalidBlock:
             continue
         budget_bytes -= size
-        chosen.append(transfer)
+        chosen.append(signed)
     return tuple(chosen)
 
 
@@ -66,18 +77,18 @@ def complete(
     signer: bytes,
     body: Body,
     votes: Iterable[Signed[Vote]],
-    transfers: Iterable[Signed[Transfer]],
+    transactions: Iterable[Signed[Transaction]],
 ) -> tuple[H, bytes]:
     """Return the header to sign and the exact body bytes.
 
     `draft` has every field but `body_hash` and `state_root`, `body` the lists and
-    payouts; votes and transfers are chosen here out of all that the node holds.
+    payouts; votes and transactions are chosen here out of all that the node holds.
     """
     chosen_votes = select_votes(context, parent, draft.parent, votes)
     body = replace(body, votes=tuple(vote.envelope for vote in chosen_votes))
     budget_bytes = MAX_BODY_BYTES - len(encode(body))
-    chosen = select_transfers(parent, transfers, budget_bytes)
-    body = replace(body, transactions=tuple(transfer.envelope for transfer in chosen))
+    chosen = select_transactions(context, parent, transactions, budget_bytes)
+    body = replace(body, transactions=tuple(signed.envelope for signed in chosen))
     state = state_after(context, parent, draft, signer, body, chosen_votes, chosen)
     body_bytes = encode(body)
     header = replace(draft, body_hash=blob_hash(body_bytes), state_root=compute_root(state))

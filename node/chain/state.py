@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from node.chain.codec import Uint
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
 from node.chain.messages import MAX_ATTESTERS
+from node.chain.table import Table
 
 VOTE_WINDOW = 32
 """Blocks back for which a body may still include votes."""
+TABLES = ("accounts",)
+"""The tables of a state, by the names of their fields, in the order in which the root has them.
+
+Whoever adds a table adds its field to `State` and `Draft`, and its name here."""
 
 
 class Checkpoint(NamedTuple):
@@ -22,11 +26,16 @@ class Checkpoint(NamedTuple):
     id: bytes
 
 
-class Account(NamedTuple):
-    """Balance in base units; `nonce` is the number of transfers made."""
+@dataclass(frozen=True)
+class Account:
+    """Balance in base units; `nonce` is that of the account's next transaction."""
 
-    balance: int = 0
-    nonce: int = 0
+    balance: Annotated[int, Uint(1)] = 0
+    nonce: Annotated[int, Uint(2)] = 0
+
+    @property
+    def held(self) -> int:
+        return self.balance
 
 
 @dataclass(frozen=True)
@@ -44,56 +53,70 @@ class Ancestor:
 
 @dataclass(frozen=True)
 class State:
-    """Everything a block is judged against; `issued` counts base units since genesis.
+    """Everything a block is judged against.
 
-    `ancestors` are the last `VOTE_WINDOW` blocks before this one, oldest first.
+    `issued` and `burnt` count base units since genesis. `ancestors` are the last
+    `VOTE_WINDOW` blocks before this one, oldest first.
     """
 
     round: int
     height: int
     beacon: bytes
-    accounts: Mapping[bytes, Account]
-    issued: int
     justified: Checkpoint
     ancestors: tuple[Ancestor, ...]
+    issued: int
+    burnt: int
+    accounts: Table[Account]
+
+    def account(self, address: bytes) -> Account:
+        """The account of an address; an empty one if it has none."""
+        return self.accounts.get(address) or Account()
 
 
 def genesis_state(network: Network) -> State:
     """State of round 0: the endowments, and genesis itself justified."""
-    accounts = {row.address: Account(row.balance) for row in network.accounts}
     return State(
         round=0,
         height=0,
         beacon=blake("ponas/genesis-beacon", network.id),
-        accounts=MappingProxyType(accounts),
-        issued=0,
         justified=Checkpoint(0, network.genesis_id),
         ancestors=(),
+        issued=0,
+        burnt=0,
+        accounts=Table((row.address, Account(row.balance)) for row in network.accounts),
     )
+
+
+def compute_held(state: State) -> int:
+    """Base units in all tables; with `burnt` they are what genesis gave and `issued`."""
+    tables: list[Table[Any]] = [getattr(state, name) for name in TABLES]
+    return sum(record.held for table in tables for record in table.values())
 
 
 def compute_root(state: State) -> bytes:
-    """Hash of a state; accounts ascend by address."""
-    accounts = (
-        address + u64(account.balance) + u64(account.nonce)
-        for address, account in sorted(state.accounts.items())
-    )
+    """Hash of a state, of `root_parts`."""
+    return blake("ponas/state", *root_parts(state))
+
+
+def root_parts(state: State) -> tuple[bytes, ...]:
+    """Hash of all that is not in a table, then the root of each table."""
     ancestors = (
         _checkpoint_bytes(ancestor.block)
         + _checkpoint_bytes(ancestor.source)
         + ancestor.voters.to_bytes(MAX_ATTESTERS // 8, "little")
         for ancestor in state.ancestors
     )
-    return blake(
-        "ponas/state",
+    head = blake(
+        "ponas/state/head",
         u64(state.round),
         u64(state.height),
         state.beacon,
-        blake("ponas/accounts", *accounts),
-        u64(state.issued),
         _checkpoint_bytes(state.justified),
         blake("ponas/ancestors", *ancestors),
+        u64(state.issued),
+        u64(state.burnt),
     )
+    return (head, *(getattr(state, name).root for name in TABLES))
 
 
 def _checkpoint_bytes(checkpoint: Checkpoint) -> bytes:

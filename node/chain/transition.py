@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from types import MappingProxyType
-
 from node.chain.block import Block, Header
 from node.chain.context import RoundContext, next_beacon
+from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason, Rejected
-from node.chain.ledger import apply_transfer, credit
 from node.chain.lists import is_ascending
-from node.chain.messages import Body, Claim, Fallback, Transfer, Vote
+from node.chain.messages import Body, Claim, Fallback, Transaction, Vote
 from node.chain.rewards import compute_rewards, compute_subsidy
 from node.chain.state import State, compute_root
+from node.chain.transactions import apply_transaction
 from node.chain.validity import DesignRules, check_claim, check_fallback
 from node.chain.votes import child_ancestors, highest_justified, include_vote, paid_voters
 
@@ -50,9 +48,9 @@ def _apply(context: RoundContext, parent: State, block: Block, designs: DesignRu
     # 3. Votes have one order.
     if not is_ascending([vote.id for vote in block.votes]):
         raise InvalidBlock(Reason.VOTE_ORDER, "votes must ascend by id, each once")
-    # 4. Votes and transfers stand, and lead to the state that the header names.
+    # 4. Transactions and votes stand, and lead to the state that the header names.
     state = state_after(
-        context, parent, header, block.header.signer, block.body, block.votes, block.transfers
+        context, parent, header, block.header.signer, block.body, block.votes, block.transactions
     )
     if compute_root(state) != header.state_root:
         raise InvalidBlock(Reason.STATE_ROOT, "the header names another state")
@@ -66,34 +64,43 @@ def state_after(
     signer: bytes,
     body: Body,
     votes: tuple[Signed[Vote], ...],
-    transfers: tuple[Signed[Transfer], ...],
+    transactions: tuple[Signed[Transaction], ...],
 ) -> State:
     """State that a header and its opened body lead to; leaves the header's hashes unread.
 
-    Raises InvalidBlock if a vote or a transfer does not stand.
+    In this order: transactions, votes, rewards. Raises InvalidBlock if a transaction or a vote
+    does not stand.
     """
-    accounts = dict(parent.accounts)
-    for transfer in transfers:
-        apply_transfer(accounts, transfer)
+    draft = Draft(parent, header.round)
+    for transaction in transactions:
+        apply_transaction(draft, context, transaction)
     ancestors = child_ancestors(parent, header.parent)
     for vote in votes:
         ancestors = include_vote(context, ancestors, vote)
-    issued = parent.issued
+    draft.pay_fees(signer)
     if isinstance(header, Claim):
-        genesis_supply = sum(row.balance for row in context.network.accounts)
-        subsidy = compute_subsidy(context.network.parameters, genesis_supply + issued)
-        voters = paid_voters(context.weights, votes, header.parent, body.parent_logits_hash)
-        rewards = compute_rewards(subsidy, signer, body.payouts, voters)
-        credit(accounts, rewards)
-        issued += sum(rewards.values())
+        _reward(draft, context, header, signer, body, votes)
     secrets = header.secrets if isinstance(header, Claim) else ()
-    return replace(
-        parent,
+    return draft.finish(
         round=header.round,
         height=parent.height + 1,
         beacon=next_beacon(parent.beacon, header.round, secrets),
-        accounts=MappingProxyType(accounts),
-        issued=issued,
         justified=highest_justified(context, parent.justified, ancestors),
         ancestors=ancestors,
     )
+
+
+def _reward(
+    draft: Draft,
+    context: RoundContext,
+    claim: Claim,
+    signer: bytes,
+    body: Body,
+    votes: tuple[Signed[Vote], ...],
+) -> None:
+    """Issue the subsidy of a won round."""
+    genesis_supply = sum(row.balance for row in context.network.accounts)
+    subsidy = compute_subsidy(context.network.parameters, genesis_supply + draft.issued)
+    voters = paid_voters(context.weights, votes, claim.parent, body.parent_logits_hash)
+    for address, amount in compute_rewards(subsidy, signer, body.payouts, voters).items():
+        draft.issue(address, amount)

@@ -24,7 +24,7 @@ class Mempool:
         """Keep a transfer that is its sender's next after `state`; False if it is not kept."""
         queue = self._waiting.get(transfer.signer, [])
         is_full = len(queue) >= MAX_PER_SENDER or len(self) >= MAX_TRANSFERS
-        if is_full or not _is_next(transfer.message, queue, _account(state, transfer.signer)):
+        if is_full or not _is_next(transfer.message, queue, state.account(transfer.signer)):
             return False
         self._waiting.setdefault(transfer.signer, queue).append(transfer)
         return True
@@ -41,11 +41,7 @@ class Mempool:
                 self.add(transfer, state)
 
 
-def _account(state: State, address: bytes) -> Account:
-    return state.accounts.get(address, Account())
-
-
 def _is_next(transfer: Transfer, queue: list[Signed[Transfer]], account: Account) -> bool:
-    promised = sum(earlier.message.amount for earlier in queue)
+    promised = sum(earlier.message.amount + earlier.message.fee for earlier in queue)
     is_in_row = transfer.nonce == account.nonce + len(queue)
-    return is_in_row and 0 < transfer.amount <= account.balance - promised
+    return is_in_row and 0 < transfer.amount <= account.balance - promised - transfer.fee

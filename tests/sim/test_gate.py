@@ -24,6 +24,7 @@ from node.chain.timing import Phase
 from node.consensus import chain as chain_module
 from node.net.protocol import Gossip
 from node.wire import WireBlock
+from tests.chain_world import FEE
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual, virtual_time
 
@@ -131,8 +132,8 @@ def test_a_second_claim_travels_on_as_proof_and_a_third_does_not() -> None:
     [
         (lambda _: (1, 0), Gossip.RELAY),
         (lambda _: (0, 0), Gossip.DROP),
-        (lambda balance: (balance + 1, 0), Gossip.DROP),
-        (lambda balance: (balance, 0), Gossip.RELAY),
+        (lambda balance: (balance - FEE + 1, 0), Gossip.DROP),
+        (lambda balance: (balance - FEE, 0), Gossip.RELAY),
         (lambda _: (1, 1), Gossip.DROP),
     ],
 )
@@ -146,7 +147,7 @@ def test_a_transfer_waits_only_if_it_can_ever_be_paid(
         payer = world.machines["strong0"].setup.identity
         balance = world["full0"].views.account(payer.address).balance
         amount, nonce = change(balance)
-        transfer = sign(Transfer(HASH, amount, nonce), payer.signing_key, world.network.id)
+        transfer = sign(Transfer(HASH, amount, nonce, FEE), payer.signing_key, world.network.id)
         outcome = world["full0"]._gate.on_gossip(transfer.envelope)
         again = world["full0"]._gate.on_gossip(transfer.envelope)
         assert again is Gossip.DROP

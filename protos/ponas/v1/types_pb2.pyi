@@ -295,28 +295,32 @@ Global___Vote: _TypeAlias = Vote  # noqa: Y015
 
 @_typing.final
 class Transfer(_message.Message):
-    """Moves base units from the signer's account."""
+    """Moves base units from the signer's account, which also pays the fee."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECIPIENT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
     recipient: _builtins.bytes
     """Public key of the receiving account, 32 bytes."""
     amount: _builtins.int
     nonce: _builtins.int
-    """Number of transfers the sender made before."""
+    """What the sender's account states; each transaction adds one."""
+    fee: _builtins.int
+    """Half of it is burnt, half goes to the signer of the block."""
     def __init__(
         self,
         *,
         recipient: _builtins.bytes = ...,
         amount: _builtins.int = ...,
         nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "nonce", b"nonce", "recipient", b"recipient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fee", b"fee", "nonce", b"nonce", "recipient", b"recipient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

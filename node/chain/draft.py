@@ -1,0 +1,88 @@
+"""The working copy of a state while a block is applied to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from node.chain.errors import InvalidBlock, Reason, Rejected
+from node.chain.state import TABLES, Account, State
+
+
+class Draft:
+    """Moves value between accounts, and in and out of them, with exact totals.
+
+    Tables are immutable, so a rule of another kind assigns the changed one:
+    `draft.accounts = draft.accounts.set(...)`. What is debited must be credited, burnt or put into
+    a record, and the other way round. `fees` is what the block's signer earns of fees.
+    """
+
+    def __init__(self, state: State, round_number: int) -> None:
+        self.round = round_number
+        self.issued = state.issued
+        self.burnt = state.burnt
+        self.fees = 0
+        self.accounts = state.accounts
+        self._state = state
+
+    def debit(self, address: bytes, amount: int) -> None:
+        """Take base units out of an account. Raises InvalidBlock(BALANCE)."""
+        account = self.account(address)
+        if amount > account.balance:
+            raise InvalidBlock(Reason.BALANCE, f"takes {amount} of a balance of {account.balance}")
+        self._set(address, replace(account, balance=account.balance - amount))
+
+    def credit(self, address: bytes, amount: int) -> None:
+        """Put base units into an account, which begins with its first credit."""
+        account = self.account(address)
+        self._set(address, replace(account, balance=account.balance + amount))
+
+    def issue(self, address: bytes, amount: int) -> None:
+        """Credit base units that did not exist before."""
+        self.issued += amount
+        self.credit(address, amount)
+
+    def burn(self, amount: int) -> None:
+        """Count base units, which were debited before, as gone for good."""
+        self.burnt += amount
+
+    def charge(self, address: bytes, fee: int) -> None:
+        """Debit a fee: half is burnt, half is the signer's. Raises InvalidBlock(BALANCE)."""
+        self.debit(address, fee)
+        self.fees += fee // 2
+        self.burn(fee - fee // 2)
+
+    def pay_fees(self, signer: bytes) -> None:
+        """Credit the signer of the block with its part of the fees charged so far."""
+        if self.fees:
+            self.credit(signer, self.fees)
+            self.fees = 0
+
+    def account(self, address: bytes) -> Account:
+        """The account of an address; an empty one if it has none."""
+        return self.accounts.get(address) or Account()
+
+    def count_transaction(self, address: bytes) -> None:
+        """Move an account on to its next nonce."""
+        account = self.account(address)
+        self._set(address, replace(account, nonce=account.nonce + 1))
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Undo everything done inside if a rule is broken there."""
+        before = vars(self).copy()
+        try:
+            yield
+        except Rejected:
+            vars(self).update(before)
+            raise
+
+    def finish(self, **changes: Any) -> State:
+        """The state with all that was done, and these other fields changed."""
+        tables = {name: getattr(self, name) for name in TABLES}
+        return replace(self._state, issued=self.issued, burnt=self.burnt, **tables, **changes)
+
+    def _set(self, address: bytes, account: Account) -> None:
+        self.accounts = self.accounts.set(address, account)

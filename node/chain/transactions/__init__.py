@@ -1,0 +1,51 @@
+"""Transactions: what is common to all kinds, and one module for each kind.
+
+Fee and nonce are dealt with here, before a kind's own `apply`, which takes the rest of the rules
+and the effect. `TRANSACTIONS` in `node.chain.messages` says which kinds there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from node.chain.codec import encode
+from node.chain.context import RoundContext
+from node.chain.draft import Draft
+from node.chain.envelope import Signed
+from node.chain.errors import InvalidBlock, Reason
+from node.chain.messages import Transaction, Transfer
+from node.chain.transactions import transfer
+
+Apply = Callable[[Draft, RoundContext, Signed[Any]], None]
+APPLY: dict[type[Transaction], Apply] = {
+    Transfer: transfer.apply,
+}
+"""The rules of each kind: `apply` raises InvalidBlock, and may have changed the draft by then."""
+
+
+def apply_transaction(draft: Draft, context: RoundContext, signed: Signed[Transaction]) -> None:
+    """Apply a transaction. Raises InvalidBlock and changes nothing if a rule is broken."""
+    with draft.attempt():
+        _charge(draft, context, signed)
+        APPLY[type(signed.message)](draft, context, signed)
+
+
+def compute_least_fee(context: RoundContext, signed: Signed[Transaction]) -> int:
+    """Base units that a transaction has to offer for its bytes."""
+    return context.network.parameters.fee_per_byte * len(encode(signed.envelope))
+
+
+def _charge(draft: Draft, context: RoundContext, signed: Signed[Transaction]) -> None:
+    message, payer = signed.message, signed.signer
+    # 1. The block space is paid for.
+    least = compute_least_fee(context, signed)
+    if message.fee < least:
+        raise InvalidBlock(Reason.FEE, f"a fee of {message.fee}, at least {least} is due")
+    # 2. It is the payer's next transaction, so that none is replayed.
+    expected = draft.account(payer).nonce
+    if message.nonce != expected:
+        raise InvalidBlock(Reason.NONCE, f"nonce {message.nonce}, the account is at {expected}")
+    # 3. The payer holds the fee.
+    draft.charge(payer, message.fee)
+    draft.count_transaction(payer)
