@@ -340,14 +340,15 @@ class Node:
     def _keep(self, changes: Sequence[Change]) -> None:
         self._tasks.spawn(self._outside.writer.write(changes), name="keep a word that was given")
 
-    def task_of(self, round_number: int) -> Task:
+    def task_of(self, round_number: int, data: str) -> Task:
         """The task of a round that a pool may give work for now: this one or a neighbour.
 
-        Raises ValueError for any other: a lease of a far round would forbid mining alone till then.
+        Raises ValueError for any other, since a lease of a far round would forbid mining alone till
+        then; and for data that are not the task's.
         """
         if abs(round_number - self._round_now()) > 1:
             raise ValueError(f"it is round {self._round_now()} by this node's clock")
-        return self._designs.task
+        return self._designs.task_on(data)
 
     def _round_now(self) -> int:
         return phase_at(self._setup.network, self._outside.clock.now_ms()).round

@@ -155,7 +155,7 @@ def miner_of(
     executor: Executor,
     own: HandPool | None = None,
     store: Store | None = None,
-    task_of: TaskOf = lambda _: TASK,
+    task_of: TaskOf = lambda _, data: TASK,
     promises: Promises | None = None,
 ) -> Miner:
     """A strong miner `s` of these pools, best first, and of `own` as its node's own pool."""

@@ -149,7 +149,7 @@ class PoolWorld:
         miner = Miner(
             applicant=applicant(name, strength),
             routes=(Route("pool", dial),),
-            task_of=lambda _: task,
+            task_of=lambda _, data: task,
             executor=executor or ScriptedExecutor(self.clock),
             clock=self.clock,
             rng=self.rng,

@@ -430,14 +430,14 @@ async def test_an_order_of_a_round_whose_task_this_node_does_not_know_is_refused
     pool = HandPool(world, "a")
     pool.orders = [exploration(1, round_number=7)]
 
-    def task_of(round_number: int) -> Task:
+    def task_of(round_number: int, data: str) -> Task:
         raise ValueError(f"round {round_number} is far ahead")
 
     executor = WatchedExecutor(world.clock)
     miner = miner_of(world, (pool,), executor, task_of=task_of)
     world.spawn(miner.run(), "miner")
     await world.pass_ms(200)
-    assert "no task of round 7: round 7 is far ahead" in miner.status.activity
+    assert "round 7 has no such task: round 7 is far ahead" in miner.status.activity
     assert executor.jobs[Train] == 0
     await world.close()
 
@@ -452,7 +452,9 @@ async def test_rounds_may_have_different_tasks() -> None:
     ]
     tasks = {1: TASK, 2: replace(TASK, max_mac_images=1)}
     executor = WatchedExecutor(world.clock)
-    world.spawn(miner_of(world, (pool,), executor, task_of=tasks.__getitem__).run(), "miner")
+    world.spawn(
+        miner_of(world, (pool,), executor, task_of=lambda number, _: tasks[number]).run(), "miner"
+    )
     await world.pass_ms(9_000)
 
     # Nothing that is feasible in round 1 is in round 2.

@@ -206,7 +206,7 @@ def test_no_pool_breaks_a_miner(
         miner = Miner(
             applicant=applicant("s", Strength.STRONG),
             routes=(Route("raw", partial(world.network.transport("s").dial_pool, "raw")),),
-            task_of=lambda _: TASK,
+            task_of=lambda _, data: TASK,
             executor=ScriptedExecutor(world.clock),
             clock=world.clock,
             rng=random.Random(1),

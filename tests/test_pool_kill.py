@@ -139,7 +139,7 @@ async def mining(
         miner = Miner(
             applicant=applicant,
             routes=[Route("the pool", partial(GrpcTransport().dial_pool, address))],
-            task_of=lambda _: task,
+            task_of=lambda _, data: task,
             executor=executor,
             clock=CLOCK,
             rng=random.Random(f"{seed} {name}"),

@@ -374,7 +374,7 @@ def miner_at(world: PoolWorld, serve: OnMiner, executor: ScriptedExecutor) -> Mi
     return Miner(
         applicant=applicant("s", Strength.STRONG),
         routes=(Route("raw", partial(world.network.transport("s").dial_pool, "raw")),),
-        task_of=lambda _: TASK,
+        task_of=lambda _, data: TASK,
         executor=executor,
         clock=world.clock,
         rng=random.Random(1),

@@ -61,6 +61,12 @@ def is_name(name: str) -> bool:
     return name.partition(":")[0] == KIND
 
 
+def is_instance(name: str) -> bool:
+    """Whether a name is that of an instance before its test images are drawn."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match[1] is not None and match[2] is None
+
+
 def name_of(instance: bytes, test_seed: bytes | None = None) -> str:
     """The name of the data of an instance, with the test images of a seed; 32 bytes each."""
     return f"{KIND}:{instance.hex()}" + ("" if test_seed is None else f"/{test_seed.hex()}")

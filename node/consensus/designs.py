@@ -1,7 +1,9 @@
 """The chain's questions about a design, answered by the NAS engine and the FPGA model."""
 
+from dataclasses import replace
 from functools import lru_cache
 
+from nas.data import procedural
 from nas.data.datasets import describe
 from nas.designs import design
 from nas.designs.genotype import Genotype, GenotypeError
@@ -43,11 +45,29 @@ class NasDesigns:
                 f"task: {standing.dataset} has {self.info.test} test images in "
                 f"{self.info.classes} classes, not {standing.test_size} in {standing.classes}"
             )
+        self._is_drawn = standing.dataset == procedural.KIND
         self._space_of_seed = lru_cache(maxsize=16)(self._draw_space)
 
     def space(self, context: RoundContext) -> Space:
         """The space of a round: Algorithm 1 seeded by the ancestor's id (design 3)."""
         return self._space_of_seed(context.ancestor_id)
+
+    def task_of(self, context: RoundContext, producer: bytes, unit: int) -> Task:
+        """The task of a round for a producer's unit: on data of its own, if they are drawn."""
+        if not self._is_drawn:
+            return self.task
+        return self.task_on(procedural.name_of(context.instance(producer, unit)))
+
+    def task_on(self, data: str) -> Task:
+        """The task on the data that a pool names.
+
+        Raises ValueError for data that are none of this task: a pool's word is no reason to read
+        whatever else this machine has.
+        """
+        is_own = procedural.is_instance(data) if self._is_drawn else data == self.task.dataset
+        if not is_own:
+            raise ValueError(f"the task has no data {data!r:.120}")
+        return replace(self.task, dataset=data)
 
     def price(self, genotype: Genotype) -> design.Design:
         """The verdict on a genotype of any round: what its hardware costs."""

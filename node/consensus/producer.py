@@ -33,6 +33,8 @@ from pool.records.state import RoundTask
 
 _log = structlog.get_logger("producer")
 
+# The unit that it commits with.
+_UNIT = 0
 _LOOK_EVERY_MS = 1_000
 # How often a claim that waits for lists looks for new ones.
 _LISTS_EVERY_MS = 100
@@ -154,7 +156,7 @@ class Producer:
         self._pool.start_round(
             RoundTask(
                 context.round,
-                self._designs.task,
+                self._designs.task_of(context, bytes(self._key.verify_key), _UNIT),
                 self._designs.space(context),
                 end_ms - lead_ms,
                 end_ms - phase_ms,
@@ -270,7 +272,7 @@ class Producer:
         return Claim(
             round=context.round,
             parent=bytes(32),
-            unit=0,
+            unit=_UNIT,
             genotype=best.genotype.to_bytes(),
             model_hash=blob_hash(best.model),
             payout_root=compute_payout_root(best.lines),

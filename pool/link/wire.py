@@ -70,6 +70,7 @@ def assignment_to_wire(assignment: Assignment, round_: RoundState, now_ms: int) 
         remaining_ms=max(0, round_.task.train_end_ms - now_ms),
         starts_in_ms=max(0, round_.task.start_ms - now_ms),
         epochs=round_.task.task.epochs,
+        data=round_.task.task.dataset,
     )
     if isinstance(assignment.work, Exploration):
         search = round_.searches[assignment.work.search]

@@ -66,7 +66,7 @@ class MinerStatus:
 class Miner:
     """Works for the first of `routes` that will have it; a node's own pool comes last.
 
-    `task_of` tells a round's task, whose data set and rules the miner judges and trains by; `rng`
+    `task_of` tells a round's task on a manager's data, by which the miner judges and trains; `rng`
     spreads the attempts to connect. `alone` is set while it works for the node's own pool.
     """
 

@@ -41,8 +41,9 @@ _HEARTBEATS_MS = range(500, 600_001)
 
 _log = structlog.get_logger("pool.miner")
 
-TaskOf = Callable[[int], Task]
-"""The task of a round as this node knows it; raises ValueError for a round it can't tell."""
+TaskOf = Callable[[int, str], Task]
+"""The task of a round on data that a manager names; raises ValueError for a round that this node
+can't tell, and for data that are not the task's."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,9 @@ class Session:
         if self._parting is not None:
             return
         try:
-            task = self._shop.task_of(message.round)
+            task = self._shop.task_of(message.round, message.data)
         except ValueError as error:
-            raise WireError(f"this node knows no task of round {message.round}: {error}") from error
+            raise WireError(f"round {message.round} has no such task: {error}") from error
         order = order_from_wire(message, task, self._shop.clock.now_ms())
         if not isinstance(order.work, ExploreOrder) or self._takes_lease(order, order.work):
             self._shop.worker.take(order, self)

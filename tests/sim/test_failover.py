@@ -55,8 +55,10 @@ async def test_a_node_takes_no_order_of_a_far_round() -> None:
     await world.until_round(3)
     node = world["solo0"]
 
-    assert node.task_of(3) == node.task_of(4) == node.task_of(2)
+    assert node.task_of(3, "digits") == node.task_of(4, "digits") == node.task_of(2, "digits")
     for far in (1, 5, 2**62):
         with pytest.raises(ValueError, match="it is round 3"):
-            node.task_of(far)
+            node.task_of(far, "digits")
+    with pytest.raises(ValueError, match="the task has no data 'folder:/'"):
+        node.task_of(3, "folder:/")
     await world.close()

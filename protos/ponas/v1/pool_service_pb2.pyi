@@ -692,6 +692,7 @@ class Assignment(_message.Message):
     EXPLORATION_FIELD_NUMBER: _builtins.int
     EXPLOITATION_FIELD_NUMBER: _builtins.int
     STARTS_IN_MS_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     round: _builtins.int
     remaining_ms: _builtins.int
@@ -700,6 +701,8 @@ class Assignment(_message.Message):
     """Training epochs for one candidate."""
     starts_in_ms: _builtins.int
     """Milliseconds until the work may start, at sending: the next round's is sent ahead."""
+    data: _builtins.str
+    """Data set to train on: that of the manager's own instance of the round's task."""
     @_builtins.property
     def exploration(self) -> Global___Exploration: ...
     @_builtins.property
@@ -714,10 +717,11 @@ class Assignment(_message.Message):
         exploration: Global___Exploration | None = ...,
         exploitation: Global___Exploitation | None = ...,
         starts_in_ms: _builtins.int = ...,
+        data: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["exploitation", b"exploitation", "exploration", b"exploration", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "exploitation", b"exploitation", "exploration", b"exploration", "id", b"id", "remaining_ms", b"remaining_ms", "round", b"round", "starts_in_ms", b"starts_in_ms", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "epochs", b"epochs", "exploitation", b"exploitation", "exploration", b"exploration", "id", b"id", "remaining_ms", b"remaining_ms", "round", b"round", "starts_in_ms", b"starts_in_ms", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["exploration", "exploitation"]  # noqa: Y015
     _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
