@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from immutables import Map
 
 from pool.proofs.recount import lines_of_log
-from pool.proofs.sharelog import PAGE_SHARES, Page, Share, Terms, open_page
-from pool.records import books as books_module
+from pool.proofs.sharelog import PAGE_SHARES, Page, Share, Terms, open_page, share_hash
+from pool.records import seen as seen_module
 from pool.records.books import (
     Books,
-    Seen,
     compute_lines,
     with_forfeited,
     with_page_closed,
@@ -22,7 +21,7 @@ from pool.records.books import (
     with_result,
     with_round_ended,
 )
-from pool.rules.window import LOG_ROUNDS
+from pool.rules.window import LOG_ROUNDS, WINDOW_ROUNDS
 from tests.pool_world import public
 from tests.proof_world import MANAGER, share
 
@@ -44,7 +43,7 @@ def test_lines_follow_from_the_log(played: list[tuple[str, str, int] | str | Non
         if isinstance(step, tuple):
             miner, address, work = step
             entry = replace(share(miner, at, work, number), address=public(address))
-            books = with_result(books, entry, (entry.model_hash,))
+            books = with_result(books, entry, (share_hash(entry),))
         elif step is not None:
             books = with_forfeited(books, public(step), "count-differs")
         else:
@@ -60,7 +59,7 @@ def test_lines_follow_from_the_log(played: list[tuple[str, str, int] | str | Non
 def booked(*entries: Share) -> Books:
     books = Books()
     for entry in entries:
-        books = with_result(books, entry, (entry.model_hash,))
+        books = with_result(books, entry, (share_hash(entry),))
     return books
 
 
@@ -129,16 +128,41 @@ def test_passed_audits_teach_the_class() -> None:
     assert (books.classes[7].shares, books.classes[7].correct) == (2, 610)
 
 
-def test_memory_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(books_module, "MAX_RECENT", 3)
+def test_a_training_is_remembered_for_its_round_and_its_model_for_the_window() -> None:
+    entry = share("a", work=7)
+    books = with_result(Books(), entry, (b"training", b"weights"))
+
+    remembered = []
+    for number in range(1, WINDOW_ROUNDS + 1):
+        remembered.append([key in books.seen for key in (b"training", entry.model_hash)])
+        books = with_round_ended(with_result(books, share("a", number), ()), number, {})
+
+    assert remembered == [[True, True]] + [[False, True]] * (WINDOW_ROUNDS - 1)
+    assert entry.model_hash not in books.seen
+
+
+def test_however_many_others_are_paid_a_training_of_the_round_is_not_paid_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seen_module, "MAX_PAST_MODELS", 3)
     entries = [share("a", episode) for episode in range(8)]
 
     books = booked(*entries)
 
-    known = [entry.model_hash in books.seen for entry in entries]
-    assert known == [False, False, False, True, True, True, True, True]
-    assert len(books.seen.recent) + len(books.seen.older) <= 6
-    assert b"never" not in Seen()
+    assert all(entry.model_hash in books.seen for entry in entries)
+
+
+def test_models_of_earlier_rounds_are_bounded_and_the_oldest_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seen_module, "MAX_PAST_MODELS", 3)
+    books, entries = Books(), [share("a", number) for number in range(4)]
+    for number in range(2):
+        for entry in entries[2 * number : 2 * number + 2]:
+            books = with_result(books, entry, ())
+        books = with_round_ended(books, number + 1, {})
+
+    assert [entry.model_hash in books.seen for entry in entries] == [False, False, True, True]
 
 
 def test_a_full_page_has_to_be_closed() -> None:

@@ -151,7 +151,7 @@ class Manager:
             model_hash=delivery.model_hash,
             work=found.work,
         )
-        self.books = with_result(self.books, share, found.keys.all)
+        self.books = with_result(self.books, share, found.keys.trainings)
         hash_ = share_hash(share)
         kind = audit_of(SECRET, hash_, delivery, found, standing)
         fault = None if kind is None else self._audit(kind, hash_, job)

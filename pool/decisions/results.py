@@ -76,7 +76,7 @@ def decide_acceptance(
         report.model_hash,
         found.work,
         found.worth,
-        found.keys.all if found.work else (),
+        found.keys.trainings if found.work else (),
         tuple(sorted(found.suspicions)),
         is_confirmed,
         audit,

@@ -15,24 +15,12 @@ from node.chain.hashing import HASH_BYTES
 from node.chain.messages import PayoutLine
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.sharelog import Share, Terms
+from pool.records.seen import Seen, with_next_round, with_paid
 from pool.rules import appraisal
 from pool.rules.appraisal import Standing
 from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
 from pool.rules.window import LOG_ROUNDS, Credit, RoundWork, forfeit, window, work_by_address
-
-MAX_RECENT = 250_000
-"""Keys of paid shares in one generation; two are remembered. A share has two keys or three."""
-
-
-class Seen(msgspec.Struct, frozen=True, gc=False):
-    """Keys of the shares that were paid, the newest MAX_RECENT at least."""
-
-    recent: Map[bytes, bool] = Map()
-    older: Map[bytes, bool] = Map()
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.recent or key in self.older
 
 
 class Books(msgspec.Struct, frozen=True, gc=False):
@@ -55,8 +43,8 @@ class Books(msgspec.Struct, frozen=True, gc=False):
         return self.standings.get(miner, Standing())
 
 
-def with_result(books: Books, share: Share, keys: tuple[bytes, ...]) -> Books:
-    """An accepted result is logged and credited; `keys` are those of `Appraisal.keys`.
+def with_result(books: Books, share: Share, trainings: tuple[bytes, ...]) -> Books:
+    """An accepted result is logged and credited; `trainings` are those of `Appraisal.keys`.
 
     Raises ValueError if the page is full and has to be closed first.
     """
@@ -70,7 +58,7 @@ def with_result(books: Books, share: Share, keys: tuple[bytes, ...]) -> Books:
         page=page,
         standings=books.standings.set(share.miner, standing),
         earned=books.earned.set(who, books.earned.get(who, 0) + share.work),
-        seen=_remembered(books.seen, keys),
+        seen=with_paid(books.seen, trainings, share.model_hash),
     )
 
 
@@ -114,7 +102,11 @@ def with_round_ended(books: Books, round_number: int, worked_ms: Mapping[bytes, 
         for miner, standing in books.standings.items()
     }
     return msgspec.structs.replace(
-        books, past=past[-LOG_ROUNDS:], earned=Map(), standings=Map(standings)
+        books,
+        past=past[-LOG_ROUNDS:],
+        earned=Map(),
+        standings=Map(standings),
+        seen=with_next_round(books.seen),
     )
 
 
@@ -146,10 +138,3 @@ def _work_of(books: Books, round_number: int) -> RoundWork:
     at = HASH_BYTES
     credits = (Credit(who[:at], who[at:], work) for who, work in books.earned.items())
     return RoundWork(round_number, tuple(credits))
-
-
-def _remembered(seen: Seen, keys: tuple[bytes, ...]) -> Seen:
-    recent, older = seen.recent, seen.older
-    if len(recent) >= MAX_RECENT:
-        recent, older = Map(), recent
-    return Seen(recent.update(dict.fromkeys(keys, True)), older)

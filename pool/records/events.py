@@ -156,9 +156,10 @@ class Rested(Event, frozen=True, tag="rested"):
 class ResultAccepted(Event, frozen=True, tag="result-accepted"):
     """A result counts, for `work` nanoseconds of the reference core.
 
-    `epochs` are those trained anew. `worth` says why not more was credited, `keys` must be new for
-    a share to be paid. `is_confirmed` says that the manager has counted the model itself. `audit`
-    is set for a share that was drawn, and waits from now on in the place of its miner's audit.
+    `epochs` are those trained anew. `worth` says why not more was credited; `trainings` are those
+    of its `pool.rules.worth.ShareKeys` if it was paid. `is_confirmed` says that the manager has
+    counted the model itself. `audit` is set for a share that was drawn, and waits from now on in
+    the place of its miner's audit.
     """
 
     miner: bytes
@@ -172,7 +173,7 @@ class ResultAccepted(Event, frozen=True, tag="result-accepted"):
     model_hash: bytes
     work: int
     worth: Worth
-    keys: tuple[bytes, ...]
+    trainings: tuple[bytes, ...]
     suspicions: tuple[Suspicion, ...]
     is_confirmed: bool
     audit: Audit | None

@@ -44,10 +44,9 @@ class ShareKeys(msgspec.Struct, frozen=True, gc=False):
     weights: bytes | None
 
     @property
-    def all(self) -> tuple[bytes, ...]:
-        """What is remembered of a share that was paid."""
-        found = (self.training, self.model)
-        return found if self.weights is None else (*found, self.weights)
+    def trainings(self) -> tuple[bytes, ...]:
+        """What is remembered, beside its model, of a share that was paid."""
+        return (self.training,) if self.weights is None else (self.training, self.weights)
 
 
 def share_keys(

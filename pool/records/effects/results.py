@@ -51,7 +51,7 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     return pool.but(
         miners=pool.miners.set(miner.key, miner),
         round=round_,
-        books=with_result(pool.books, share, event.keys),
+        books=with_result(pool.books, share, event.trainings),
         audits=audits,
         results_accepted=pool.results_accepted + 1,
     )

@@ -1,0 +1,51 @@
+"""What was paid before, so that it is not paid again: trainings of the round, models of a window.
+
+The seed of a training follows from its round's, so that no training comes again in another round.
+A stored model might, and is remembered for as many rounds as a block pays.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from immutables import Map
+
+from pool.rules.window import WINDOW_ROUNDS
+
+MAX_PAST_MODELS = 500_000
+"""Models of earlier rounds that are remembered; beyond that the oldest rounds are forgotten. What
+a round itself may bring is bounded by the pace of its miners and the rate of their messages."""
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """Keys of the shares that were paid, 32 bytes each.
+
+    `trainings` (`pool.rules.worth.ShareKeys.trainings`) and `models` (hashes) are of this round,
+    `past` the models of rounds before, old to new.
+    """
+
+    trainings: Map[bytes, bool] = Map()
+    models: Map[bytes, bool] = Map()
+    past: tuple[Map[bytes, bool], ...] = ()
+
+    def __contains__(self, key: object) -> bool:
+        if key in self.trainings or key in self.models:
+            return True
+        return any(key in models for models in self.past)
+
+
+def with_paid(seen: Seen, trainings: tuple[bytes, ...], model_hash: bytes) -> Seen:
+    """One more share was paid."""
+    known = seen.trainings
+    for key in trainings:
+        known = known.set(key, True)
+    return Seen(known, seen.models.set(model_hash, True), seen.past)
+
+
+def with_next_round(seen: Seen) -> Seen:
+    """A round is over; one in which nothing was paid is none of the window's."""
+    if not seen.models:
+        return seen
+    past = (*seen.past, seen.models)[1 - WINDOW_ROUNDS :]
+    while len(past) > 1 and sum(map(len, past)) > MAX_PAST_MODELS:
+        past = past[1:]
+    return Seen(past=past)
