@@ -69,6 +69,8 @@ def adapted_budget(last: int, results_since: int, wanted: int) -> int:
     """
     if min(last, wanted) < 1:
         raise ValueError(f"budgets are positive, not {last} and {wanted}")
+    if wanted == last:
+        return last
     band = max(MIN_DEAD_BAND, 1 / math.sqrt(max(1, results_since)))
     ratio = max(last, wanted) / min(last, wanted)
     return wanted if ratio > 1 + band else last

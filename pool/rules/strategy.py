@@ -56,7 +56,7 @@ def exploiters(pool: PoolState) -> list[bytes]:
     found = [
         miner
         for miner in pool.miners.values()
-        if miner.connected and miner.strength is Strength.WEAK and miner.episodes >= least
+        if miner.episodes >= least and miner.connected and miner.strength is Strength.WEAK
     ]
     return [miner.key for miner in sorted(found, key=lambda miner: miner.number)]
 

@@ -7,7 +7,7 @@ keep, and the models themselves: a claim says what counting or repeating it woul
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from node.chain.hashing import blake, u64
 from pool.decisions.advance import advance, hand_out
@@ -60,13 +60,13 @@ class SimulatedManager:
         """The confirmed best of the round."""
         return None if self.pool.round is None else self.pool.round.best
 
-    def open_round(self, number: int, train_end_ms: int, now_ms: int) -> list[AnyEvent]:
+    def open_round(self, number: int, train_end_ms: int, now_ms: int) -> Sequence[AnyEvent]:
         """Begin a round and hand out its work."""
         self._backups = {}
         task = RoundTask(number, TASK, SPACE, train_end_ms, now_ms)
         return self._let(decide_open(self.pool, task, self._secret, now_ms), now_ms)
 
-    def close_round(self, now_ms: int) -> list[AnyEvent]:
+    def close_round(self, now_ms: int) -> Sequence[AnyEvent]:
         """End the train phase."""
         return self._let((events.RoundClosed(now_ms),), now_ms)
 
@@ -84,7 +84,7 @@ class SimulatedManager:
         self.books[miner.key].forfeits += 1
         self._let((events.WorkForfeited(now_ms, miner.key, LEASE_BROKEN, ""),), now_ms)
 
-    def join(self, miner: Miner, now_ms: int) -> list[AnyEvent]:
+    def join(self, miner: Miner, now_ms: int) -> Sequence[AnyEvent]:
         """The miner connects."""
         happened = decide_join(self.pool, miner.key, miner.key, miner.kind.strength, now_ms)
         return self._let(happened, now_ms)
@@ -94,20 +94,22 @@ class SimulatedManager:
         accepted = events.LeaseAccepted(now_ms, miner.key, assignment, _KEPT)
         self.pool = apply(self.pool, accepted)
 
-    def leave(self, miner: Miner, now_ms: int) -> list[AnyEvent]:
+    def leave(self, miner: Miner, now_ms: int) -> Sequence[AnyEvent]:
         """The miner is seen to be gone; its backup, if it has one, goes on with its search."""
         happened = decide_leave(self.pool, miner.key, "left", now_ms)
         return self._let((*happened, *self._take_over(miner.key, now_ms)), now_ms)
 
     def look(self, now_ms: int) -> None:
         """Choose backups by what the searches have shown, once in a heartbeat interval."""
+        if not self._has_backups or not self.pool.strong:
+            return
         miners = [self.pool.miners[key] for key in self.pool.connected(Strength.STRONG)]
         curves = {
             miner.key: self._round.searches[miner.own].curve
             for miner in miners
             if miner.own is not None and miner.covers is None
         }
-        if not self._has_backups or (assessment := assess(curves)) is None:
+        if (assessment := assess(curves)) is None:
             return
         chosen = choose_backups(assessment, curves.keys(), self._backups)
         self.designated += len(chosen.items() - self._backups.items())
@@ -129,7 +131,7 @@ class SimulatedManager:
         """Whether the claimed model has to be counted before the result is judged."""
         return self.best is None or claim.correct > self.best.correct
 
-    def judge(self, miner: Miner, claim: Claim, now_ms: int) -> list[AnyEvent]:
+    def judge(self, miner: Miner, claim: Claim, now_ms: int) -> Sequence[AnyEvent]:
         """Accept, refuse or set aside a result; the model of a best has been counted."""
         report = self._report(claim)
         try:
@@ -148,15 +150,15 @@ class SimulatedManager:
         happened: list[AnyEvent] = [accepted]
         if claims_best(checked, round_):
             happened.append(events.BestConfirmed(now_ms, best_of(self.pool, checked)))
-        happened = self._let(happened, now_ms)
         if accepted.audit is not None:
             settled = settle(accepted.audit, claim, now_ms)
-            self.books[miner.key].audits += 1
-            self.books[miner.key].forfeits += isinstance(settled, events.WorkForfeited)
-            happened += self._let((settled,), now_ms)
-        return happened
+            book = self.books[miner.key]
+            book.audits += 1
+            book.forfeits += isinstance(settled, events.WorkForfeited)
+            happened.append(settled)
+        return self._let(happened, now_ms)
 
-    def bring_base(self, best: Best, now_ms: int) -> list[AnyEvent]:
+    def bring_base(self, best: Best, now_ms: int) -> Sequence[AnyEvent]:
         """The weights of a confirmed best arrive, unless a better one's came first."""
         base = self._round.base
         if base is not None and base.correct >= best.correct:
@@ -192,17 +194,17 @@ class SimulatedManager:
             precision=PRECISION,
         )
 
-    def hand_out(self, now_ms: int) -> list[AnyEvent]:
+    def hand_out(self, now_ms: int) -> Sequence[AnyEvent]:
         """Give all miners that are due their next steps."""
         keys, self.due = list(self.due), {}
         self.pool, steps = hand_out(self.pool, keys, _draw, now_ms)
-        return list(steps)
+        return steps
 
-    def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> list[AnyEvent]:
+    def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> Sequence[AnyEvent]:
         self._turn_page(now_ms)
         self.pool, done, due = advance(self.pool, happened, _draw, now_ms)
-        self.due |= dict.fromkeys(due)
-        return list(done)
+        self.due.update(dict.fromkeys(due))
+        return done
 
     def _turn_page(self, now_ms: int) -> None:
         """Forget a full page: the share log itself is not simulated."""
@@ -217,11 +219,11 @@ class SeparateManager(SimulatedManager):
     that its miner leaves waits for it.
     """
 
-    def bring_base(self, best: Best, now_ms: int) -> list[AnyEvent]:
+    def bring_base(self, best: Best, now_ms: int) -> Sequence[AnyEvent]:
         """Nobody trains on from another's weights."""
         return []
 
-    def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> list[AnyEvent]:
+    def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> Sequence[AnyEvent]:
         done: list[AnyEvent] = []
         self._turn_page(now_ms)
         for event in happened:

@@ -52,6 +52,19 @@ class Order(NamedTuple):
     base: Best | None
 
 
+class Candidate(NamedTuple):
+    """What a miner is at: the next episode of its order, and how long that takes.
+
+    `first` is the episode in which the search had the design first.
+    """
+
+    order: Order
+    episode: int
+    first: int
+    outcome: Outcome
+    busy_ms: int
+
+
 class Claim(NamedTuple):
     """A result as the manager gets it, and the truth that an audit would find in `fault`.
 
@@ -118,21 +131,11 @@ class Trainer:
         """Searches of earlier rounds don't go on."""
         self._first.clear()
 
-    def claim(self, miner: Miner, best: Best | None) -> Claim:
-        """What the miner will report of its next candidate.
-
-        `best` is the pool's when the candidate begins, which is what cheaters go by. Raises
-        ValueError for a miner without an order.
-        """
-        if miner.order is None:
+    def begin(self, miner: Miner) -> Candidate:
+        """The miner's next candidate. Raises ValueError for a miner without an order."""
+        order, episode = miner.order, miner.episode
+        if order is None:
             raise ValueError("a miner without an order has no candidate")
-        honest = self._honest(miner, miner.order)
-        if miner.kind.cheat is None or miner.results < miner.kind.cheats_after:
-            return honest
-        return _cheated(honest, miner.kind.cheat, best, self._rewards.images)
-
-    def _honest(self, miner: Miner, order: Order) -> Claim:
-        episode = miner.episode
         draw = bits(Topic.CANDIDATE, order.seed, episode)
         if order.base is not None:
             first = episode
@@ -142,19 +145,35 @@ class Trainer:
             first = self._first.setdefault((order.seed, draw % self._designs), episode)
             outcome = self._rewards.result(order.seed, first)
         is_repeat = first != episode
-        # The same design has the same training seed, so that a repeat shows (docs/pool.md, Seeds).
-        training_seed = (order.seed + first * _ODD) % SEED_BOUND
-        return Claim(
-            order.assignment,
-            episode,
-            _design(outcome.macs),
-            training_seed,
-            outcome.correct,
-            _model(training_seed),
-            None,
-            PROPOSAL_MS if is_repeat else _duration_ms(miner, outcome.macs, draw >> 32),
-            is_repeat,
-        )
+        busy_ms = PROPOSAL_MS if is_repeat else _duration_ms(miner, outcome.macs, draw >> 32)
+        return Candidate(order, episode, first, outcome, busy_ms)
+
+    def claim(self, miner: Miner, candidate: Candidate, best: Best | None) -> Claim:
+        """What the miner will report of a candidate.
+
+        `best` is the pool's when the candidate begins, which is what cheaters go by.
+        """
+        honest = _honest(candidate)
+        if miner.kind.cheat is None or miner.results < miner.kind.cheats_after:
+            return honest
+        return _cheated(honest, miner.kind.cheat, best, self._rewards.images)
+
+
+def _honest(candidate: Candidate) -> Claim:
+    order, episode, first, outcome, busy_ms = candidate
+    # The same design has the same training seed, so that a repeat shows (docs/pool.md, Seeds).
+    training_seed = (order.seed + first * _ODD) % SEED_BOUND
+    return Claim(
+        order.assignment,
+        episode,
+        _design(outcome.macs),
+        training_seed,
+        outcome.correct,
+        _model(training_seed),
+        None,
+        busy_ms,
+        first != episode,
+    )
 
 
 def _cheated(honest: Claim, cheat: Cheat, best: Best | None, images: int) -> Claim:

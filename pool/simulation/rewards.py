@@ -98,9 +98,8 @@ class Recorded:
 
     def __init__(self, recording: Recording) -> None:
         self.images = recording.images
-        self._searches = tuple(
-            tuple(Outcome(*each) for each in search) for search in recording.searches
-        )
+        # Of each search and episode the results that may come of it.
+        self._around = tuple(_around([Outcome(*each) for each in s]) for s in recording.searches)
         pairs = sorted(pair for chain in recording.improvements for pair in chain)
         self._bases = [base for base, _ in pairs]
         self._gains = [correct - base for base, correct in pairs]
@@ -108,10 +107,9 @@ class Recorded:
     def result(self, search: int, episode: int) -> Outcome:
         """Implements `Rewards`."""
         # A search's seed is a hash already.
-        results = self._searches[search % len(self._searches)]
-        middle = min(episode, len(results) - 1 - WINDOW)
-        first, end = max(0, middle - WINDOW), min(len(results), max(middle, 0) + WINDOW + 1)
-        return results[first + bits(Topic.RESULT, search, episode) % (end - first)]
+        around = self._around[search % len(self._around)]
+        alike = around[episode] if episode < len(around) else around[-1]
+        return alike[bits(Topic.RESULT, search, episode) % len(alike)]
 
     def improvement(self, base: int, seed: int, attempt: int) -> int:
         """Implements `Rewards`."""
@@ -120,6 +118,16 @@ class Recorded:
         alike = self._gains[first : first + NEIGHBOURS]
         gain = alike[bits(Topic.IMPROVEMENT, seed, attempt) % len(alike)]
         return min(self.images, max(0, base + gain))
+
+
+def _around(results: list[Outcome]) -> tuple[tuple[Outcome, ...], ...]:
+    """For each episode the results from up to WINDOW before to as many after it; the last episode
+    has those of a whole window."""
+    around = []
+    for episode in range(len(results)):
+        middle = min(episode, len(results) - 1 - WINDOW)
+        around.append(tuple(results[max(0, middle - WINDOW) : max(middle, 0) + WINDOW + 1]))
+    return tuple(around)
 
 
 class Modelled(Struct, frozen=True):

@@ -230,10 +230,11 @@ class _World:
             self._begin(miner)
 
     def _begin(self, miner: Miner) -> None:
-        claim = self._trainer.claim(miner, self.manager.best)
+        candidate = self._trainer.begin(miner)
         miner.busy += 1
         miner.busy_since_ms = self._now_ms
-        if self._now_ms + claim.busy_ms < self._end_ms:
+        if self._now_ms + candidate.busy_ms < self._end_ms:
+            claim = self._trainer.claim(miner, candidate, self.manager.best)
             self._after(claim.busy_ms, partial(self._finish, miner, miner.busy, claim))
 
     def _stop(self, miner: Miner) -> None:
@@ -257,11 +258,10 @@ class _World:
             self._take(miner, miner.pending)
         elif miner.order is not None:
             self._begin(miner)
-        judge = partial(self._judge, miner, claim)
         if judged_ms > self._now_ms:
-            self._after(judged_ms - self._now_ms, judge)
+            self._after(judged_ms - self._now_ms, partial(self._judge, miner, claim))
         else:
-            judge()
+            self._judge(miner, claim)
 
     def _judge(self, miner: Miner, claim: Claim) -> None:
         happened = self.manager.judge(miner, claim, self._now_ms)
