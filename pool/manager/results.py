@@ -6,6 +6,8 @@ on beside it, while the miner's next results wait.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 import structlog
 
 from nas.jobs import Executor
@@ -23,12 +25,19 @@ from pool.manager.confirmation import counted_model
 from pool.manager.core import Core
 from pool.manager.letters import lease_of
 from pool.manager.session import Session
+from pool.manager.turns import Turns
 from pool.records import events
 from pool.records.state import Best, RoundState, RoundTask
+from pool.rules.appraisal import is_newcomer
+from pool.rules.bans import faded
 from pool.rules.reports import Checked, Refused, Report, Stale, check, claims_best
 
 BLOB_TIMEOUT_MS = 10_000
 """How long a miner may take to hand over a model or weights."""
+
+CONFIRMATIONS = 8
+"""Claims of a best that are looked into at a time, of newcomers and of other miners each: so that
+however many newcomers claim whatever, nobody who has worked before waits for them."""
 
 _log = structlog.get_logger("pool.manager")
 
@@ -40,6 +49,7 @@ class Results:
         self._core = core
         self._network_id = network_id
         self._executor = executor
+        self._newcomers, self._others = Turns(CONFIRMATIONS), Turns(CONFIRMATIONS)
 
     def on_acceptance(self, session: Session, envelope: Envelope) -> None:
         signed = open_as(LeaseAcceptance, envelope, self._network_id)
@@ -85,16 +95,31 @@ class Results:
     async def _confirm(self, session: Session, checked: Checked) -> None:
         task = self._round.task
         try:
-            best, model = await self._confirmed(session, checked)
+            async with self._turn(checked):
+                best, model = await self._confirmed(session, checked.report)
         finally:
             session.is_confirming = False
         self.judge_waiting(session)
         if best is not None:
             await self._fetch_base(session, task, best, model)
 
-    async def _confirmed(self, session: Session, checked: Checked) -> tuple[Best | None, bytes]:
+    def _turn(self, checked: Checked) -> AbstractAsyncContextManager[None]:
+        """The highest claim first, but after all others who has claimed falsely before."""
+        pool, key = self._core.pool, checked.assignment.miner
+        turns = self._newcomers if is_newcomer(pool.books.standing(key)) else self._others
+        points = faded(pool.miners[key].conduct, self._core.now_ms())
+        return turns.taken((-points, checked.report.correct))
+
+    async def _confirmed(self, session: Session, report: Report) -> tuple[Best | None, bytes]:
         """Accept or refuse a result that claims to be the best; the best, if it is one."""
-        report, task = checked.report, self._round.task
+        # It may have waited for its turn: what an ended link has left is sent again on the next.
+        checked = None if session.channel.has_ended else self._check(session, report)
+        if checked is None:
+            return None, b""
+        if not claims_best(checked, self._round):
+            self._accept(checked)
+            return None, b""
+        task = self._round.task
         model, refusal = None, None
 
         async def fetch(hash_: bytes, max_bytes: int) -> bytes:

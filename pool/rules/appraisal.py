@@ -14,7 +14,7 @@ import msgspec
 from nas.data.dataset import DatasetInfo
 from nas.designs.design import Design
 from nas.training.protocol import Protocol
-from pool.rules.audits import AuditKind, Suspicion, chance, is_drawn, kind_of
+from pool.rules.audits import CERTAIN_SHARES, AuditKind, Suspicion, chance, is_drawn, kind_of
 from pool.rules.classes import ClassRecord, floor, is_out_of_line
 from pool.rules.pace import Pace, credited, next_round, payable
 from pool.rules.worth import ShareKeys, Worth, share_keys, work_of, worth_of
@@ -111,6 +111,11 @@ def with_share(standing: Standing, work: int) -> Standing:
     if work == 0:
         return standing
     return Standing(standing.streak + 1, standing.unpaid + 1, credited(standing.pace, work))
+
+
+def is_newcomer(standing: Standing) -> bool:
+    """Whether a miner has yet to show, by shares that are all audited, that it does the work."""
+    return standing.streak < CERTAIN_SHARES
 
 
 def with_failed_audit(standing: Standing) -> Standing:
