@@ -20,7 +20,7 @@ from pool.manager.letters import heartbeat_ms
 from pool.partition.base import Subspace
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import Best, KeptLease, PoolState, RoundState, RoundTask, Search
+from pool.records.state import Audit, Best, KeptLease, PoolState, RoundState, RoundTask, Search
 from pool.records.strengths import Strength
 from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
@@ -150,13 +150,19 @@ class SimulatedManager:
         happened: list[AnyEvent] = [accepted]
         if claims_best(checked, round_):
             happened.append(events.BestConfirmed(now_ms, best_of(self.pool, checked)))
+        done = self._let(happened, now_ms)
         if accepted.audit is not None:
-            settled = settle(accepted.audit, claim, now_ms)
-            book = self.books[miner.key]
-            book.audits += 1
-            book.forfeits += isinstance(settled, events.WorkForfeited)
-            happened.append(settled)
-        return self._let(happened, now_ms)
+            self._settle(accepted.audit, claim, now_ms)
+        return done
+
+    def _settle(self, audit: Audit, claim: Claim, now_ms: int) -> None:
+        """Audit a claim; nobody has something else to do for that."""
+        settled = settle(audit, claim, now_ms)
+        book = self.books[audit.miner]
+        book.audits += 1
+        book.forfeits += isinstance(settled, events.WorkForfeited)
+        self._turn_page(now_ms)
+        self.pool = apply(self.pool, settled)
 
     def bring_base(self, best: Best, now_ms: int) -> Sequence[AnyEvent]:
         """The weights of a confirmed best arrive, unless a better one's came first."""
