@@ -31,7 +31,7 @@ from node.identity import Identity
 from node.inspection import NodeViews
 from node.net.drift import ClockVerdict, judge_clock
 from node.net.link import ManagerLink, PeerLink, Transport
-from node.net.memory import MemoryNetwork
+from node.net.memory import MemoryNetwork, at_once
 from node.net.peers import PeerNet
 from node.proof_inspection import ShelfProofs
 from node.store.base import Change, Store
@@ -358,7 +358,7 @@ class Node:
         transport = self._outside.transport
         routes = [Route(name, partial(transport.dial_pool, name)) for name in self._setup.pools]
         if self._manager is not None:
-            own = MemoryNetwork(self._outside.clock, self._outside.rng)
+            own = MemoryNetwork(self._outside.clock, at_once)
             own.listen(_OWN_POOL, self.on_peer, self.on_miner)
             dial = partial(own.transport("own miner").dial_pool, _OWN_POOL)
             routes.append(Route(_OWN_POOL, dial, is_own=True))

@@ -17,7 +17,7 @@ from node.clock import LoopClock
 from node.endpoint import parse_endpoint
 from node.net.greeting import NONCE_BYTES, Introduction, greet
 from node.net.link import LinkClosed, PeerLink
-from node.net.memory import MemoryNetwork
+from node.net.memory import MemoryNetwork, between
 from node.net.peers import PeerNet
 from node.net.protocol import Gossip
 from node.store.base import Store
@@ -191,7 +191,7 @@ class World:
 
     def __init__(self, delay_ms: tuple[int, int]) -> None:
         self.clock = LoopClock(asyncio.get_running_loop())
-        self.network = MemoryNetwork(self.clock, random.Random(11), delay_ms)
+        self.network = MemoryNetwork(self.clock, between(random.Random(11), *delay_ms))
         self._longest_delay_ms = delay_ms[1]
         self._tasks = TaskOwner()
         self._peers: list[Peer] = []

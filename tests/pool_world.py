@@ -15,7 +15,7 @@ from nas.jobs import Executor
 from nas.task import Task
 from node.clock import LoopClock
 from node.net.link import PeerLink
-from node.net.memory import MemoryNetwork
+from node.net.memory import MemoryNetwork, between
 from node.store.base import Change, Store
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
@@ -98,7 +98,7 @@ class PoolWorld:
     def __init__(self, seed: int = 1, **manager_options: Any) -> None:
         self.clock = LoopClock(asyncio.get_running_loop())
         self.rng = random.Random(seed)
-        self.network = MemoryNetwork(self.clock, random.Random(seed), delay_ms=(1, 20))
+        self.network = MemoryNetwork(self.clock, between(random.Random(seed), 1, 20))
         executors = {name: ScriptedExecutor(self.clock) for name in ("executor", "auditing")}
         self._options: dict[str, Any] = executors | manager_options
         self.store = MemoryStore()

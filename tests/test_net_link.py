@@ -10,7 +10,7 @@ import pytest
 from node.clock import LoopClock
 from node.net.grpc_transport import GrpcServer, GrpcTransport
 from node.net.link import LinkClosed, OnMiner, OnPeer, PeerLink, Unreachable
-from node.net.memory import MemoryNetwork
+from node.net.memory import MemoryNetwork, between
 from node.query import QueryServicer
 from tests.contracts.link import SCENARIOS, Backend, Place, Scenario, numbered
 from tests.fixed_views import FixedViews
@@ -20,7 +20,7 @@ from tests.virtual_time import run_virtual, virtual_time
 @asynccontextmanager
 async def open_memory(on_peer: OnPeer, on_miner: OnMiner | None) -> AsyncIterator[Place]:
     clock = LoopClock(asyncio.get_running_loop())
-    network = MemoryNetwork(clock, random.Random(7), delay_ms=(1, 90))
+    network = MemoryNetwork(clock, between(random.Random(7), 1, 90))
     network.listen("server", on_peer, on_miner)
     yield Place(network.transport("client"), "server", "nowhere")
     await network.close()
@@ -53,7 +53,7 @@ def test_contract(backend: Backend, scenario: Scenario) -> None:
 async def _arrivals(seed: int) -> list[int]:
     """Times in ms at which twenty messages arrive that were sent at once."""
     clock = LoopClock(asyncio.get_running_loop())
-    network = MemoryNetwork(clock, random.Random(seed), delay_ms=(1, 500))
+    network = MemoryNetwork(clock, between(random.Random(seed), 1, 500))
     times: list[int] = []
 
     async def on_peer(link: PeerLink) -> None:
@@ -82,7 +82,7 @@ def test_memory_delays_follow_from_the_seed() -> None:
 @virtual_time
 async def test_memory_cut_breaks_links_until_healed() -> None:
     clock = LoopClock(asyncio.get_running_loop())
-    network = MemoryNetwork(clock, random.Random(7), delay_ms=(10, 10))
+    network = MemoryNetwork(clock, between(random.Random(7), 10, 10))
 
     async def on_peer(link: PeerLink) -> None:
         while True:

@@ -21,7 +21,7 @@ from node.chain.timing import round_start
 from node.clock import LoopClock
 from node.config import Role
 from node.identity import Identity
-from node.net.memory import MemoryNetwork
+from node.net.memory import MemoryNetwork, at_once
 from node.store.base import Store
 from node.store.memory import MemoryStore
 from node.store.rocks import open_store
@@ -50,7 +50,7 @@ async def _catch_up(cast: Cast, store: Store, blocks: int, last: bytes, clock: C
     loop = asyncio.get_running_loop()
     now_ms = round_start(cast.network, blocks + 2)
     node_clock = LoopClock(loop, now_ms - round(loop.time() * 1_000))
-    links = MemoryNetwork(node_clock, random.Random(0))
+    links = MemoryNetwork(node_clock, at_once)
     with tempfile.TemporaryDirectory() as folder:
         disk = open_store(Path(folder) / "store", cast.network.id)
         on_disk = ThreadWriter(disk)

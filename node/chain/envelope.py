@@ -62,11 +62,10 @@ def open_envelope(envelope: Envelope, network_id: bytes) -> Signed[Payload]:
     if not _can_sign(public_key):
         raise Rejected(Reason.BAD_KEY, "the public key is not an ed25519 key")
     # 4. The signature is the key's, for this network and kind.
-    signed_bytes = _signed_bytes(network_id, kind, envelope.payload)
-    try:
-        VerifyKey(public_key).verify(signed_bytes, envelope.signature)
-    except (BadSignatureError, ValueError) as error:
-        raise Rejected(Reason.BAD_SIGNATURE, "the signature does not fit") from error
+    if not _has_signed(
+        public_key, _signed_bytes(network_id, kind, envelope.payload), envelope.signature
+    ):
+        raise Rejected(Reason.BAD_SIGNATURE, "the signature does not fit")
     return Signed(envelope, message, object_id(network_id, kind, public_key, envelope.payload))
 
 
@@ -97,6 +96,19 @@ def _can_sign(public_key: bytes) -> bool:
     time of a signature's.
     """
     return len(public_key) == HASH_BYTES and bool(crypto_core_ed25519_is_valid_point(public_key))
+
+
+@lru_cache(maxsize=16_384)
+def _has_signed(public_key: bytes, signed_bytes: bytes, signature: bytes) -> bool:
+    """Whether a signature is the key's.
+
+    Remembered, since lists and votes come once by gossip and once more in a body.
+    """
+    try:
+        VerifyKey(public_key).verify(signed_bytes, signature)
+    except (BadSignatureError, ValueError):
+        return False
+    return True
 
 
 def _signed_bytes(network_id: bytes, kind: Kind, payload: bytes) -> bytes:

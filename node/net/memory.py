@@ -2,6 +2,10 @@
 
 Delays come from the random numbers given and pass on the clock given, so that a run repeats
 exactly. Messages travel as bytes and are parsed anew: nothing is shared between two nodes.
+
+A link is an ordered stream, as TCP makes it: no message overtakes another one, and one that is
+lost ends the link with all that is under way. Objects still come twice and out of order, by
+different links.
 """
 
 import asyncio
@@ -34,7 +38,23 @@ from ponas.v1.pool_service_pb2 import MineRequest, MineResponse
 # Messages under way one way; a sender waits at this many, as at a full transport window.
 _WINDOW = 64
 
+LOST = "a message was lost"
+
+Carry = Callable[[str, str, int], int | None]
+"""Milliseconds that a message takes from one host to another, by its size in bytes; None if it
+is lost."""
+
 _Inbox = deque[tuple[int, bytes]]
+
+
+def between(rng: random.Random, least_ms: int, most_ms: int) -> Carry:
+    """A network that loses nothing, with delays drawn evenly from an inclusive range."""
+    return lambda _sender, _receiver, _size: rng.randint(least_ms, most_ms)
+
+
+def at_once(_sender: str, _receiver: str, _size: int) -> int:
+    """A network that takes no time."""
+    return 0
 
 
 class _Signal:
@@ -58,15 +78,20 @@ class _Signal:
 class _Connection:
     """What the two ends share: what is under way each way, and whether the connection lives."""
 
-    def __init__(self, hosts: frozenset[str], clock: Clock, draw_delay_ms: Callable[[], int]):
-        self.hosts = hosts
+    def __init__(self, dialler: str, listener: str, clock: Clock, carry: Carry) -> None:
+        self.dialler = dialler
+        self.listener = listener
         self.clock = clock
-        self.draw_delay_ms = draw_delay_ms
+        self.carry = carry
         # (time of arrival in ms, bytes), towards the dialler and towards the listener.
         self.to_dialler: _Inbox = deque()
         self.to_listener: _Inbox = deque()
         self.changed = _Signal()
         self.closed: str | None = None
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        return frozenset((self.dialler, self.listener))
 
     def close(self, reason: str) -> None:
         if self.closed is None:
@@ -102,8 +127,13 @@ class MemoryLink(Generic[Out, In]):
             await connection.changed.wait()
         if connection.closed is not None:
             raise LinkClosed(connection.closed)
-        arrival_ms = connection.clock.now_ms() + connection.draw_delay_ms()
-        self._target.append((arrival_ms, data))
+        ends = (connection.dialler, connection.listener)
+        sender, receiver = ends if self.outbound else ends[::-1]
+        delay_ms = connection.carry(sender, receiver, len(data))
+        if delay_ms is None:
+            connection.cut(LOST)
+            raise LinkClosed(LOST)
+        self._target.append((connection.clock.now_ms() + delay_ms, data))
         connection.changed.wake()
 
     async def receive(self) -> In:
@@ -146,16 +176,12 @@ class MemoryNetwork:
 
     Args:
         clock: on which delays pass.
-        rng: draws the delay of each message.
-        delay_ms: least and greatest delay of a message, inclusive.
+        carry: says how long each message takes and which are lost.
     """
 
-    def __init__(
-        self, clock: Clock, rng: random.Random, delay_ms: tuple[int, int] = (0, 0)
-    ) -> None:
+    def __init__(self, clock: Clock, carry: Carry) -> None:
         self._clock = clock
-        self._rng = rng
-        self._delay_ms = delay_ms
+        self._carry = carry
         self._listeners: dict[str, _Listener] = {}
         self._cuts: set[frozenset[str]] = set()
         self._connections: list[_Connection] = []
@@ -226,9 +252,7 @@ class MemoryNetwork:
         return self._listeners[address]
 
     def _connect(self, host: str, address: str) -> _Connection:
-        connection = _Connection(
-            frozenset((host, address)), self._clock, lambda: self._rng.randint(*self._delay_ms)
-        )
+        connection = _Connection(host, address, self._clock, self._carry)
         self._connections = [old for old in self._connections if old.closed is None]
         self._connections.append(connection)
         return connection

@@ -34,6 +34,7 @@ def place_of(world: World, name: str, round_number: int) -> int:
 @virtual_time
 async def test_an_invalid_fallback_does_not_keep_others_from_proposing(body_hash: bytes) -> None:
     world = World(seed=1, plan=ATTESTERS_ALONE)
+    world.distrust("full3")
     await world.start()
     key = world.machines["full3"].setup.identity.signing_key
     first_places = 0
@@ -107,6 +108,7 @@ async def test_a_machine_that_wakes_up_signs_nothing_of_the_rounds_it_slept_thro
 
     world["full3"].peers.broadcast = record  # type: ignore[method-assign]
     world.clock._offset_ms += 300 * world.plan.parameters.timing.round_ms
+    world.peace.disturb()
     await world.until_round(305)
     assert sent.count(Kind.LIST) <= 2
     assert Kind.FALLBACK not in sent
@@ -134,6 +136,7 @@ async def test_an_alarm_is_remembered_over_a_restart() -> None:
     world = World(seed=6, plan=ATTESTERS_ALONE)
     await world.start()
     await world.until_round(2)
+    world.distrust("full0")
     node = world["full0"]
 
     def conflict(_vote: object) -> bool:

@@ -155,7 +155,7 @@ async def test_an_even_split_mines_on_neither_side_and_heals() -> None:
     world.cut(["full0", "full1", "manager0", "strong0"])
     await world.until_round(6)
     assert all(final(world, name).round <= before.round + 1 for name in FULL)
-    world.links.heal()
+    world.heal()
     await world.until_round(12)
     assert len(heads(world)) == 1
     assert final(world, "full0").round == 10
@@ -210,7 +210,7 @@ async def survive(seed: int, rounds: int) -> None:
         else:
             world.cut([name])
             await world.clock.sleep_until(world.clock.now_ms() + chance.randrange(15_000))
-            world.links.heal()
+            world.heal()
     # Peers back off for up to half a minute before they dial again.
     calm = world.clock.now_ms() // 10_000 + 8
     await world.until_round(calm)

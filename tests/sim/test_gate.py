@@ -60,6 +60,7 @@ async def answer(signer: str | None, *messages: Payload) -> Gossip | Reason:
     key = STRANGER
     if signer is not None:
         key = world.machines[signer].setup.identity.signing_key
+        world.distrust(signer)
     outcome: Gossip | Reason = Gossip.DROP
     for message in messages:
         signed: Signed[Payload] = sign(message, key, world.network.id)
@@ -184,6 +185,7 @@ async def test_a_split_for_good_stops_the_node() -> None:
     world = World(seed=3, plan=Plan())
     await world.start()
     await world.until_round(2)
+    world.distrust("full0")
     node, running = world["full0"], world.machines["full0"].running
 
     def conflict(_vote: object) -> bool:

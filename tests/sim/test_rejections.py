@@ -50,6 +50,7 @@ async def verdicts(
     When the crook's claim is valid, its block must be everybody's head instead.
     """
     world = World(seed, plan)
+    world.distrust("solo0")
     await world.start()
     crook = world["solo0"]
     producer = corrupt(crook, tamper)

@@ -1,0 +1,23 @@
+"""What always holds in a simulated world, by the numbers of the consensus reference, section I."""
+
+from tests.sim.invariants.commits import InTimeIsCertified, PromisedBefore
+from tests.sim.invariants.money import ValueKept
+from tests.sim.invariants.progress import GoesOn, Heals
+from tests.sim.invariants.replay import Replays
+from tests.sim.invariants.results import BestWins, CheapChecks, TrueResults
+from tests.sim.invariants.safety import NobodyFramed, OneHistory, OneJustified
+
+INVARIANTS = (
+    ValueKept,
+    OneHistory,
+    OneJustified,
+    PromisedBefore,
+    TrueResults,
+    BestWins,
+    InTimeIsCertified,
+    NobodyFramed,
+    GoesOn,
+    Heals,
+    CheapChecks,
+    Replays,
+)

@@ -1,0 +1,121 @@
+"""I4, I8: a model counts only if it was promised in time, and then it does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from node.chain.commits import commit_id, commit_of
+from node.chain.context import RoundContext
+from node.chain.envelope import Signed
+from node.chain.hashing import u64
+from node.chain.messages import Body, Claim, Commit, List, Payload
+from node.chain.timing import Phase, deadline
+from tests.sim.watch import Invariant, Seen, Watch
+
+SLACK_MS = 500
+"""Before a deadline by true time: what got through by then is in time on every clock."""
+
+
+class PromisedBefore(Invariant):
+    """I4: the commit of every result is in lists of a quorum, and somebody honest listed it before
+    anybody honest saw a claim of the round."""
+
+    name = "I4"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._opened_ms: dict[int, int] = {}
+        self._listed_ms: dict[bytes, int] = {}
+        self._checked: set[bytes] = set()
+
+    def on_signed(self, by: str, signed: Signed[Payload]) -> None:
+        if by in self.scene.honest and isinstance(signed.message, List):
+            for listed in signed.message.ids:
+                self._listed_ms.setdefault(listed, self.scene.now_ms())
+
+    def on_heard(self, at: str, signed: Signed[Payload]) -> None:
+        if at in self.scene.honest and isinstance(signed.message, Claim):
+            self._opened_ms.setdefault(signed.message.round, self.scene.now_ms())
+
+    def on_block(self, at: str, seen: Seen) -> None:
+        node, header = self.scene.node(at), seen.block.header
+        if at not in self.scene.honest or node is None or not isinstance(header.message, Claim):
+            return
+        if seen.block.id in self._checked:
+            return
+        self._checked.add(seen.block.id)
+        claim = header.message
+        context = node.chain.tree.context_for(claim.parent, claim.round)
+        own = commit_of(context, claim, header.signer)
+        wanted = commit_id(self.scene.network.id, header.signer, own)
+        listers = _listers(seen.block.body, wanted)
+        weight = sum(context.weights.get(lister, 0) for lister in listers)
+        if not 3 * weight > 2 * sum(context.weights.values()):
+            self.fail(f"{at} took a result of round {claim.round} that no quorum listed")
+        opened_ms = self._opened_ms.get(claim.round, self.scene.now_ms())
+        if self._listed_ms.get(wanted, opened_ms + 1) > opened_ms:
+            self.fail(f"{at} took a result of round {claim.round} that nobody honest listed first")
+
+
+class InTimeIsCertified(Invariant):
+    """I8: a commit that reached all honest attesters in time, with a low ticket, is certified."""
+
+    name = "I8"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._reached: dict[int, dict[bytes, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._commits: dict[int, dict[bytes, Signed[Commit]]] = defaultdict(dict)
+        self._lists: dict[int, dict[bytes, tuple[bytes, ...]]] = defaultdict(dict)
+
+    def on_heard(self, at: str, signed: Signed[Payload]) -> None:
+        message = signed.message
+        if at not in self.scene.honest:
+            return
+        if isinstance(message, List):
+            self._lists[message.round].setdefault(signed.signer, message.ids)
+        elif isinstance(message, Commit):
+            self._commits[message.round][signed.id] = Signed(signed.envelope, message, signed.id)
+            due_ms = deadline(self.scene.network, message.round, Phase.TRAIN) - SLACK_MS
+            if self.scene.now_ms() <= due_ms:
+                self._reached[message.round][signed.id].add(at)
+
+    def on_round(self, number: int) -> None:
+        last = number - 1
+        commits, reached = self._commits.pop(last, {}), self._reached.pop(last, {})
+        lists = self._lists.pop(last, {})
+        if not self.scene.is_calm(last, last):
+            return
+        weights = self.scene.network.weights
+        attesters = {
+            name
+            for name in self.scene.honest
+            if self.scene.node(name) is not None and self.scene.key(name) in weights
+        }
+        node = self.scene.node(min(attesters))
+        if node is None:
+            return
+        context = node.chain.context(last)
+        by_ticket = sorted(commits.values(), key=lambda each: _ticket(context, each))
+        for commit in by_ticket[: self.scene.network.parameters.max_commits]:
+            weight = sum(weights[key] for key, ids in lists.items() if commit.id in ids)
+            if attesters <= reached.get(commit.id, set()) and not 3 * weight > 2 * sum(
+                weights.values()
+            ):
+                self.fail(f"a commit of round {last} came in time and is not certified")
+
+
+def _listers(body: Body, wanted: bytes) -> set[bytes]:
+    """Attesters whose bit for a commit is set; signatures were checked by the node."""
+    if wanted not in body.commit_ids:
+        return set()
+    place = body.commit_ids.index(wanted)
+    return {
+        proof.attester
+        for proof in body.lists
+        if int.from_bytes(proof.bitmap, "little") >> place & 1
+    }
+
+
+def _ticket(context: RoundContext, commit: Signed[Commit]) -> bytes:
+    return context.draw("ponas/ticket", commit.signer, u64(commit.message.unit))

@@ -1,0 +1,111 @@
+"""I6, I7, I16: who wins has won, and checking it is cheap."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from nas.designs.design import judge
+from nas.designs.genotype import Genotype
+from nas.jobs import Count
+from node.chain.context import RoundContext
+from node.chain.envelope import Signed
+from node.chain.hashing import u64
+from node.chain.messages import Claim, Payload
+from node.chain.state import Checkpoint
+from node.chain.timing import Phase, deadline, phase_at
+from tests.scripted import scripted_count
+from tests.sim.invariants.commits import SLACK_MS
+from tests.sim.watch import Invariant, Watch
+
+
+class TrueResults(Invariant):
+    """I6: a justified result counts as claimed and keeps the floor, the hardware and the bound."""
+
+    name = "I6"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._checked: set[bytes] = set()
+
+    def on_finality(self, at: str, justified: Checkpoint, final: Checkpoint) -> None:
+        node, seen = self.scene.node(at), self.watch.blocks.get(justified.id)
+        if at not in self.scene.honest or node is None or seen is None:
+            return
+        claim = seen.block.header.message
+        if justified.id in self._checked or not isinstance(claim, Claim):
+            return
+        self._checked.add(justified.id)
+        what = f"the justified result of round {claim.round}"
+        context = node.chain.tree.context_for(claim.parent, claim.round)
+        model = self.watch.models.get(claim.model_hash)
+        if model is None or scripted_count(model, "test") != claim.correct:
+            self.fail(f"{what} does not count {claim.correct}")
+        if not claim.correct >= context.network.parameters.task.min_correct:
+            self.fail(f"{what} is below the floor")
+        space = node._designs.space(context)
+        verdict = judge(Genotype.from_bytes(claim.genotype), node._designs.task, space)
+        if verdict.reason is not None:
+            self.fail(f"{what} has a design that is {verdict.reason}")
+
+
+class BestWins(Invariant):
+    """I7: in calm rounds no honest claim loses to one of a lower rank."""
+
+    name = "I7"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._claims: dict[int, list[Signed[Claim]]] = defaultdict(list)
+
+    def on_signed(self, by: str, signed: Signed[Payload]) -> None:
+        message = signed.message
+        if by not in self.scene.honest or not isinstance(message, Claim):
+            return
+        due_ms = deadline(self.scene.network, message.round, Phase.CLAIM) - SLACK_MS
+        if self.scene.now_ms() <= due_ms:
+            narrow = Signed(signed.envelope, message, signed.id)
+            self._claims[message.round].append(narrow)
+
+    def on_round(self, number: int) -> None:
+        last = number - 1
+        claims = self._claims.pop(last, [])
+        if not self.scene.is_calm(last, last):
+            return
+        for name in self.scene.honest:
+            node = self.scene.node(name)
+            block = None if node is None else node.chain.tree.head().block
+            if node is None or block is None or block.round != last:
+                continue
+            won = block.header.message
+            context = node.chain.tree.context_for(won.parent, last)
+            for claim in (claim for claim in claims if claim.message.parent == won.parent):
+                if not isinstance(won, Claim):
+                    self.fail(f"{name} follows a block without a winner in round {last}")
+                elif _rank(context, claim.signer, claim.message) < _rank(
+                    context, block.header.signer, won
+                ):
+                    self.fail(f"{name} follows a lower claim in round {last}")
+
+
+class CheapChecks(Invariant):
+    """I16: nobody evaluates more than V models of others and its own in a round."""
+
+    name = "I16"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._counts: Counter[tuple[str, int]] = Counter()
+
+    def on_count(self, at: str, job: Count) -> None:
+        if at not in self.scene.honest or job.split != "test":
+            return
+        now = phase_at(self.scene.network, self.scene.now_ms()).round
+        self._counts[at, now] += 1
+        most = self.scene.network.parameters.max_walked + 1
+        if self._counts[at, now] > most:
+            self.fail(f"{at} evaluates more than {most} models in round {now}")
+
+
+def _rank(context: RoundContext, producer: bytes, claim: Claim) -> tuple[int, bytes]:
+    tie = context.draw("ponas/tie", producer, u64(claim.unit), *sorted(claim.secrets))
+    return -claim.correct, tie
