@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from nacl.signing import SigningKey
 
-from nas.jobs import Count
+from nas.jobs import Count, Verify
 from node.assembly import Node, Setup, Surroundings, mines_solo
 from node.chain.genesis import Attester, Network, Producer
 from node.chain.params import FAST, Parameters
@@ -55,8 +55,8 @@ class WatchedExecutor(ScriptedExecutor):
         self._hear = hear
 
     async def run(self, job: Any) -> Any:
-        if isinstance(job, Count):
-            self._hear(job)
+        if isinstance(job, Count | Verify):
+            self._hear(job if isinstance(job, Count) else job.count)
         return await super().run(job)
 
 
