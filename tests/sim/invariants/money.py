@@ -7,7 +7,7 @@ from tests.sim.watch import Invariant, Seen, Watch
 
 
 class ValueKept(Invariant):
-    """I1: in every state on every fork, what is held or burnt is what genesis gave or was issued."""
+    """I1: in every state on every fork, what is held or burnt was given by genesis or issued."""
 
     name = "I1"
 
