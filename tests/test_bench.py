@@ -23,12 +23,14 @@ from nas.bench.machine import Machine, cpu_model, this_machine
 from nas.bench.memory import measure_memory
 from nas.bench.overhead import measure_overhead
 from nas.bench.registry import BENCHMARKS as ENGINE
-from nas.bench.registry import read_designs
+from nas.bench.registry import WALKED, read_designs
 from nas.bench.train import measure_train
+from nas.bench.validate import PROFILES, measure_validate
 from nas.data.datasets import load
 from nas.designs.genotype_json import genotype_to_object
 from node.bench.registry import BENCHMARKS as NODE
 from node.bench.sync import measure_sync
+from node.chain.params import DEVNET
 from node.cli.bench import NAMES, NODE_NAMES
 from node.cli.client import main as ponas
 from tools.benchmarks import command
@@ -54,6 +56,7 @@ TINY: dict[str, tuple[Callable[[], tuple[Figure, ...]], tuple[str, ...]]] = {
     ),
     "exact": (lambda: (measure_exact(TASK, 3, 20, 1, CLOCK),), ("exact",)),
     "overhead": (lambda: (measure_overhead(2, 1, CLOCK),), ("overhead",)),
+    "validate": (lambda: (measure_validate("digits", 2, 1),), ("validate",)),
     "memory": (lambda: (measure_memory(TASK, 1),), ("memory",)),
     "synthesis": (
         lambda: measure_synthesis([(4, 4)], ENGINES[:1], lambda _: {"m4_4": 24, "e0": 76}),
@@ -94,6 +97,13 @@ def test_the_same_seed_trains_the_same_designs() -> None:
     )
     assert first == again
     assert first.value != other.value
+
+
+def test_liars_cost_no_more_than_the_walk_allows() -> None:
+    figure = measure_validate("digits", 2, 1)
+    assert figure.value == 2.0
+    assert all(f"{name} " in figure.spread for name in PROFILES)
+    assert DEVNET.max_walked == WALKED
 
 
 def test_seconds_are_those_of_the_clock_and_rates_follow() -> None:

@@ -21,12 +21,16 @@ from nas.bench.memory import measure_memory
 from nas.bench.overhead import measure_overhead
 from nas.bench.synthetic import TEST, TRAIN, write_synthetic
 from nas.bench.train import measure_train
+from nas.bench.validate import measure_validate
 from nas.designs.genotype import Genotype
 from nas.designs.genotype_json import genotype_from_json
 
 SEED = 1
 SYNTHETIC = "synthetic"
 """The name of the procedural images, drawn for the benchmark and dropped after it."""
+
+WALKED = 16
+"""Claims of a round that are evaluated at most, on every network that comes with PoNAS."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,11 @@ def _exact(_: Choice) -> Figure:
         return measure_exact(task, designs=41, images=500, seed=SEED, clock=_clock)
 
 
+def _validate(_: Choice) -> Figure:
+    with _data(SYNTHETIC, TRAIN // 100, TEST) as name:
+        return measure_validate(name, WALKED, SEED)
+
+
 def _memory(_: Choice) -> Figure:
     with _data(SYNTHETIC, TRAIN, TEST) as name:
         return measure_memory(full_task(name, "ptq", epochs=1), SEED)
@@ -75,6 +84,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "train": _train,
         "exact": _exact,
         "memory": _memory,
+        "validate": _validate,
     }
 )
 

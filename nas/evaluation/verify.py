@@ -25,8 +25,9 @@ from nas.evaluation.oracle import Codes
 from nas.execution.cancel import ShouldStop, check
 from nas.jobs import Counted, Refuted, Verify
 
-LEAST_PART = 256
-"""No batch is smaller than this part of the images: an image alone costs as much as several."""
+LEAST_PART = 16
+"""No batch is smaller than this part of what was evaluated so far: few images cost as much as many.
+So a refuted claim costs at most this part more than what it takes image by image."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def next_batch(standing: Standing, largest: int) -> int:
 
     `largest` bounds the memory; it comes from the genotype, never from a peer.
     """
-    least = max(standing.least_to_refute, standing.size // LEAST_PART)
+    least = max(standing.least_to_refute, standing.seen // LEAST_PART)
     return min(largest, least, standing.size - standing.seen)
 
 

@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from nas.bench.figures import Figure
 
-NAMES = ("fpga", "controller", "train", "exact", "overhead", "memory")
+NAMES = ("fpga", "controller", "train", "exact", "overhead", "memory", "validate")
 """Those of `nas.bench.registry`, which is imported only to run one: it needs PyTorch."""
 
 NODE_NAMES = ("manager", "pool-simulation", "sync")
@@ -39,10 +39,11 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
 
     fpga: designs judged a second. controller: episodes a second. train: how many times faster than
     the authors' loop. exact: seconds to count 10,000 images. overhead: what a search takes beside
-    a training. memory: what a further worker takes. manager: how long 10,000 miners, each on a
-    connection of its own, wait for an answer (99th percentile). pool-simulation: seconds for 10,000
-    miners and 100 rounds. sync: blocks a second of a node that catches up. The first two, overhead
-    and sync take seconds, manager six minutes, the others a minute or two.
+    a training. memory: what a further worker takes. validate: full evaluations for a round full of
+    liars. manager: how long 10,000 miners, each on a connection of its own, wait for an answer
+    (99th percentile). pool-simulation: seconds for 10,000 miners and 100 rounds. sync: blocks a
+    second of a node that catches up. The first two, overhead and sync take seconds, manager six
+    minutes, the others a minute or two.
     """
     if name != "train" and (designs is not None or data is not None):
         raise click.UsageError("--designs and --data are for train only")
