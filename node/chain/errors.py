@@ -71,6 +71,8 @@ class Reason(StrEnum):
     TASK_KEY_HOLDERS = "task-key-holders"
     TASK_REWARD = "task-reward"
     TASK_DATA = "task-data"
+    TASK_ENGINE = "task-engine"
+    TASK_WITNESS = "task-witness"
     # Transactions.
     FEE = "fee"
     NONCE = "nonce"

@@ -8,6 +8,7 @@ from itertools import pairwise
 from node.chain.errors import NetworkError
 from node.chain.hashing import MAX_INT
 from node.chain.messages import MAX_COMMITS
+from node.chain.published.limits import TaskLimits
 
 FLOOR_TIMES_CHANCE = 3
 """A claim must reach this multiple of chance, else constant designs win (consensus E5)."""
@@ -89,6 +90,7 @@ class Parameters:
     public: bool
     timing: Timing
     task: StandingTask
+    tasks: TaskLimits
     subsidy: int
     fee_per_byte: int
     max_units: int
@@ -157,12 +159,26 @@ PROCEDURAL = replace(DIGITS, dataset="procedural", epochs=5, test_size=1_000, in
 """Ten random figures a producer, drawn anew in every round (`nas.data.procedural`)."""
 
 
+LOCAL_TASKS = TaskLimits(
+    max_data_bytes=64 * 2**20,
+    max_mac_images=87_000_000_000,
+    min_test_images=100,
+    publish_fee_per_kib=1_000,
+    lifetime_rounds=1_000,
+    download_bytes_per_s=10_000_000,
+    evaluation_macs_per_s=10_000_000_000,
+    training_macs_per_s=10_000_000_000,
+    min_difficulty_ms=100,
+)
+
+
 def _local(name: str, round_ms: int) -> Parameters:
     return Parameters(
         name=name,
         public=False,
         timing=compute_timing(round_ms),
         task=DIGITS,
+        tasks=LOCAL_TASKS,
         subsidy=5_000_000_000,
         fee_per_byte=10,
         max_units=4,

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from node.chain.errors import NetworkError
+
+MAX_LIMIT = 2**48
+"""Keeps difficulties and fees far below 2**63."""
+_LEAST = {
+    "max_data_bytes": 1,
+    "max_mac_images": 1,
+    "min_test_images": 1,
+    "publish_fee_per_kib": 0,
+    "lifetime_rounds": 1,
+    "download_bytes_per_s": 1,
+    "evaluation_macs_per_s": 1,
+    "training_macs_per_s": 1,
+    "min_difficulty_ms": 1,
+}
+
 
 @dataclass(frozen=True)
 class TaskLimits:
@@ -26,6 +42,11 @@ class TaskLimits:
     evaluation_macs_per_s: int
     training_macs_per_s: int
     min_difficulty_ms: int
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if not least <= getattr(self, name) <= MAX_LIMIT:
+                raise NetworkError(f"tasks.{name}: from {least} to {MAX_LIMIT}")
 
     def publish_fee(self, data_bytes: int) -> int:
         """Base units that are burnt for publishing so many bytes."""
