@@ -18,7 +18,8 @@ from node.clock import Clock
 from node.store.base import Change, Delete, Put, Store, Table
 from node.store.writer import Writer
 from node.tasks import TaskOwner
-from pool.records.codec import decode_event, decode_state, encode_event, encode_state
+from pool.manager.snapshots import Snapshots
+from pool.records.codec import decode_event, encode_event
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState
 from pool.records.transition import apply
@@ -32,9 +33,8 @@ KEPT_EVENTS = 200_000
 # Batches whose time to be synced is remembered.
 _DELAYS = 256
 
-# What the newest snapshot holds, under one key: the number of the next event, then the state.
-_SNAPSHOT = b"snapshot"
-_NUMBER_BYTES = 8
+# Events that are forgotten at a time.
+_PORTION = 1_000
 
 
 class Numbered(NamedTuple):
@@ -57,7 +57,10 @@ class Journal:
         self._flushing: asyncio.Task[None] | None = None
         self._written_ms = 0
         self.sync_delays_ms: deque[int] = deque(maxlen=_DELAYS)
-        self.state, self._snapshot_at, self._next = _load(store)
+        self._snapshots = Snapshots(store)
+        self._saving: tuple[int, PoolState] | None = None
+        self._is_saving = False
+        self.state, self._next = _fold(store, self._snapshots.state, self._snapshots.number)
         self._first = next((number for number, _ in self.read(1)), self._next)
         self.blobs = dict(store.scan(Table.POOL_BLOBS))
 
@@ -83,18 +86,17 @@ class Journal:
     def snapshot(self, pool: PoolState, keep: Iterable[bytes]) -> None:
         """Keep the state as it is after all recorded events, and of the blobs only these.
 
-        A restart begins here; events much older are forgotten.
+        A restart begins here, as soon as all of it is written; events much older are forgotten.
+        It is written in portions, between which other things go on.
         """
-        self._snapshot_at = self._next
-        value = u64(self._next) + encode_state(pool)
-        self._changes.append(Put(Table.POOL_STATE, _SNAPSHOT, value))
         for hash_ in self.blobs.keys() - set(keep):
             del self.blobs[hash_]
             self._changes.append(Delete(Table.POOL_BLOBS, hash_))
-        while self._first < self._snapshot_at - KEPT_EVENTS:
-            self._changes.append(Delete(Table.POOL_EVENTS, u64(self._first)))
-            self._first += 1
         self._flush_soon()
+        self._saving = (self._next, pool)
+        if not self._is_saving:
+            self._is_saving = True
+            self._tasks.spawn(self._save(), name="pool snapshot")
 
     def read(self, since: int) -> Iterator[Numbered]:
         """Synced events from number `since` on, oldest first."""
@@ -113,6 +115,21 @@ class Journal:
         await asyncio.wait((written, self._flushing), return_when=asyncio.FIRST_COMPLETED)
         if not written.done():
             await self._flushing
+
+    async def _save(self) -> None:
+        while self._saving is not None:
+            (number, pool), self._saving = self._saving, None
+            for change in self._snapshots.keep(number, pool):
+                self._changes.append(change)
+                self._flush_soon()
+                await asyncio.sleep(0)
+            while (end := min(self._first + _PORTION, number - KEPT_EVENTS)) > self._first:
+                old = range(self._first, end)
+                self._changes += (Delete(Table.POOL_EVENTS, u64(event)) for event in old)
+                self._first = end
+                self._flush_soon()
+                await asyncio.sleep(0)
+        self._is_saving = False
 
     def _flush_soon(self) -> None:
         if self._flushing is None:
@@ -136,14 +153,8 @@ class Journal:
             self._flushing = None
 
 
-def _load(store: Store) -> tuple[PoolState, int, int]:
-    """The state after all events, the number of the first one after the snapshot, and the next."""
-    value = store.get(Table.POOL_STATE, _SNAPSHOT)
-    pool, first = PoolState(), 1
-    if value is not None:
-        first = int.from_bytes(value[:_NUMBER_BYTES], "big")
-        pool = decode_state(value[_NUMBER_BYTES:])
-    number = first
-    for key, data in store.scan(Table.POOL_EVENTS, u64(first)):
+def _fold(store: Store, pool: PoolState, number: int) -> tuple[PoolState, int]:
+    """The state after all events from `number` on, and the number of the next event."""
+    for key, data in store.scan(Table.POOL_EVENTS, u64(number)):
         pool, number = apply(pool, decode_event(data)), int.from_bytes(key, "big") + 1
-    return pool, first, number
+    return pool, number

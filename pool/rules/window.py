@@ -23,7 +23,7 @@ LOG_ROUNDS = 16
 """The average is over so many of the newest rounds with work."""
 
 
-class Credit(msgspec.Struct, frozen=True, gc=False):
+class Credit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Work of a miner for an address in one round, in the unit of `pool.rules.prices`, above 0."""
 
     miner: bytes
