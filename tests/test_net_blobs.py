@@ -32,6 +32,10 @@ async def feed(link: PeerLink, source: bytes, num_chunks: int, total: int = len(
     await link.close("died midway")
 
 
+async def never_closes(reason: str) -> None:
+    """Stands in for a link's end that the peer delays."""
+
+
 @pytest.mark.parametrize(
     "blob", [b"", b"x", BLOB[:CHUNK_BYTES], BLOB], ids=lambda blob: str(len(blob))
 )
@@ -57,6 +61,57 @@ async def test_transfer_goes_on_with_another_peer_where_the_first_died() -> None
         assert fetched == BLOB
         assert second.handler.num_served[HASH] == 1
         assert not a.net.refused
+
+
+@virtual_time
+async def test_broken_transfer_goes_on_where_it_stopped_when_it_is_asked_for_again() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        first = await world.intrude("a")
+        feeding = asyncio.ensure_future(feed(first, BLOB, 2))
+        with pytest.raises(NotFound):
+            await a.net.fetch(HASH, len(BLOB))
+        await feeding
+        second = world.add("second", ["a"])
+        second.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        assert await a.net.fetch(HASH, len(BLOB)) == BLOB
+        assert second.handler.num_served[HASH] == 1
+
+
+@virtual_time
+async def test_what_has_come_is_kept_when_nobody_waits_any_more() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        # Two chunks come, and the peer falls silent.
+        close, link.close = link.close, never_closes  # type: ignore[method-assign]
+        feeding = asyncio.ensure_future(feed(link, BLOB, 2))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await a.net.fetch(HASH, len(BLOB))
+        await close("gone")
+        second = world.add("second", ["a"])
+        second.handler.blobs[HASH] = BLOB
+        await pass_time(5)
+        assert await a.net.fetch(HASH, len(BLOB)) == BLOB
+        assert second.handler.num_served[HASH] == 1
+        feeding.cancel()
+
+
+@virtual_time
+async def test_kept_beginnings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.net.blobs._MAX_KEPT_BYTES", 2 * CHUNK_BYTES)
+    async with open_world() as world:
+        a = world.add("a")
+        for number in range(3):
+            feeding = asyncio.ensure_future(feed(await world.intrude("a", f"m{number}"), BLOB, 1))
+            with pytest.raises(NotFound):
+                await a.net.fetch(blob_hash(bytes([number])), len(BLOB))
+            feeding.cancel()
+        kept = a.net._blobs._kept
+        assert sum(map(len, kept.values())) == 2 * CHUNK_BYTES
+        assert [wanted for wanted, _ in kept] == [blob_hash(b"\1"), blob_hash(b"\2")]
 
 
 @pytest.mark.parametrize("total", [len(BLOB), 4 * CHUNK_BYTES], ids=["true", "false"])

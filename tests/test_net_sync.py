@@ -18,6 +18,7 @@ from tests.peer_world import (
     GENESIS,
     KEY,
     NETWORK,
+    Peer,
     chain,
     drain,
     envelope,
@@ -187,6 +188,65 @@ async def test_wrong_bodies_are_refused(answer: PeerMessage, reason: str) -> Non
         await pass_time(5)
         assert a.net.refused == {reason: 1}
         assert a.handler.chain == []
+
+
+@virtual_time
+async def test_bodies_come_from_another_peer_where_the_one_with_the_headers_is_silent() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        # It has the blocks too, but knows of no newer ones than the one that is asked.
+        b = world.add("b", ["a"])
+        await pass_time(5)
+        b.handler.chain = chain(300)
+        a.net.request_sync(public_key_of("mallory"))
+        assert (await link.receive()).HasField("get_headers")
+        await link.send(_headers(chain(300)))
+        await pass_time(5)
+        assert a.handler.batches == [128, 128, 44]
+        assert a.handler.chain == b.handler.chain
+        # Once it was late, the others are asked first.
+        kinds = [kind for kind in await _kinds(a, link) if kind == "get_bodies"]
+        assert len(kinds) == 1
+        assert not a.net.refused
+
+
+@virtual_time
+async def test_bodies_come_from_another_peer_where_the_first_sends_wrong_ones() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        b = world.add("b", ["a"])
+        await pass_time(5)
+        b.handler.chain = chain(3)
+        a.net.request_sync(public_key_of("mallory"))
+        assert (await link.receive()).HasField("get_headers")
+        await link.send(_headers(chain(3)))
+        assert (await link.receive()).HasField("get_bodies")
+        await link.send(PeerMessage(bodies=Bodies(bodies=[b"another"])))
+        await pass_time(5)
+        assert a.net.refused == {Refusal.WRONG_HASH: 1}
+        assert a.handler.chain == b.handler.chain
+
+
+@virtual_time
+async def test_others_may_lack_the_bodies() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        world.add("b", ["a"])
+        await pass_time(5)
+        a.net.request_sync(public_key_of("mallory"))
+        assert (await link.receive()).HasField("get_headers")
+        await link.send(_headers(chain(3)))
+        await pass_time(30)
+        assert not a.net.refused
+        assert a.handler.chain == []
+
+
+async def _kinds(peer: Peer, link: PeerLink) -> list[str | None]:
+    await peer.net.close()
+    return await _left(link)
 
 
 def _fallback(round_number: int, parent: bytes) -> Envelope:

@@ -4,7 +4,10 @@ A peer that is silent must not cost a round, so requests are hedged (Dean and Ba
 Scale", CACM 56(2), 2013): whenever nothing has come for a moment, one more peer is asked.
 """
 
+from __future__ import annotations
+
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +22,8 @@ from ponas.v1.types_pb2 import BlobChunk
 # Few, because honest peers that are slow share this node's line. Peers that were slow to answer
 # last get one place less, so that they can't keep the others from being asked.
 _PEERS_AT_ONCE = 4
+# What broken transfers have brought is kept up to this much, for when the blob is asked for again.
+_MAX_KEPT_BYTES = 16 * 1024 * 1024
 
 _Pull = asyncio.Task[bytes | None]
 
@@ -41,8 +46,9 @@ def serve_chunk(request: GetBlob, blob: bytes | None) -> PeerMessage:
 
 @dataclass
 class _Shared:
-    """A transfer, and how many callers wait for it."""
+    """A transfer under way, and how many callers wait for it."""
 
+    transfer: _Transfer
     task: asyncio.Task[bytes | None]
     num_callers: int = 0
 
@@ -68,6 +74,8 @@ class BlobFetcher:
         # The bound is part of the key: a caller that expects too little must not make the
         # transfer of another one fail.
         self._transfers: dict[tuple[bytes, int], _Shared] = {}
+        # Beginnings of blobs whose transfers broke off, the newest last; unchecked.
+        self._kept: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
 
     async def fetch(self, wanted: bytes, max_bytes: int) -> bytes:
         """The blob whose hash is `wanted`; requests for the same one share a transfer.
@@ -81,10 +89,12 @@ class BlobFetcher:
         key = (wanted, max_bytes)
         shared = self._transfers.get(key)
         if shared is None:
-            transfer = _Transfer(wanted, max_bytes, self._sessions, self._refuse)
+            start = self._kept.pop(key, b"")
+            transfer = _Transfer(wanted, max_bytes, self._sessions, self._refuse, start)
             task = self._tasks.spawn(transfer.run(), name=f"fetch {wanted.hex()[:8]}")
-            shared = self._transfers[key] = _Shared(task)
+            shared = self._transfers[key] = _Shared(transfer, task)
         shared.num_callers += 1
+        blob = None
         try:
             # One caller that gives up must not end the transfer of the others.
             blob = await asyncio.shield(shared.task)
@@ -93,13 +103,22 @@ class BlobFetcher:
             if not shared.num_callers:
                 del self._transfers[key]
                 shared.task.cancel()
+                if blob is None:
+                    self._keep(key, shared.transfer.reached)
         if blob is None:
             raise NotFound(f"no peer gave blob {wanted.hex()} within {max_bytes} bytes")
         return blob
 
+    def _keep(self, key: tuple[bytes, int], beginning: bytes) -> None:
+        """Keep what has come of a blob, and forget the oldest beginnings beyond the bound."""
+        if beginning:
+            self._kept[key] = beginning
+        while sum(map(len, self._kept.values())) > _MAX_KEPT_BYTES:
+            self._kept.popitem(last=False)
+
 
 class _Transfer:
-    """One blob on its way here; arguments as those of `BlobFetcher`."""
+    """One blob on its way here, as far as `start` already; arguments as those of `BlobFetcher`."""
 
     def __init__(
         self,
@@ -107,15 +126,21 @@ class _Transfer:
         max_bytes: int,
         sessions: Callable[[], Sequence[Session]],
         refuse: Callable[[Session, Refused], None],
+        start: bytes,
     ) -> None:
         self._wanted = wanted
         self._max_bytes = max_bytes
         self._sessions = sessions
         self._refuse = refuse
         # The longest beginning that came so far, for the next peer to go on with; unchecked.
-        self._reached = bytearray()
+        self._reached = bytearray(start)
         self._has_moved = False
         self._lacking: set[Session] = set()
+
+    @property
+    def reached(self) -> bytes:
+        """The longest beginning that has come; unchecked."""
+        return bytes(self._reached)
 
     async def run(self) -> bytes | None:
         """The first whole blob of the right hash; None once every peer has failed."""

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from node.clock import Clock
 from node.net.addressbook import AddressBook
 from node.net.blobs import serve_chunk
+from node.net.bodies import check_ids, serve_bodies
 from node.net.protocol import KIND_LIMITS, OTHER_LIMIT, ChainHandler, Refusal, Refused
 from node.net.relay import Relay
 from node.net.session import Session
-from node.net.sync import check_ids, check_locator, serve_bodies, serve_headers
+from node.net.sync import check_locator, serve_headers
 from node.net.tending import serve_addresses, serve_pong
 from ponas.v1.peer_service_pb2 import PeerMessage
 

@@ -92,7 +92,7 @@ class PeerNet:
         self._dispatcher = Dispatcher(
             handler, self._relay, self._book, self._roster.addresses, clock
         )
-        self._syncer = Syncer(network_id, handler, self._refuse, self._tasks)
+        self._syncer = Syncer(network_id, handler, self._roster.all, self._refuse, self._tasks)
         self._blobs = BlobFetcher(self._roster.all, self._refuse, self._tasks)
         self._dialler = Dialler(
             self,

@@ -1,7 +1,7 @@
 """Header-first sync: whose headers link to what is known is then asked for the bodies.
 
 A liar has to sign a chain of headers before a single body is moved, and bodies are asked for while
-those before are checked.
+those before are checked (`node.net.bodies`).
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from itertools import pairwise
 import structlog
 
 from node.chain.block import open_header
-from node.chain.envelope import Signed
 from node.chain.errors import Rejected
 from node.chain.hashing import HASH_BYTES
-from node.chain.messages import MAX_BODY_BYTES, Claim, Envelope, Fallback
+from node.chain.messages import Envelope
+from node.net.bodies import BodyFetcher, Header
 from node.net.link import LinkClosed
 from node.net.protocol import (
     MAX_BODIES,
@@ -29,9 +29,7 @@ from node.net.protocol import (
 from node.net.session import Session
 from node.tasks import TaskOwner
 from node.wire import WireBlock, envelope_from_proto, envelope_to_proto
-from ponas.v1.peer_service_pb2 import Bodies, GetBodies, GetHeaders, Headers, PeerMessage
-
-_Header = Signed[Claim] | Signed[Fallback]
+from ponas.v1.peer_service_pb2 import GetHeaders, Headers, PeerMessage
 
 # Blocks that wait for votes in later ones; a chain with more must do without a quorum's word.
 _MAX_WAITING = 2 * MAX_BODIES
@@ -45,6 +43,7 @@ class Syncer:
     Args:
         network_id: 32 bytes.
         handler: takes the blocks in.
+        sessions: the connected peers, who may have bodies too.
         refuse: told of a peer that broke a rule.
         tasks: owns the transfers.
     """
@@ -53,11 +52,13 @@ class Syncer:
         self,
         network_id: bytes,
         handler: ChainHandler,
+        sessions: Callable[[], Sequence[Session]],
         refuse: Callable[[Session, Refused | Rejected], None],
         tasks: TaskOwner,
     ) -> None:
         self._network_id = network_id
         self._handler = handler
+        self._bodies = BodyFetcher(sessions, refuse)
         self._refuse = refuse
         self._tasks = tasks
         self._syncing: set[Session] = set()
@@ -91,7 +92,7 @@ class Syncer:
             return await self._handler.on_blocks([], votes)
         learnt, rest = False, headers
         # Blocks that are not in the tree yet, with those behind them still on their way.
-        waiting: list[tuple[_Header, bytes]] = []
+        waiting: list[tuple[Header, bytes]] = []
         asking = self._ask_bodies(session, rest)
         try:
             while rest:
@@ -115,7 +116,7 @@ class Syncer:
             await asyncio.gather(asking, return_exceptions=True)
         return learnt
 
-    async def _ask_headers(self, session: Session) -> tuple[list[_Header], list[Envelope]]:
+    async def _ask_headers(self, session: Session) -> tuple[list[Header], list[Envelope]]:
         request = GetHeaders(locator=self._handler.locator()[:MAX_LOCATOR], limit=MAX_HEADERS)
         answer = await session.ask(PeerMessage(get_headers=request), SYNC_TIMEOUT_S)
         if not answer.HasField("headers"):
@@ -128,26 +129,13 @@ class Syncer:
         return headers, [envelope_from_proto(vote) for vote in answer.headers.votes]
 
     def _ask_bodies(
-        self, session: Session, headers: Sequence[_Header]
+        self, session: Session, headers: Sequence[Header]
     ) -> asyncio.Task[Sequence[bytes]]:
-        ids = [header.id for header in headers[:MAX_BODIES]]
         # Not awaited at once: what came before is checked meanwhile.
-        return asyncio.ensure_future(_fetch_bodies(session, ids))
+        return asyncio.ensure_future(self._bodies.fetch(session, headers))
 
 
-async def _fetch_bodies(session: Session, ids: Sequence[bytes]) -> Sequence[bytes]:
-    answer = await session.ask(PeerMessage(get_bodies=GetBodies(ids=ids)), SYNC_TIMEOUT_S)
-    if not answer.HasField("bodies"):
-        raise Refused(Refusal.UNASKED, "answered with something other than bodies")
-    bodies = answer.bodies.bodies
-    if not 1 <= len(bodies) <= len(ids):
-        raise Refused(Refusal.MALFORMED, f"sent {len(bodies)} bodies for {len(ids)} headers")
-    if any(len(body) > MAX_BODY_BYTES for body in bodies):
-        raise Refused(Refusal.OVERSIZED, f"a body has at most {MAX_BODY_BYTES} bytes")
-    return bodies
-
-
-def check_links(headers: Sequence[_Header], knows: Callable[[bytes], bool]) -> None:
+def check_links(headers: Sequence[Header], knows: Callable[[bytes], bool]) -> None:
     """Check that headers form a chain from a known block on.
 
     Raises:
@@ -174,17 +162,6 @@ def check_locator(request: GetHeaders) -> None:
         raise Refused(Refusal.MALFORMED, detail)
 
 
-def check_ids(request: GetBodies) -> None:
-    """Refuse a request that no honest peer makes.
-
-    Raises:
-        Refused: it asks for too many bodies, or by what is no id.
-    """
-    if not 1 <= len(request.ids) <= MAX_BODIES or any(len(i) != HASH_BYTES for i in request.ids):
-        detail = f"bodies are asked for by 1 to {MAX_BODIES} ids of {HASH_BYTES} bytes"
-        raise Refused(Refusal.MALFORMED, detail)
-
-
 def serve_headers(request: GetHeaders, handler: ChainHandler) -> PeerMessage:
     """The headers after the locator, then as many votes as the message takes."""
     headers, votes = handler.headers_after(tuple(request.locator), min(request.limit, MAX_HEADERS))
@@ -195,15 +172,3 @@ def serve_headers(request: GetHeaders, handler: ChainHandler) -> PeerMessage:
             break
         answer.votes.append(vote)
     return PeerMessage(headers=answer)
-
-
-def serve_bodies(request: GetBodies, handler: ChainHandler) -> PeerMessage:
-    """As many of the bodies as one message takes, up to the first that is not here."""
-    answer = Bodies()
-    left_bytes = SYNC_BYTES
-    for block_id in request.ids:
-        body = handler.body(block_id)
-        if body is None or (left_bytes := left_bytes - len(body)) < 0:
-            break
-        answer.bodies.append(body)
-    return PeerMessage(bodies=answer)
