@@ -11,7 +11,7 @@ from node.chain.codec import encode
 from node.chain.genesis import Network
 from node.chain.lists import certified
 from node.chain.messages import Claim, PayoutLine
-from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, split
+from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, compute_subsidy, split
 from node.chain.timing import phase_at
 from node.chain.votes import paid_voters
 from node.clock import Clock
@@ -309,7 +309,7 @@ def _rewards(network: Network, block: Block) -> tuple[Sequence[PayoutView], Sequ
     """
     if block.is_fallback:
         return (), ()
-    subsidy, body = network.parameters.subsidy, block.body
+    subsidy, body = compute_subsidy(network.parameters, block.round, 0), block.body
     for_lines, _ = split(subsidy, LINES_TO_ATTESTERS)
     amounts = split(for_lines, [line.weight for line in body.payouts])
     voters = paid_voters(network.weights, block.votes, block.parent, body.parent_logits_hash)

@@ -38,7 +38,7 @@ MODEL = b"a model of seven-and-thirty bytes ..."
 GENOTYPE = bytes(range(1, 11)) * 3
 SALT = b"s" * 32
 EMPTY_HASH = b""
-ENDOWMENT = 1_000_000
+ENDOWMENT = 1_000_000_000
 """Base units that each key of the world begins with."""
 FEE = 2_000
 """More than enough for a transfer."""

@@ -118,6 +118,7 @@ KEYS = tuple(bytes([i]) * 32 for i in range(200))
         ({"attesters": tuple(Attester(k, MAX_INT) for k in KEYS[:2])}, "sum must stay below"),
         ({"attesters": (Attester(b"short", 1),)}, "keys have 32 bytes"),
         ({"units": (Producer(KEYS[0], 0),)}, "units: numbers must be"),
+        ({"accounts": (Endowment(KEYS[0], 999_999),)}, "at least the deposit of 1000000"),
         ({"accounts": tuple(Endowment(k, MAX_INT) for k in KEYS[:2])}, "accounts: the sum"),
     ],
 )
@@ -138,6 +139,8 @@ def test_contradictory_tables(change: dict[str, Any], message: str) -> None:
         (DIGITS, {"test_size": 2**16 + 1}, "task.test_size"),
         (DIGITS, {"max_mac_images": 0}, "task.max_mac_images"),
         (FAST, {"subsidy": MAX_INT + 1}, "subsidy"),
+        (FAST, {"halving_rounds": 0}, "halving_rounds"),
+        (FAST, {"account_deposit": 0}, "account_deposit"),
         (FAST, {"fee_per_byte": 2**32 + 1}, "fee_per_byte"),
         (FAST, {"max_units": 0}, "max_units"),
         (FAST, {"max_commits": 65}, "max_commits"),

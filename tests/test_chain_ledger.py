@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.chain.context import next_beacon
-from node.chain.draft import Draft
+from node.chain.draft import Draft, first_nonce
 from node.chain.errors import InvalidBlock
 from node.chain.genesis import Network
 from node.chain.hashing import MAX_INT
-from node.chain.messages import PayoutLine
+from node.chain.messages import MAX_TRANSACTIONS, PayoutLine
 from node.chain.params import FAST
 from node.chain.proposal import select_transactions
 from node.chain.rewards import compute_rewards, compute_subsidy, split
@@ -117,9 +117,17 @@ def test_one_address_in_every_role_is_paid_for_each() -> None:
 
 
 def test_supply_never_reaches_the_integer_bound() -> None:
-    assert compute_subsidy(FAST, 0) == FAST.subsidy
-    assert compute_subsidy(FAST, MAX_INT - 5) == 5
-    assert compute_subsidy(FAST, MAX_INT) == 0
+    assert compute_subsidy(FAST, 1, 0) == FAST.subsidy
+    assert compute_subsidy(FAST, 1, MAX_INT - 5) == 5
+    assert compute_subsidy(FAST, 1, MAX_INT) == 0
+
+
+@pytest.mark.parametrize(
+    ("round_number", "subsidy"), [(1, 7), (9, 7), (10, 3), (19, 3), (20, 1), (30, 0), (MAX_INT, 0)]
+)
+def test_the_subsidy_halves(round_number: int, subsidy: int) -> None:
+    parameters = replace(FAST, subsidy=7, halving_rounds=10)
+    assert compute_subsidy(parameters, round_number, 0) == subsidy
 
 
 def test_a_round_at_the_supply_cap_issues_what_is_left() -> None:
@@ -139,7 +147,7 @@ STEPS = st.lists(
             "producer": st.integers(0, 1),
             "voters": st.integers(0, 4),
             "weights": st.tuples(st.integers(1, 9), st.integers(1, 9)),
-            "moves": st.lists(st.tuples(st.integers(0, 3), st.integers(1, 900_000)), max_size=3),
+            "moves": st.lists(st.tuples(st.integers(0, 3), st.integers(1, ENDOWMENT)), max_size=3),
         }
     ),
     min_size=1,
@@ -187,22 +195,73 @@ def test_value_is_conserved_over_random_histories(steps: list[dict[str, Any]]) -
 def test_transfers_move_value_in_order() -> None:
     world = World()
     payer, payee = PRODUCERS
-    rest = ENDOWMENT - 400 - 2 * FEE
+    kept = FAST.account_deposit
+    rest = ENDOWMENT - 400 - 2 * FEE - kept
     transfers = (
         world.transfer(payer, public(payee), 400, 1),
         world.transfer(payer, b"new" + b"\x00" * 29, rest, 0),
-        world.transfer(payer, public(payee), 1, 2),
+        world.transfer(payer, public(payee), kept + 1, 2),
     )
     plan = ClaimPlan(producer=payee, transactions=transfers)
     block = world.add(world.claim_block(world.genesis, 1, plan))
     state = world.tree.entry(block.id).state
     # The third does not stand any more, so the producer leaves it out.
     assert len(block.transactions) == 2
-    assert state.account(public(payer)) == Account(0, 2)
+    assert state.account(public(payer)) == Account(kept, 2)
     # Half of the fees is the producer's, half is burnt.
     assert state.account(public(payee)) == Account(ENDOWMENT + 400 + FEE, 0)
-    assert state.account(b"new" + b"\x00" * 29) == Account(rest, 0)
+    assert state.account(b"new" + b"\x00" * 29) == Account(rest, first_nonce(1))
     assert state.burnt == FEE
+
+
+def test_an_account_below_the_deposit_vanishes() -> None:
+    world = World()
+    payer, payee = PRODUCERS
+    kept = FAST.account_deposit - 1
+    transfers = (
+        world.transfer(payer, b"r" * 32, FAST.account_deposit - 1, 0),
+        world.transfer(payer, public(payee), ENDOWMENT - 2 * FAST.account_deposit - 2 * FEE + 2, 1),
+    )
+    plan = ClaimPlan(producer=payee, transactions=transfers)
+    block = world.add(world.claim_block(world.genesis, 1, plan))
+    state = world.tree.entry(block.id).state
+    assert public(payer) not in state.accounts
+    assert b"r" * 32 not in state.accounts
+    assert state.burnt == FEE + 2 * kept
+
+
+def test_an_account_lives_through_a_block_that_empties_and_fills_it() -> None:
+    world = World()
+    payer, payee = PRODUCERS
+    transfers = (
+        world.transfer(payer, public(payee), ENDOWMENT - FEE, 0, FEE),
+        world.transfer(payee, public(payer), ENDOWMENT, 0, FEE + 1),
+    )
+    context, state = world.context(world.genesis, 1), genesis_state(world.network)
+    draft = Draft(state, 1)
+    for transfer in transfers:
+        apply_transaction(draft, context, transfer)
+    draft.sweep(FAST.account_deposit)
+    assert draft.account(public(payer)) == Account(ENDOWMENT, 1)
+
+
+def test_nothing_is_replayed_when_an_account_comes_back() -> None:
+    """The nonces of a vanished account are below those with which it may begin again."""
+    world = World()
+    payer, payee = PRODUCERS
+    spend = world.transfer(payer, public(payee), ENDOWMENT - FEE, 0)
+    first = world.add(
+        world.claim_block(world.genesis, 1, ClaimPlan(producer=payee, transactions=(spend,)))
+    )
+    assert public(payer) not in world.tree.entry(first.id).state.accounts
+    refund = world.transfer(payee, public(payer), ENDOWMENT, 0)
+    second = world.add(
+        world.claim_block(first.id, 2, ClaimPlan(producer=payee, transactions=(refund,)))
+    )
+    assert world.tree.entry(second.id).state.account(public(payer)).nonce == first_nonce(2)
+    third = world.claim_block(second.id, 3, ClaimPlan(producer=payee, transactions=(spend,)))
+    assert third.transactions == ()
+    assert first_nonce(2) - first_nonce(1) >= MAX_TRANSACTIONS
 
 
 def test_of_an_odd_fee_the_odd_unit_is_burnt() -> None:
@@ -237,6 +296,19 @@ def test_transactions_beyond_the_body_wait() -> None:
     assert len(select_transactions(context, state, transfers, 10**6)) == 5
     assert len(select_transactions(context, state, transfers, 400)) == 2
     assert select_transactions(context, state, transfers, 0) == ()
+
+
+def test_who_offers_more_goes_first_but_each_in_its_own_order() -> None:
+    world = World()
+    one, other = PRODUCERS
+    row = [
+        world.transfer(one, b"r" * 32, 1, 0, FEE),
+        world.transfer(one, b"r" * 32, 1, 1, 9 * FEE),
+        world.transfer(other, b"r" * 32, 1, 0, 2 * FEE),
+    ]
+    context, state = world.context(world.genesis, 1), genesis_state(world.network)
+    chosen = select_transactions(context, state, row, 10**6)
+    assert chosen == (row[2], row[0], row[1])
 
 
 @pytest.mark.parametrize(

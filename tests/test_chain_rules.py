@@ -455,7 +455,7 @@ def test_fee(world: World) -> None:
         assert len(encode(transfer.envelope)) == len(encode(dear.envelope))
         if is_enough:
             plan = ClaimPlan(transactions=(transfer,))
-            assert world.apply(world.claim_block(head(world), 3, plan)).burnt == fee - fee // 2
+            assert world.apply(world.claim_block(head(world), 3, plan)).burnt == fee - fee // 2 + 1
         else:
             plan = ClaimPlan(edit_body=edits_body(transactions=(transfer.envelope,)))
             assert_refused(world, Reason.FEE, plan)

@@ -55,7 +55,7 @@ def compute_network() -> Network:
         genesis_time_ms=1_700_000_000_000,
         attesters=(Attester(bytes(ATTESTER.verify_key), 1),),
         units=(Producer(producer, 2),),
-        accounts=(Endowment(producer, 1_000_000),),
+        accounts=(Endowment(producer, 1_000_000_000),),
     )
 
 
@@ -80,7 +80,7 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
     )
     commit = sign(commit_of(context, draft, producer), PRODUCER, network.id)
     listed = sign(List(ROUND, (commit.id,)), ATTESTER, network.id)
-    transfer = sign(Transfer(b"\x0d" * 32, 250, 0, 2_000), PRODUCER, network.id)
+    transfer = sign(Transfer(b"\x0d" * 32, 2_500_000, 0, 2_000), PRODUCER, network.id)
     commit_ids, proofs = fold([listed])
     body = Body(commit_ids=commit_ids, lists=proofs, payouts=payouts)
     header, body_bytes = complete(context, state, draft, producer, body, (), [transfer])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from node.chain.errors import InvalidBlock, Reason, Rejected
+from node.chain.messages import MAX_TRANSACTIONS
 from node.chain.state import TABLES, Account, State
 
 
@@ -26,6 +27,8 @@ class Draft:
         self.fees = 0
         self.accounts = state.accounts
         self._state = state
+        # Grows only: an account too many in it is looked at in vain.
+        self._touched: set[bytes] = set()
 
     def debit(self, address: bytes, amount: int) -> None:
         """Take base units out of an account. Raises InvalidBlock(BALANCE)."""
@@ -36,7 +39,7 @@ class Draft:
 
     def credit(self, address: bytes, amount: int) -> None:
         """Put base units into an account, which begins with its first credit."""
-        account = self.account(address)
+        account = self.accounts.get(address) or Account(nonce=first_nonce(self.round))
         self._set(address, replace(account, balance=account.balance + amount))
 
     def issue(self, address: bytes, amount: int) -> None:
@@ -69,6 +72,17 @@ class Draft:
         account = self.account(address)
         self._set(address, replace(account, nonce=account.nonce + 1))
 
+    def sweep(self, deposit: int) -> None:
+        """Burn and remove the accounts that this block left with less than the deposit.
+
+        Once, at the end: were an account to come back within a block, its nonces would too.
+        """
+        for address in self._touched:
+            account = self.accounts.get(address)
+            if account is not None and account.balance < deposit:
+                self.burn(account.balance)
+                self.accounts = self.accounts.delete(address)
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Undo everything done inside if a rule is broken there."""
@@ -85,4 +99,14 @@ class Draft:
         return replace(self._state, issued=self.issued, burnt=self.burnt, **tables, **changes)
 
     def _set(self, address: bytes, account: Account) -> None:
+        self._touched.add(address)
         self.accounts = self.accounts.set(address, account)
+
+
+def first_nonce(round_number: int) -> int:
+    """Nonce that an account begins with in a round.
+
+    Above all that an account of the same address, gone in an earlier round, can have used: a block
+    has fewer transactions than lie between two rounds. So nothing is ever replayed.
+    """
+    return round_number * MAX_TRANSACTIONS

@@ -78,6 +78,12 @@ class Reason(StrEnum):
     NONCE = "nonce"
     BALANCE = "balance"
     TRANSFER_AMOUNT = "transfer-amount"
+    # Transactions that may not wait for a block here.
+    KNOWN = "known"
+    ORPHAN_NONCE = "orphan-nonce"
+    UNDERPRICED = "underpriced"
+    SENDER_FULL = "sender-full"
+    MEMPOOL_FULL = "mempool-full"
     # Gossip that came too late to matter.
     STALE = "stale"
 

@@ -58,6 +58,9 @@ class Network:
         _check_table("attesters", self.attesters, most=MAX_INT)
         _check_table("units", self.units, most=self.parameters.max_units)
         _check_table("accounts", self.accounts, most=MAX_INT)
+        deposit = self.parameters.account_deposit
+        if any(row.balance < deposit for row in self.accounts):
+            raise NetworkError(f"accounts: a balance must be at least the deposit of {deposit}")
         if len(self.attesters) > MAX_ATTESTERS:
             raise NetworkError(f"attesters: at most {MAX_ATTESTERS} seats")
 

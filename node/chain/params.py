@@ -80,10 +80,11 @@ class Timing:
 class Parameters:
     """Everything the rules of a network depend on beside its genesis.
 
-    `subsidy` is in base units a round, `max_units` (U) the units a producer may hold,
-    `max_commits` (K) the commitments a list may name, `max_walked` (V) the models an
-    attester evaluates in a round at most, `fee_per_byte` the base units that a transaction
-    costs at least for each byte of its envelope.
+    `subsidy` is in base units a round, and halves every `halving_rounds`. `account_deposit` is
+    the least balance of an account; below it the account vanishes. `fee_per_byte`
+    is what a transaction costs at least for each byte of its envelope. `max_units` (U) are the
+    units a producer may hold, `max_commits` (K) the commitments a list may name, `max_walked` (V)
+    the models an attester evaluates in a round at most.
     """
 
     name: str
@@ -92,6 +93,8 @@ class Parameters:
     task: StandingTask
     tasks: TaskLimits
     subsidy: int
+    halving_rounds: int
+    account_deposit: int
     fee_per_byte: int
     max_units: int
     max_commits: int
@@ -99,6 +102,8 @@ class Parameters:
 
     def __post_init__(self) -> None:
         _require(0 <= self.subsidy <= MAX_INT, "subsidy", "an amount below 2**63")
+        _require(self.halving_rounds >= 1, "halving_rounds", "at least one round")
+        _require(1 <= self.account_deposit <= MAX_INT, "account_deposit", "at least one base unit")
         _require(
             0 <= self.fee_per_byte <= MAX_FEE_PER_BYTE,
             "fee_per_byte",
@@ -180,6 +185,8 @@ def _local(name: str, round_ms: int) -> Parameters:
         task=DIGITS,
         tasks=LOCAL_TASKS,
         subsidy=5_000_000_000,
+        halving_rounds=2_100_000,
+        account_deposit=1_000_000,
         fee_per_byte=10,
         max_units=4,
         max_commits=MAX_COMMITS,

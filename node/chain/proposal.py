@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 from typing import TypeVar
 
 from node.chain.block import Header
@@ -22,7 +23,7 @@ from node.chain.messages import (
     Vote,
 )
 from node.chain.state import State, compute_root
-from node.chain.transactions import apply_transaction
+from node.chain.transactions import apply_transaction, compute_fee_rate, transaction_size
 from node.chain.transition import state_after
 from node.chain.votes import child_ancestors, include_vote
 
@@ -54,20 +55,45 @@ def select_transactions(
     transactions: Iterable[Signed[Transaction]],
     budget_bytes: int,
 ) -> Transactions:
-    """Transactions that stand one after the other on `parent`, within a byte budget."""
-    draft = Draft(parent, context.round)
-    chosen: list[Signed[Transaction]] = []
-    for signed in sorted(transactions, key=lambda t: t.message.nonce):
-        size = len(encode(signed.envelope)) + FIELD_OVERHEAD_BYTES
-        if size > budget_bytes or len(chosen) == MAX_TRANSACTIONS:
-            break
+    """Transactions that stand one after the other on `parent`, within a byte budget.
+
+    Each signer's go by their nonces, the signers by the fee that their next one offers a byte.
+    """
+    draft, chosen = Draft(parent, context.round), list[Signed[Transaction]]()
+    queues = _queues(parent, transactions)
+    nexts = [_precedence(queue[-1]) for queue in queues.values()]
+    heapify(nexts)
+    while nexts and len(chosen) < MAX_TRANSACTIONS:
+        queue = queues[heappop(nexts)[-1]]
+        signed = queue.pop()
+        size = transaction_size(signed) + FIELD_OVERHEAD_BYTES
+        if size > budget_bytes:
+            continue
         try:
             apply_transaction(draft, context, signed)
         except InvalidBlock:
+            # Nor do those behind it, which have higher nonces.
             continue
         budget_bytes -= size
         chosen.append(signed)
+        if queue:
+            heappush(nexts, _precedence(queue[-1]))
     return tuple(chosen)
+
+
+def _queues(
+    parent: State, transactions: Iterable[Signed[Transaction]]
+) -> dict[bytes, list[Signed[Transaction]]]:
+    """What each signer still has to bring in, the next one last."""
+    queues: dict[bytes, list[Signed[Transaction]]] = {}
+    for signed in sorted(transactions, key=lambda t: t.message.nonce, reverse=True):
+        if signed.message.nonce >= parent.account(signed.signer).nonce:
+            queues.setdefault(signed.signer, []).append(signed)
+    return queues
+
+
+def _precedence(signed: Signed[Transaction]) -> tuple[int, bytes, bytes]:
+    return -compute_fee_rate(signed), signed.id, signed.signer
 
 
 def complete(

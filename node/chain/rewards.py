@@ -31,9 +31,14 @@ def split(amount: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def compute_subsidy(parameters: Parameters, supply: int) -> int:
-    """Base units a won round may issue on top of `supply`, which never reaches 2**63."""
-    return min(parameters.subsidy, MAX_INT - supply)
+def compute_subsidy(parameters: Parameters, round_number: int, supply: int) -> int:
+    """Base units a won round may issue on top of `supply`, which never reaches 2**63.
+
+    Halved, rounded down, every `halving_rounds`.
+    """
+    # A shift by 63 or more gives 0 for every subsidy, and stays cheap for absurd rounds.
+    halvings = min(63, round_number // parameters.halving_rounds)
+    return min(parameters.subsidy >> halvings, MAX_INT - supply)
 
 
 def compute_rewards(

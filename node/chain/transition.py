@@ -68,8 +68,8 @@ def state_after(
 ) -> State:
     """State that a header and its opened body lead to; leaves the header's hashes unread.
 
-    In this order: transactions, votes, rewards. Raises InvalidBlock if a transaction or a vote
-    does not stand.
+    In this order: transactions, votes, fees, rewards, end of poor accounts. Raises InvalidBlock
+    if a transaction or a vote does not stand.
     """
     draft = Draft(parent, header.round)
     for transaction in transactions:
@@ -80,6 +80,7 @@ def state_after(
     draft.pay_fees(signer)
     if isinstance(header, Claim):
         _reward(draft, context, header, signer, body, votes)
+    draft.sweep(context.network.parameters.account_deposit)
     secrets = header.secrets if isinstance(header, Claim) else ()
     return draft.finish(
         round=header.round,
@@ -100,7 +101,9 @@ def _reward(
 ) -> None:
     """Issue the subsidy of a won round."""
     genesis_supply = sum(row.balance for row in context.network.accounts)
-    subsidy = compute_subsidy(context.network.parameters, genesis_supply + draft.issued)
+    subsidy = compute_subsidy(
+        context.network.parameters, context.round, genesis_supply + draft.issued
+    )
     voters = paid_voters(context.weights, votes, claim.parent, body.parent_logits_hash)
     for address, amount in compute_rewards(subsidy, signer, body.payouts, voters).items():
         draft.issue(address, amount)

@@ -118,7 +118,7 @@ class Attester:
             bytes(self._key.verify_key),
             Body(),
             self._chain.tree.votes(),
-            self._mempool.transfers(),
+            self._mempool.transactions(),
         )
         self._rounds.shelve(context.round, body)
         self._send(sign(header, self._key, network.id).envelope)

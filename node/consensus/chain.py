@@ -81,6 +81,16 @@ class Chain:
         """What a round is played with on the chain this node follows."""
         return self.tree.context_for(self.head(round_number).id, round_number)
 
+    def next_context(self) -> RoundContext:
+        """What the first block on this node's head is played with, for what waits to be in it."""
+        head = self.tree.head()
+        return self.tree.context_for(head.id, head.state.round + 1)
+
+    @property
+    def final_state(self) -> State:
+        """State of the final block."""
+        return self.tree.entry(self.tree.final.id).state
+
     def apply(self, block: Block) -> State:
         """State after a block by every rule but the count. Raises Rejected."""
         parent = self.tree.entry(block.parent).state

@@ -73,7 +73,8 @@ class Clockwork:
 
     async def _play(self, round_number: int) -> None:
         self._rounds.forget_before(round_number - 1)
-        self._mempool.follow(self._chain.tree.head().state)
+        chain = self._chain
+        self._mempool.follow(chain.next_context(), chain.tree.head().state, chain.final_state)
         if self._producer is not None:
             self._tasks.spawn(self._producer.train(round_number), name=f"train {round_number}")
         if not await self._reach(round_number, Phase.TRAIN):

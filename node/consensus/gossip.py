@@ -18,7 +18,7 @@ from node.chain.messages import (
     Fallback,
     List,
     Payload,
-    Transfer,
+    Transaction,
     Vote,
 )
 from node.chain.timing import Phase, deadline, phase_at
@@ -101,11 +101,9 @@ class ChainGate:
 
     def on_gossip(self, envelope: Envelope) -> Gossip:
         signed = open_envelope(envelope, self._chain.network.id)
+        if isinstance(signed.message, Transaction):
+            return self._on_transaction(_narrow(signed, signed.message))
         match signed.message:
-            case Transfer() as transfer:
-                state = self._chain.tree.head().state
-                is_new = self._mempool.add(_narrow(signed, transfer), state)
-                return Gossip.RELAY if is_new else Gossip.DROP
             case Vote() as vote:
                 return self._on_vote(_narrow(signed, vote))
             case Commit() | List() | Claim() | Fallback() as message:
@@ -168,6 +166,14 @@ class ChainGate:
                 if signed.signer not in context.weights:
                     raise Rejected(Reason.NOT_ATTESTER, "only attesters propose fallback blocks")
                 return book.add_fallback(_narrow(signed, fallback))
+
+    def _on_transaction(self, signed: Signed[Transaction]) -> Gossip:
+        try:
+            self._mempool.add(signed, self._chain.next_context(), self._chain.tree.head().state)
+        except Rejected:
+            # A peer on another head may well hold it good.
+            return Gossip.DROP
+        return Gossip.RELAY
 
     def _on_vote(self, vote: Signed[Vote]) -> Gossip:
         now = phase_at(self._chain.network, self._clock.now_ms()).round

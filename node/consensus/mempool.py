@@ -1,47 +1,118 @@
-"""Transfers that wait for a block."""
+"""Transactions that wait for a block: who may wait, and who goes when there is no room."""
 
+from collections.abc import Iterable, Sequence
+
+from node.chain.context import RoundContext
+from node.chain.draft import Draft
 from node.chain.envelope import Signed
-from node.chain.messages import Transfer
-from node.chain.state import Account, State
+from node.chain.errors import Reason, Rejected
+from node.chain.messages import Transaction
+from node.chain.state import State
+from node.chain.transactions import apply_transaction, compute_fee_rate
 
-MAX_TRANSFERS = 4_096
+MAX_HELD = 4_096
 MAX_PER_SENDER = 64
+RAISE_PERCENT = 10
+"""How much more than the one it replaces a transaction of the same nonce has to offer."""
+
+Waiting = Signed[Transaction]
 
 
 class Mempool:
-    """Transfers that the next block could apply: each sender's in a row, within its balance.
+    """Each sender's transactions in a row of nonces, from the final state's on.
 
-    What could not be applied yet is not kept, so that nothing waits for ever.
+    What the followed chain has already stays until it is final, for another fork may win; what
+    that chain can't apply is not kept.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[bytes, list[Signed[Transfer]]] = {}
+        # By sender, ascending by nonce, and the least that one of them offers for its bytes.
+        self._queues: dict[bytes, Sequence[Waiting]] = {}
+        self._rates: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return sum(map(len, self._queues.values()))
 
-    def add(self, transfer: Signed[Transfer], state: State) -> bool:
-        """Keep a transfer that is its sender's next after `state`; False if it is not kept."""
-        queue = self._waiting.get(transfer.signer, [])
-        is_full = len(queue) >= MAX_PER_SENDER or len(self) >= MAX_TRANSFERS
-        if is_full or not _is_next(transfer.message, queue, state.account(transfer.signer)):
-            return False
-        self._waiting.setdefault(transfer.signer, queue).append(transfer)
-        return True
+    def add(self, signed: Waiting, context: RoundContext, head: State) -> None:
+        """Keep a transaction that `head` can apply after those of the same sender that wait.
 
-    def transfers(self) -> tuple[Signed[Transfer], ...]:
+        Raises Rejected: KNOWN, UNDERPRICED, ORPHAN_NONCE, SENDER_FULL, MEMPOOL_FULL, or the rule
+        of the chain that it breaks.
+        """
+        nonce, queue = signed.message.nonce, self._queues.get(signed.signer, [])
+        rival = next((held for held in queue if held.message.nonce == nonce), None)
+        _check_replaces(signed, rival)
+        # 1. Nothing of the sender is missing before it.
+        first = head.account(signed.signer).nonce
+        if nonce > first and not any(held.message.nonce == nonce - 1 for held in queue):
+            raise Rejected(Reason.ORPHAN_NONCE, f"nonce {nonce}, but {nonce - 1} is not here")
+        # 2. The chain can apply it.
+        before = [held for held in queue if held.message.nonce < nonce]
+        after = [held for held in queue if held.message.nonce > nonce]
+        standing, refusal = _apply_row(context, head, [*before, signed])
+        if signed not in standing:
+            raise refusal or Rejected(Reason.NONCE, f"nonce {nonce}, the account is at {first}")
+        # 3. There is room, or another makes it.
+        if rival is None:
+            if len(queue) >= MAX_PER_SENDER:
+                raise Rejected(Reason.SENDER_FULL, f"{len(queue)} of this sender wait")
+            self._make_room(signed)
+        self._put(signed.signer, [*before, signed, *after])
+
+    def transactions(self) -> tuple[Waiting, ...]:
         """All that wait; `node.chain.proposal` chooses what fits."""
-        return tuple(transfer for queue in self._waiting.values() for transfer in queue)
+        return tuple(signed for queue in self._queues.values() for signed in queue)
 
-    def follow(self, state: State) -> None:
-        """Forget what `state` has behind it, and what it no longer allows."""
-        waiting, self._waiting = self._waiting, {}
-        for queue in waiting.values():
-            for transfer in queue:
-                self.add(transfer, state)
+    def follow(self, context: RoundContext, head: State, final: State) -> None:
+        """Forget what `final` has behind it, and what `head` no longer allows."""
+        for sender, queue in list(self._queues.items()):
+            settled = final.account(sender).nonce
+            kept = [held for held in queue if held.message.nonce >= settled]
+            behind = [held for held in kept if held.message.nonce < head.account(sender).nonce]
+            standing, _ = _apply_row(context, head, kept)
+            self._put(sender, [*behind, *standing])
+
+    def _make_room(self, newcomer: Waiting) -> None:
+        """If all places are taken, drop the last of the sender whose cheapest offers least."""
+        if len(self) < MAX_HELD:
+            return
+        poorest = min(self._rates, key=lambda sender: (self._rates[sender], sender))
+        if poorest == newcomer.signer or compute_fee_rate(newcomer) <= self._rates[poorest]:
+            raise Rejected(Reason.MEMPOOL_FULL, "others offer more for their bytes")
+        self._put(poorest, self._queues[poorest][:-1])
+
+    def _put(self, sender: bytes, queue: Sequence[Waiting]) -> None:
+        if queue:
+            self._queues[sender], self._rates[sender] = queue, min(map(compute_fee_rate, queue))
+        else:
+            self._queues.pop(sender, None)
+            self._rates.pop(sender, None)
 
 
-def _is_next(transfer: Transfer, queue: list[Signed[Transfer]], account: Account) -> bool:
-    promised = sum(earlier.message.amount + earlier.message.fee for earlier in queue)
-    is_in_row = transfer.nonce == account.nonce + len(queue)
-    return is_in_row and 0 < transfer.amount <= account.balance - promised - transfer.fee
+def _check_replaces(signed: Waiting, rival: Waiting | None) -> None:
+    if rival is None:
+        return
+    if rival.id == signed.id:
+        raise Rejected(Reason.KNOWN, "it waits already")
+    if 100 * signed.message.fee < (100 + RAISE_PERCENT) * rival.message.fee:
+        raise Rejected(
+            Reason.UNDERPRICED,
+            f"replacing a fee of {rival.message.fee} takes {RAISE_PERCENT} percent more",
+        )
+
+
+def _apply_row(
+    context: RoundContext, head: State, row: Iterable[Waiting]
+) -> tuple[Sequence[Waiting], Rejected | None]:
+    """Those of one sender's row that `head` does not have yet and can apply, up to the first that
+    it can't, and what speaks against that one."""
+    draft, standing = Draft(head, context.round), list[Waiting]()
+    for signed in row:
+        if signed.message.nonce < head.account(signed.signer).nonce:
+            continue
+        try:
+            apply_transaction(draft, context, signed)
+        except Rejected as refusal:
+            return standing, refusal
+        standing.append(signed)
+    return standing, None

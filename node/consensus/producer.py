@@ -242,7 +242,7 @@ class Producer:
             bytes(self._key.verify_key),
             body,
             self._chain.tree.votes(),
-            self._mempool.transfers(),
+            self._mempool.transactions(),
         )
         return sign(header, self._key, context.network.id), body_bytes
 

@@ -146,8 +146,9 @@ def test_a_transfer_waits_only_if_it_can_ever_be_paid(
         await world.start()
         await world.until_round(NOW)
         payer = world.machines["strong0"].setup.identity
-        balance = world["full0"].views.account(payer.address).balance
-        amount, nonce = change(balance)
+        account = world["full0"].views.account(payer.address)
+        amount, ahead = change(account.balance)
+        nonce = account.nonce + ahead
         transfer = sign(Transfer(HASH, amount, nonce, FEE), payer.signing_key, world.network.id)
         outcome = world["full0"]._gate.on_gossip(transfer.envelope)
         again = world["full0"]._gate.on_gossip(transfer.envelope)

@@ -3,6 +3,7 @@
 from node.chain.block import Block
 from node.chain.envelope import sign
 from node.chain.messages import Claim, Transfer
+from node.chain.params import FAST
 from node.chain.state import State, compute_held
 from node.chain.timing import Phase
 from tests.chain_world import FEE
@@ -127,12 +128,14 @@ async def test_a_gossiped_transfer_is_in_the_next_block_on_every_node() -> None:
     await world.start()
     await world.until_round(2)
     payer, payee = world.machines["strong0"].setup.identity, bytes(range(32))
-    assert world["full0"].views.account(payer.address).balance > 700
-    transfer = sign(Transfer(payee, 700, 0, FEE), payer.signing_key, world.network.id)
+    account, amount = world["full0"].views.account(payer.address), FAST.account_deposit
+    transfer = sign(
+        Transfer(payee, amount, account.nonce, FEE), payer.signing_key, world.network.id
+    )
     world["strong0"].submit(transfer.envelope)
     await world.until_round(3)
     for name in world.machines:
         state = world[name].chain.tree.head().state
-        assert state.accounts[payee].balance == 700
+        assert state.accounts[payee].balance == amount
         assert supply(state) == state.issued
     await world.close()

@@ -1,6 +1,6 @@
 """Transactions: what is common to all kinds, and one module for each kind.
 
-Fee and nonce are dealt with here, before a kind's own `apply`, which takes the rest of the rules
+Fee and nonce are dealt with here, around a kind's own `apply`, which takes the rest of the rules
 and the effect. `TRANSACTIONS` in `node.chain.messages` says which kinds there are.
 """
 
@@ -26,17 +26,6 @@ APPLY: dict[type[Transaction], Apply] = {
 
 def apply_transaction(draft: Draft, context: RoundContext, signed: Signed[Transaction]) -> None:
     """Apply a transaction. Raises InvalidBlock and changes nothing if a rule is broken."""
-    with draft.attempt():
-        _charge(draft, context, signed)
-        APPLY[type(signed.message)](draft, context, signed)
-
-
-def compute_least_fee(context: RoundContext, signed: Signed[Transaction]) -> int:
-    """Base units that a transaction has to offer for its bytes."""
-    return context.network.parameters.fee_per_byte * len(encode(signed.envelope))
-
-
-def _charge(draft: Draft, context: RoundContext, signed: Signed[Transaction]) -> None:
     message, payer = signed.message, signed.signer
     # 1. The block space is paid for.
     least = compute_least_fee(context, signed)
@@ -46,6 +35,23 @@ def _charge(draft: Draft, context: RoundContext, signed: Signed[Transaction]) ->
     expected = draft.account(payer).nonce
     if message.nonce != expected:
         raise InvalidBlock(Reason.NONCE, f"nonce {message.nonce}, the account is at {expected}")
-    # 3. The payer holds the fee.
-    draft.charge(payer, message.fee)
-    draft.count_transaction(payer)
+    # 3. The kind's own rules, and then the payer still holds the fee.
+    with draft.attempt():
+        APPLY[type(message)](draft, context, signed)
+        draft.charge(payer, message.fee)
+        draft.count_transaction(payer)
+
+
+def compute_least_fee(context: RoundContext, signed: Signed[Transaction]) -> int:
+    """Base units that a transaction has to offer for its bytes."""
+    return context.network.parameters.fee_per_byte * transaction_size(signed)
+
+
+def compute_fee_rate(signed: Signed[Transaction]) -> int:
+    """What a transaction offers for 2**20 bytes, rounded down: who offers more goes first."""
+    return (signed.message.fee << 20) // transaction_size(signed)
+
+
+def transaction_size(signed: Signed[Transaction]) -> int:
+    """Bytes of the canonical envelope."""
+    return len(encode(signed.envelope))
