@@ -238,3 +238,39 @@ async def test_the_next_round_is_sent_ahead_and_says_when_it_starts() -> None:
     opened = [e for e in world.history() if isinstance(e, events.RoundOpened)]
     assert [event.task.round for event in opened] == [1, 2, 2]
     await world.close()
+
+
+@virtual_time
+async def test_a_weak_miner_that_is_back_first_does_not_explore_while_a_strong_one_is_awaited() -> (
+    None
+):
+    world = PoolWorld(seed=2)
+    world.start_round()
+    strong = await RawMiner(world, "s").connect()
+    await RawMiner(world, "w").connect(Strength.WEAK)
+    await strong.expect("assignment")
+    await world.crash_manager()
+    world.start_manager()
+    world.start_round()
+    weak = await RawMiner(world, "w").connect(Strength.WEAK)
+
+    assert "waits for the first confirmed best" in (await weak.expect("idle")).reason
+    assert world.manager.state.awaited == 1
+    # But not for ever.
+    assert (await weak.expect("assignment")).HasField("exploration")
+    assert world.manager.state.awaited == 0
+    await world.close()
+
+
+@virtual_time
+async def test_who_is_back_is_awaited_no_longer() -> None:
+    world = PoolWorld(seed=2)
+    world.start_round()
+    await RawMiner(world, "s").connect()
+    await world.crash_manager()
+    world.start_manager()
+    assert world.manager.state.awaited == 1
+    await RawMiner(world, "s").connect()
+
+    assert (world.manager.state.awaited, world.manager.state.strong) == (0, 1)
+    await world.close()

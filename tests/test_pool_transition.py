@@ -16,13 +16,15 @@ from pool.records.books import compute_lines
 from pool.records.codec import decode_event, decode_state, encode_event, encode_state
 from pool.records.events import AnyEvent
 from pool.records.refusals import Refusal
-from pool.records.state import PoolState, Promise, RoundTask
+from pool.records.state import KEPT_ASSIGNMENTS, PoolState, Promise, RoundTask
 from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
+from pool.rules.delivery import Delivery
 from pool.rules.payout import TOTAL_WEIGHT
-from pool.rules.reports import check
+from pool.rules.reports import Refused, Stale, check
 from tests.pool_states import (
     SIGNED,
+    SUBSPACE,
     after,
     best_of,
     draw,
@@ -33,6 +35,7 @@ from tests.pool_states import (
     result_of,
     round_of,
     valid_report,
+    with_leases,
 )
 from tests.pool_world import PHASE_MS, SPACE, TASK, public
 
@@ -360,3 +363,45 @@ def test_counts_and_holders_agree_whatever_happens(seed: int) -> None:
         ]
         assert holders == ([search.holder] if search.holder else []), "one at a time"
         assert not (number in round_.free and search.holder)
+
+
+def test_a_round_that_begins_anew_pays_for_the_time_of_both_jobs() -> None:
+    pool = handed_out(open_round(strong="s"))
+    pool = after(pool, result_of(pool, "s", now_ms=5_000))
+    other = RoundTask(1, TASK, SUBSPACE, PHASE_MS)
+    pool = apply_all(pool, decide_open(pool, other, b"seed", 6_000))
+
+    pool = with_leases(hand_out(pool, [S], draw, 6_000)[0])
+    assert pool.miners[S].worked_ms(8_000) == 8_000
+    pool = apply(pool, events.RoundClosed(9_000))
+    (pace,) = pool.books.standing(S).pace.past
+    assert pace[1] == 9_000
+
+
+def test_a_result_for_an_assignment_that_was_replaced_long_ago_is_stale() -> None:
+    pool = handed_out(open_round(strong="s"))
+    reports = []
+    for at_ms in range(KEPT_ASSIGNMENTS):
+        reports.append(valid_report(pool, "s"))
+        pool = after(pool, *decide_join(pool, S, S, Strength.STRONG, at_ms))
+
+    with pytest.raises(Stale, match="replaced long ago"):
+        check(reports[0], pool, S, 100)
+    check(reports[1], pool, S, 100)
+    with pytest.raises(Refused, match="is not this miner's"):
+        check(replace(reports[0], assignment_id=pool.next_assignment), pool, S, 100)
+
+
+def test_a_round_is_split_for_the_explorers_that_there_are_after_retyping() -> None:
+    pool = handed_out(open_round(strong="st"))
+    speeds = {S: Delivery(5.0, 10.0 * PHASE_MS), public("t"): Delivery(20.0, 1.0 * PHASE_MS)}
+    for key, speed in speeds.items():
+        measured = pool.miners[key].but(delivery=speed)
+        pool = pool.but(miners=pool.miners.set(key, measured))
+    pool = apply(pool, events.RoundClosed(PHASE_MS))
+    task = RoundTask(2, TASK, SPACE, 2 * PHASE_MS)
+
+    happened = decide_open(pool, task, b"seed", PHASE_MS)
+
+    assert [e.strength for e in happened if isinstance(e, events.Retyped)] == [Strength.WEAK]
+    assert [e.explorers for e in happened if isinstance(e, events.RoundOpened)] == [1]

@@ -42,7 +42,8 @@ async def test_the_search_of_a_silent_miner_is_in_other_hands_within_two_interva
     left = [e for e in log if isinstance(e, events.Left) and e.miner == public("r")]
     activated = [e for e in log if isinstance(e, events.BackupActivated) and e.owner == public("r")]
     assert "no sign of life" in left[-1].reason
-    assert (activated[-1].miner, activated[-1].next_episode) == (backup, 5)
+    assert (activated[-1].miner, activated[-1].next_episode) == (backup, 1)
+    # What failed after the last training is tried again.
     # One heartbeat may have been due just when it fell silent.
     assert activated[-1].at_ms - silent_ms <= 3 * PHASE_MS // 8
     await world.close()

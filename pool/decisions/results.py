@@ -6,10 +6,12 @@ from nas.data.datasets import describe
 from nas.training.protocol import Protocol, precision_on
 from node.chain.hashing import u64
 from pool.records import events
+from pool.records.events import AnyEvent
 from pool.records.state import (
     Audit,
     Best,
     Exploitation,
+    Exploration,
     PoolState,
     RoundTask,
 )
@@ -19,6 +21,9 @@ from pool.rules.audits import AuditKind, epoch_to_repeat, precedes
 from pool.rules.classes import ClassRecord
 from pool.rules.prices import class_of
 from pool.rules.reports import Checked, Refused, Report
+
+MAX_FRUITLESS = 128
+"""Results without training that a miner may hand in of a search, one after the other."""
 
 PRECISION = precision_on("cpu")
 """How a manager computes trainings that it repeats: on a CPU, which every manager has, so that it
@@ -95,6 +100,27 @@ def decide_refusal(
         refusal.reason,
         refusal.detail,
         refusal.takes_place,
+    )
+
+
+def decide_fruitless(pool: PoolState, key: bytes, now_ms: int) -> tuple[AnyEvent, ...]:
+    """Give a search to others whose miner trains nothing of it; nothing if it does.
+
+    Designs that need no training are found at no cost, and failures are only claimed: so many in a
+    row could be anybody's invention. An honest miner in a barren subspace loses no more than the
+    rest of its round's exploration.
+    """
+    round_, current = pool.round, pool.miners[key].current
+    if round_ is None or current is None or not isinstance(current.work, Exploration):
+        return ()
+    number = current.work.search
+    search = round_.searches[number]
+    if search.fruitless < MAX_FRUITLESS or search.tried_by != key:
+        return ()
+    reason = f"{search.fruitless} results in a row came without any training"
+    return (
+        events.SearchGivenUp(now_ms, key, number, search.fruitless),
+        events.Retyped(now_ms, key, Strength.WEAK, reason),
     )
 
 

@@ -7,6 +7,7 @@ from pool.decisions.members import decide_retype
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState, RoundTask
+from pool.records.strengths import Strength
 from pool.rules.bans import faded
 
 
@@ -24,13 +25,14 @@ def decide_open(
     seed = blake("ponas/pool/round", secret, u64(task.round))
     connected = [miner for miner in pool.miners.values() if miner.connected]
     miners = sorted(connected, key=lambda miner: miner.number)
-    retyped = (decide_retype(pool, miner, task.phase_ms, now_ms) for miner in miners)
+    decided = [decide_retype(pool, miner, task.phase_ms, now_ms) for miner in miners]
+    retyped = [event for event in decided if event is not None]
+    gained = sum(1 if event.strength is Strength.STRONG else -1 for event in retyped)
+    explorers = pool.strong + gained or len(miners) or 1
     return (
         *close_stale(pool, task, now_ms),
-        *(event for event in retyped if event is not None),
-        events.RoundOpened(
-            now_ms, task, seed, max(1, pool.strong or pool.weak), forgettable(pool, now_ms)
-        ),
+        *retyped,
+        events.RoundOpened(now_ms, task, seed, explorers, forgettable(pool, now_ms)),
     )
 
 
@@ -46,7 +48,7 @@ def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:
     gone = {
         key
         for key, miner in pool.miners.items()
-        if not miner.connected
+        if not (miner.connected or miner.is_awaited)
         and miner.conduct.banned_until_ms <= now_ms
         and faded(miner.conduct, now_ms) == 0
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pool.partition.base import Subspace
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import Exploitation, MinerState, PoolState, RoundState, Work
+from pool.records.state import Exploitation, MinerState, PoolState, RoundState, Work, continued
 from pool.rules.delivery import adapted_budget, episode_budget
 from pool.rules.strategy import Rest, step_of
 
@@ -50,7 +50,7 @@ def backup_activated(
         pool.next_assignment,
         number,
         search.owner,
-        len(search.rewards),
+        len(continued(search, backup.key).rewards),
         lease_budget(backup, pool.round, now_ms),
     )
 

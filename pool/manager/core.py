@@ -27,6 +27,7 @@ from pool.manager.journal import Journal
 from pool.manager.letters import EVERYBODY, Letter, Letters
 from pool.manager.session import Session
 from pool.manager.subspaces import Subspaces
+from pool.manager.timekeeper import Timekeeper
 from pool.proofs.sharelog import Terms
 from pool.proofs.shelf import PageShelf
 from pool.records import events
@@ -39,6 +40,7 @@ class Core:
     """State, journal and connections of a pool.
 
     `secret` seeds all draws: it follows from the key, so that it is the same after a restart.
+    `steady` measures spans of time, whatever the clock is set to.
     `waiting` are miners that may have an audit to be done, and `drawn` is set when there are more.
     What goes wrong in the background ends `failure`, first of all the store.
     """
@@ -59,7 +61,9 @@ class Core:
         self.sessions: dict[bytes, Session] = {}
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.tasks = TaskOwner(self._on_failure)
-        self.journal = Journal(store, writer, clock, self.tasks)
+        self._keeper = Timekeeper(clock)
+        self.steady = self._keeper.steady
+        self.journal = Journal(store, writer, self.steady, self.tasks)
         self.pool: PoolState = self.journal.state
         self._pages = PageShelf(store)
         self._key = bytes(key.verify_key)
@@ -67,18 +71,19 @@ class Core:
         self._subspaces = subspaces
         self._due: dict[bytes, None] = {}
         self._is_handing_out = False
-        self._announcer = Announcer(self._mailboxes, clock, self.tasks)
+        self._announcer = Announcer(self._mailboxes, self.steady, self.tasks)
         self._is_closed = False
         if self.pool.miners:
             self.happen(events.Restarted(self.now_ms()))
 
     def now_ms(self) -> int:
-        """The time of the manager's clock."""
-        return self._clock.now_ms()
-
-    async def sleep_until(self, at_ms: int) -> None:
-        """Wait on the manager's clock."""
-        await self._clock.sleep_until(at_ms)
+        """The time of the manager's clock; if that was set, the records are told first."""
+        now_ms = self._clock.now_ms()
+        if (step_ms := self._keeper.step_ms()) and not self._is_closed:
+            stepped = events.ClockStepped(now_ms, step_ms)
+            self.pool = apply(self.pool, stepped)
+            self.journal.record((stepped,))
+        return now_ms
 
     def begin(self, *opening: AnyEvent) -> None:
         """Open a round. A restart begins here: of earlier blobs only what is still due is kept."""
@@ -96,7 +101,8 @@ class Core:
             return
         if self.pool.books.page.is_full:
             self.close_page()
-        self.pool, done, due = advance(self.pool, happened, self._subspaces.draw, self.now_ms())
+        now_ms = self.now_ms()
+        self.pool, done, due = advance(self.pool, happened, self._subspaces.draw, now_ms)
         self._record(done, blobs)
         self._due.update(dict.fromkeys(due))
         if self._due and not self._is_handing_out:
@@ -142,10 +148,11 @@ class Core:
             portion = list(islice(self._due, PORTION))
             for key in portion:
                 del self._due[key]
-            self.pool, done = hand_out(self.pool, portion, self._subspaces.draw, self.now_ms())
+            now_ms = self.now_ms()
+            self.pool, done = hand_out(self.pool, portion, self._subspaces.draw, now_ms)
             self._record(done)
             if self._due:
-                await self._clock.sleep_until(self._clock.now_ms() + PAUSE_MS)
+                await self.steady.sleep_until(self.steady.now_ms() + PAUSE_MS)
         self._is_handing_out = False
 
     def _record(

@@ -108,7 +108,6 @@ class Manager:
         self._public_key = bytes(key.verify_key)
         self._payout_address = payout_address
         self._fee_permille = fee_permille
-        self._clock = clock
 
     @property
     def state(self) -> PoolState:
@@ -234,7 +233,7 @@ class Manager:
             return
         if key in sessions:
             sessions[key].channel.end("the same miner has connected again")
-        session = Session(key, link, lambda hash_: self._weights_for(key, hash_), self._clock)
+        session = Session(key, link, lambda hash_: self._weights_for(key, hash_), self._core.steady)
         sessions[key] = session
         self._core.happen(
             *decide_join(

@@ -17,6 +17,7 @@ from pool.decisions.results import (
     best_of,
     decide_acceptance,
     decide_base,
+    decide_fruitless,
     decide_refusal,
     decide_stale,
 )
@@ -176,6 +177,12 @@ class Results:
             self._core.happen(accepted)
         else:
             self._core.happen(accepted, confirmed, blobs={confirmed.best.model_hash: model})
+        self._give_up_fruitless(accepted.miner)
+
+    def _give_up_fruitless(self, key: bytes) -> None:
+        if given_up := decide_fruitless(self._core.pool, key, self._core.now_ms()):
+            _log.warning("search_given_up", miner=key.hex())
+            self._core.happen(*given_up)
 
     def _refuse(self, session: Session, report: Report, refusal: Refused) -> None:
         _log.warning(
@@ -186,6 +193,7 @@ class Results:
         )
         now_ms = self._core.now_ms()
         self._core.happen(decide_refusal(report, session.key, refusal, now_ms))
+        self._give_up_fruitless(session.key)
         self._core.ban_if_due(session.key)
 
     @property

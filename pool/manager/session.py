@@ -126,8 +126,8 @@ class Session:
     """A registered miner's connection.
 
     `held` finds the weights that it may ask for. Results wait while one is confirmed, so that they
-    are judged in their order. `heard_ms` is when its last message came, `heartbeat_ms` how often it
-    was asked to send one.
+    are judged in their order. `heard_ms` is when its last message came by `clock`, which never goes
+    back, and `heartbeat_ms` how often it was asked to send one.
     """
 
     def __init__(
@@ -171,9 +171,9 @@ class Session:
                 self.channel.end("this message is not expected after the registration")
 
     def _may_send(self) -> bool:
-        """Whether one more message is within bounds; a clock that went back allows none anew."""
+        """Whether one more message is within bounds."""
         now_ms = self._clock.now_ms()
-        anew = MESSAGES_A_SECOND * max(0, now_ms - self.heard_ms) / 1_000
+        anew = MESSAGES_A_SECOND * (now_ms - self.heard_ms) / 1_000
         self._allowance = min(MESSAGES_AT_ONCE, self._allowance + anew) - 1
         self.heard_ms = now_ms
         return self._allowance >= 0

@@ -19,29 +19,31 @@ class Watch:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._started_ms = core.now_ms()
+        self._started_ms = core.steady.now_ms()
         self._assessed_ms = self._started_ms
         self._is_after_restart = bool(core.pool.miners)
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        looked_ms = self._core.now_ms()
+        steady = self._core.steady
+        looked_ms = steady.now_ms()
         while True:
             quarter_ms = self._interval_ms() // 4
-            await self._core.sleep_until(looked_ms + quarter_ms)
-            now_ms = self._core.now_ms()
-            if now_ms - looked_ms > 2 * quarter_ms or now_ms < looked_ms:
-                # The clock jumped or this machine slept: nobody could be heard meanwhile.
+            await steady.sleep_until(looked_ms + quarter_ms)
+            now_ms = steady.now_ms()
+            if now_ms - looked_ms > 2 * quarter_ms:
+                # This process stood still: nobody could be heard meanwhile.
                 for session in self._core.sessions.values():
                     session.heard_ms = now_ms
             looked_ms = now_ms
             if now_ms >= self._assessed_ms + self._interval_ms():
                 self._assessed_ms = now_ms
-                self._core.happen(*decide_backups(self._core.pool, now_ms))
+                at_ms = self._core.now_ms()
+                self._core.happen(*decide_backups(self._core.pool, at_ms))
             self._end_silent(now_ms)
             if self._is_after_restart and now_ms >= self._started_ms + 2 * self._interval_ms():
                 self._is_after_restart = False
-                self._give_up_missing(now_ms)
+                self._give_up_missing()
 
     def _interval_ms(self) -> int:
         round_ = self._core.pool.round
@@ -55,10 +57,12 @@ class Watch:
             if session.heard_ms <= now_ms - LOST_AFTER_QUARTERS * quarter_ms:
                 session.channel.end("no sign of life for two heartbeat intervals")
 
-    def _give_up_missing(self, now_ms: int) -> None:
-        """Free the searches of miners that were connected before a restart and are not now."""
+    def _give_up_missing(self) -> None:
+        """Wait no longer for miners that were connected before a restart and are not now."""
         missing = [m.key for m in self._core.pool.miners.values() if not m.connected]
         for key in missing:
-            if self._core.pool.miners[key].own is not None:
+            miner = self._core.pool.miners[key]
+            if miner.own is not None or miner.is_awaited:
+                now_ms = self._core.now_ms()
                 reason = "did not come back after the manager's restart"
                 self._core.happen(*decide_leave(self._core.pool, key, reason, now_ms))

@@ -57,6 +57,12 @@ class Restarted(Event, frozen=True, tag="restarted"):
     """The manager was started anew, so that nobody is connected."""
 
 
+class ClockStepped(Event, frozen=True, tag="clock-stepped"):
+    """The manager's clock was set forward or back, by `by_ms`, to `at_ms`."""
+
+    by_ms: int
+
+
 class Retyped(Event, frozen=True, tag="retyped"):
     """A miner is treated otherwise from now on, by what it delivered."""
 
@@ -115,6 +121,15 @@ class LeaseResumed(Event, frozen=True, tag="lease-resumed"):
 
     miner: bytes
     search: int
+
+
+class SearchGivenUp(Event, frozen=True, tag="search-given-up"):
+    """A miner's last results of a search, so many, all came without any training: they are taken
+    back, and others may have the search."""
+
+    miner: bytes
+    search: int
+    results: int
 
 
 class BackupsDesignated(Event, frozen=True, tag="backups-designated"):
@@ -264,6 +279,7 @@ AnyEvent = (
     | TurnedAway
     | Left
     | Restarted
+    | ClockStepped
     | Retyped
     | RoundOpened
     | RoundClosed
@@ -271,6 +287,7 @@ AnyEvent = (
     | LeaseAccepted
     | LeaseParked
     | LeaseResumed
+    | SearchGivenUp
     | BackupActivated
     | ExploitationGiven
     | Rested

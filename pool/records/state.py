@@ -71,7 +71,8 @@ class Search(Record, frozen=True):
     """One subspace and all that is known of its search: the seed and the rewards in order.
 
     The lease is its `owner`'s. `holder` works on it now: the owner, a backup in the owner's
-    absence, or nobody (empty). `curve` is that of the rewards.
+    absence, or nobody (empty). `curve` is that of the rewards. The last `fruitless` of them, all of
+    results by `tried_by`, came without any training.
     """
 
     subspace: Space
@@ -80,6 +81,8 @@ class Search(Record, frozen=True):
     holder: bytes = b""
     rewards: tuple[float, ...] = ()
     curve: Curve = Curve()
+    fruitless: int = 0
+    tried_by: bytes = b""
 
 
 class Exploration(Record, frozen=True, tag=True):
@@ -130,7 +133,9 @@ class MinerState(Record, frozen=True):
     """One miner, connected or not; `number` counts miners in the order of their first joining.
 
     `given` are its newest assignments of the round, the newest last, and the last one is in its
-    hands while `is_working`; else `resting` says why not. `leases` holds its newest of this round
+    hands while `is_working`; else `resting` says why not. Those up to number `dropped` were
+    replaced long ago. `is_awaited` says that it explored when the manager was started anew and is
+    not back yet. `leases` holds its newest of this round
     and of the one before. `own` is the search whose lease it has,
     `covers` the one that it works on instead as a backup. `episodes`, `work` and `best_correct` are
     of the current round. `delivery` is its measured speed, last changed at `measured_at_ms`;
@@ -144,7 +149,9 @@ class MinerState(Record, frozen=True):
     strength: Strength
     strength_reason: str = ""
     connected: bool = True
+    is_awaited: bool = False
     given: tuple[Assignment, ...] = ()
+    dropped: int = 0
     leases: tuple[KeptLease, ...] = ()
     is_working: bool = False
     resting: str = ""
@@ -251,15 +258,17 @@ class Promise(Record, frozen=True):
 class PoolState(Record, frozen=True):
     """Everything a manager decides by. Miners stay listed when they leave.
 
-    `strong` and `weak` count the connected miners treated so; `turned_away` counts failed
-    registrations by reason. `audits` wait to be done, one of a miner at most, by its key. `promise`
-    is the newest commitment. `last_best` is that of the round before this one.
+    `strong` and `weak` count the connected miners treated so, `awaited` those that explored when
+    the manager was started anew and are not back; `turned_away` counts failed registrations by
+    reason. `audits` wait to be done, one of a miner at most, by its key. `promise` is the newest
+    commitment. `last_best` is that of the round before this one.
     """
 
     miners: Map[bytes, MinerState] = Map()
     round: RoundState | None = None
     strong: int = 0
     weak: int = 0
+    awaited: int = 0
     next_miner: int = 1
     next_assignment: int = 1
     results_accepted: int = 0
@@ -273,13 +282,27 @@ class PoolState(Record, frozen=True):
 
     @property
     def is_weak_alone(self) -> bool:
-        """Whether weak miners must explore because no strong one is connected."""
-        return self.strong == 0
+        """Whether weak miners must explore because no strong one is connected, or about to be."""
+        return self.strong == 0 and self.awaited == 0
 
     def connected(self, strength: Strength) -> list[bytes]:
         """Keys of the connected miners treated as `strength`, in the order of joining."""
         found = [m for m in self.miners.values() if m.connected and m.strength is strength]
         return [miner.key for miner in sorted(found, key=lambda miner: miner.number)]
+
+
+def continued(search: Search, by: bytes) -> Search:
+    """The search as a miner goes on with it: without what another one left without training at
+    its end, for that costs nothing to do, and nothing to invent."""
+    if not search.fruitless or search.tried_by == by:
+        return search
+    return taken_back(search)
+
+
+def taken_back(search: Search) -> Search:
+    """The search up to its last training."""
+    rewards = search.rewards[: len(search.rewards) - search.fruitless]
+    return search.but(rewards=rewards, curve=Curve.of(rewards), fruitless=0)
 
 
 def is_full(search: Search) -> bool:

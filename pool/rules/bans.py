@@ -93,6 +93,16 @@ def with_ban(conduct: Conduct, until_ms: int) -> Conduct:
     )
 
 
+def shifted(conduct: Conduct, by_ms: int) -> Conduct:
+    """The conduct after the clock was set by so much: nothing lasts longer or shorter for it."""
+    return msgspec.structs.replace(
+        conduct,
+        points_ms=conduct.points_ms + by_ms,
+        visits_ms=conduct.visits_ms + by_ms,
+        banned_until_ms=conduct.banned_until_ms + by_ms,
+    )
+
+
 def ban_until(conduct: Conduct, now_ms: int) -> int | None:
     """Until when the miner has to be banned now, in ms; None if its points don't call for it."""
     if faded(conduct, now_ms) < BAN_POINTS:

@@ -135,6 +135,8 @@ def _assignment(report: Report, miner: MinerState) -> Assignment:
     try:
         return miner.assignment(report.assignment_id)
     except LookupError as error:
+        if 0 < report.assignment_id <= miner.dropped:
+            raise Stale("the assignment was replaced long ago") from error
         raise Refused(Refusal.UNKNOWN_ASSIGNMENT, str(error), takes_place=False) from error
 
 

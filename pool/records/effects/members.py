@@ -7,7 +7,8 @@ from immutables import Map
 from pool.records import events
 from pool.records.effects.steps import counted, freed, stopped, with_miner
 from pool.records.state import MinerState, PoolState
-from pool.rules.bans import with_visit
+from pool.records.strengths import Strength
+from pool.rules.bans import shifted, with_visit
 
 
 def joined(pool: PoolState, event: events.Joined) -> PoolState:
@@ -21,12 +22,15 @@ def joined(pool: PoolState, event: events.Joined) -> PoolState:
     elif known.connected:
         known = stopped(known, event.at_ms)
         pool = counted(pool, known, -1)
+    elif known.is_awaited:
+        pool = pool.but(awaited=pool.awaited - 1)
     miner = known.but(
         payout_address=event.payout_address,
         declared=event.declared,
         strength=event.strength,
         strength_reason=event.reason,
         connected=True,
+        is_awaited=False,
         # What an earlier connection had in hand is handed out anew.
         is_working=False,
         resting="",
@@ -52,10 +56,14 @@ def left(pool: PoolState, event: events.Left) -> PoolState:
     miner = pool.miners[event.miner]
     if miner.connected:
         pool = counted(pool, miner, -1)
+    elif miner.is_awaited:
+        pool = pool.but(awaited=pool.awaited - 1)
     for search in (miner.own, miner.covers):
         if search is not None:
             pool = freed(pool, search, miner.key)
-    return with_miner(pool, stopped(miner, event.at_ms).but(connected=False, covers=None))
+    return with_miner(
+        pool, stopped(miner, event.at_ms).but(connected=False, is_awaited=False, covers=None)
+    )
 
 
 def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
@@ -64,10 +72,31 @@ def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
     number = 0 if pool.round is None else pool.round.task.round
     audits = {key: pending.but(round=number) for key, pending in pool.audits.items()}
     miners = {
-        key: stopped(miner, miner.busy_since_ms).but(connected=False)
+        key: stopped(miner, miner.busy_since_ms).but(
+            connected=False, is_awaited=miner.is_awaited or _explored(miner)
+        )
         for key, miner in pool.miners.items()
     }
-    return pool.but(miners=Map(miners), audits=Map(audits), strong=0, weak=0)
+    awaited = sum(miner.is_awaited for miner in miners.values())
+    return pool.but(miners=Map(miners), audits=Map(audits), strong=0, weak=0, awaited=awaited)
+
+
+def _explored(miner: MinerState) -> bool:
+    return miner.connected and miner.strength is Strength.STRONG
+
+
+def clock_stepped(pool: PoolState, event: events.ClockStepped) -> PoolState:
+    """Times of the past move with the clock, so that the time since then stays what it was."""
+    by_ms = event.by_ms
+    miners = {
+        key: miner.but(
+            measured_at_ms=miner.measured_at_ms + by_ms,
+            busy_since_ms=miner.busy_since_ms + by_ms,
+            conduct=shifted(miner.conduct, by_ms),
+        )
+        for key, miner in pool.miners.items()
+    }
+    return pool.but(miners=Map(miners))
 
 
 def retyped(pool: PoolState, event: events.Retyped) -> PoolState:

@@ -31,7 +31,7 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     """The result takes its place in its search and in the books."""
     miner = pool.miners[event.miner]
     reward = event.correct / event.size
-    round_, given = placed(round_of(pool), miner, event.assignment, reward)
+    round_, given = placed(round_of(pool), miner, event.assignment, reward, event.epochs > 0)
     share = share_of(event, miner.payout_address)
     miner = miner.but(
         given=given,
@@ -67,7 +67,7 @@ def result_refused(pool: PoolState, event: events.ResultRefused) -> PoolState:
     )
     if not event.takes_place:
         return with_miner(pool, miner)
-    round_, given = placed(round_of(pool), miner, event.assignment, 0.0)
+    round_, given = placed(round_of(pool), miner, event.assignment, 0.0, is_trained=False)
     return with_miner(pool, miner.but(given=given)).but(round=round_)
 
 

@@ -10,7 +10,11 @@ from pool.records.state import Best, PoolState, RoundState
 
 
 def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
-    """A fresh round; miners keep what they are known for."""
+    """A fresh round; miners keep what they are known for.
+
+    If it is the same one, for another job, its work and the time for it go on in the books.
+    """
+    is_same = _is_open(pool, event.task.round)
     forgotten = frozenset(event.forgotten)
     miners = {
         key: miner.but(
@@ -22,7 +26,7 @@ def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
             episodes=0,
             work=0,
             best_correct=0,
-            busy_ms=0,
+            busy_ms=miner.worked_ms(event.at_ms) if is_same else 0,
         )
         for key, miner in pool.miners.items()
         if key not in forgotten
@@ -33,6 +37,10 @@ def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
         last_best=_best_before(pool, event.task.round),
         round=RoundState(event.task, event.seed, event.explorers, pool.next_assignment),
     )
+
+
+def _is_open(pool: PoolState, number: int) -> bool:
+    return pool.round is not None and pool.round.is_open and pool.round.task.round == number
 
 
 def _best_before(pool: PoolState, number: int) -> Best | None:

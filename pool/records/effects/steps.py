@@ -24,7 +24,7 @@ def stopped(miner: MinerState, at_ms: int) -> MinerState:
 
 
 def placed(
-    round_: RoundState, miner: MinerState, assignment_id: int, reward: float
+    round_: RoundState, miner: MinerState, assignment_id: int, reward: float, is_trained: bool
 ) -> tuple[RoundState, tuple[Assignment, ...]]:
     """The next episode of an assignment is done, with this reward in [0, 1]: the round, and the
     miner's assignments."""
@@ -34,7 +34,12 @@ def placed(
     number = assignment.work.search
     search = round_.searches[number]
     curve = search.curve.then(reward)
-    search = search.but(rewards=(*search.rewards, reward), curve=curve)
+    search = search.but(
+        rewards=(*search.rewards, reward),
+        curve=curve,
+        fruitless=0 if is_trained else search.fruitless + 1,
+        tried_by=miner.key,
+    )
     searches, free = round_.searches.set(number, search), round_.free
     if number in free:
         return round_.but(searches=searches, free=free.ranked(number, curve.best)), miner.given
@@ -47,8 +52,10 @@ def given(
     """The miner with the assignment in hand; `changes` are made to its record as well."""
     # Time without work is not held against the miner's speed.
     since_ms = max(at_ms, round_.task.start_ms)
+    is_one_too_many = len(miner.given) >= KEPT_ASSIGNMENTS
     return miner.but(
         given=(*miner.given[1 - KEPT_ASSIGNMENTS :], assignment),
+        dropped=miner.given[0].id if is_one_too_many else miner.dropped,
         is_working=True,
         resting="",
         busy_ms=miner.worked_ms(since_ms),

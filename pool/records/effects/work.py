@@ -15,7 +15,7 @@ from pool.records.effects.steps import (
     stopped,
     with_miner,
 )
-from pool.records.state import Assignment, Exploration, PoolState, Search
+from pool.records.state import Assignment, Exploration, PoolState, Search, continued, taken_back
 
 
 def lease_granted(pool: PoolState, event: events.LeaseGranted) -> PoolState:
@@ -28,7 +28,7 @@ def lease_granted(pool: PoolState, event: events.LeaseGranted) -> PoolState:
         if owner is not None and owner.key != miner.key:
             # The search is handed on for good.
             miners = miners.set(owner.key, owner.but(own=None))
-        search = search.but(owner=miner.key, holder=miner.key)
+        search = continued(search, miner.key).but(owner=miner.key, holder=miner.key)
     else:
         seed = seed_of(round_, "search", number)
         search = Search(event.drawn.space, seed, miner.key, miner.key)
@@ -73,6 +73,16 @@ def lease_resumed(pool: PoolState, event: events.LeaseResumed) -> PoolState:
     return with_miner(pool, stopped(miner, event.at_ms).but(covers=None))
 
 
+def search_given_up(pool: PoolState, event: events.SearchGivenUp) -> PoolState:
+    """The search is free as it was after its last training; what its miner still sends is stale."""
+    round_, miner = round_of(pool), pool.miners[event.miner]
+    search = taken_back(round_.searches[event.search])
+    pool = pool.but(round=round_.but(searches=round_.searches.set(event.search, search)))
+    pool = released(pool, event.miner)
+    miner = stopped(pool.miners[event.miner], event.at_ms)
+    return with_miner(pool, miner.but(given=(), dropped=pool.next_assignment - 1))
+
+
 def backups_designated(pool: PoolState, event: events.BackupsDesignated) -> PoolState:
     """Who stands in for whom."""
     return pool.but(round=round_of(pool).but(backups=Map(event.backups)))
@@ -80,8 +90,11 @@ def backups_designated(pool: PoolState, event: events.BackupsDesignated) -> Pool
 
 def backup_activated(pool: PoolState, event: events.BackupActivated) -> PoolState:
     """The backup holds the search; the lease stays its owner's."""
-    pool = held(pool, event.search, holder=event.miner)
-    seed = round_of(pool).searches[event.search].seed
+    round_ = round_of(pool)
+    search = continued(round_.searches[event.search], event.miner).but(holder=event.miner)
+    searches, free = round_.searches.set(event.search, search), round_.free.without(event.search)
+    pool = pool.but(round=round_.but(searches=searches, free=free))
+    seed = search.seed
     work = Exploration(event.search)
     assignment = Assignment(event.assignment, event.miner, work, seed, event.budget)
     return _employed(pool, event.at_ms, assignment, covers=event.search)
