@@ -55,6 +55,10 @@ class StoreError(NodeError):
     exit_code = ExitCode.STORE
 
 
+class DamagedStoreError(StoreError):
+    """What a store holds can't be read any more."""
+
+
 class KeyFileError(NodeError):
     """A key file that can't be read, trusted or created."""
 

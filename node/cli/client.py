@@ -10,6 +10,7 @@ import click
 from node.chain.params import DEVNET
 from node.cli.asking import Query, console, query_command
 from node.cli.bench import bench
+from node.cli.chain import chain
 from node.cli.fpga import fpga
 from node.cli.miner import miner
 from node.cli.models import export, retrain
@@ -108,6 +109,7 @@ for _name, _definition in _QUERIES.items():
 
 main.add_command(pool)
 main.add_command(miner)
+main.add_command(chain)
 main.add_command(fpga)
 main.add_command(search)
 main.add_command(retrain)

@@ -18,7 +18,7 @@ from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.mempool import Mempool
-from node.store.base import Put, Store, Table
+from node.store.base import Change, Put, Store, Table
 from node.store.writer import Writer
 
 _log = structlog.get_logger("attester")
@@ -55,6 +55,16 @@ class SignedBefore:
         mark = u64(self._votes.source_round) + u64(self._votes.target_round)
         await self._writer.write([Put(Table.SIGNED, _LAST_VOTE, mark)])
         return True
+
+
+def silence_through(round_number: int) -> list[Change]:
+    """What a store takes so that nothing up to a round is signed: for who may have forgotten.
+
+    A vote needs a source of at least that round too, since any later one might surround a vote
+    that was forgotten.
+    """
+    mark = u64(round_number)
+    return [Put(Table.SIGNED, _LAST_LIST, mark), Put(Table.SIGNED, _LAST_VOTE, mark + mark)]
 
 
 class Attester:

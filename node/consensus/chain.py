@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Annotated
 
-from node.chain.block import Block, open_block
-from node.chain.codec import Bytes, decode, encode
+from node.chain.block import Block
+from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, open_as
 from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree, Entry
 from node.chain.genesis import Network
 from node.chain.hashing import u64
-from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Claim, Envelope, Vote
+from node.chain.messages import Claim, Envelope, Vote
 from node.chain.state import State
 from node.chain.transition import apply_block
 from node.chain.validity import DesignRules
+from node.consensus.records import BlockRecord, block_key
 from node.errors import StoreError
 from node.store.base import Change, Delete, Put, Store, Table
 from node.store.writer import Writer
@@ -25,18 +24,8 @@ from node.tasks import TaskOwner
 MODELS_KEPT = 64
 """Heights below the final one at which models are still served."""
 
-_OVERHEAD_BYTES = 256
 # Key of the alarm that stopped this node for good.
 _ALARM = b"safety alarm"
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A block in the store; `logits_hash` is empty if this node has not counted its model."""
-
-    header: Annotated[bytes, Bytes(1, 1, MAX_PAYLOAD_BYTES + _OVERHEAD_BYTES)]
-    body: Annotated[bytes, Bytes(2, 0, MAX_BODY_BYTES)]
-    logits_hash: Annotated[bytes, Bytes(3, 0)]
 
 
 class Chain:
@@ -103,8 +92,8 @@ class Chain:
         """Keep a block that `apply` let pass. Raises SafetyAlarm."""
         if block.id in self.tree:
             return
-        record = _Record(encode(block.header.envelope), block.body_bytes, logits_hash)
-        changes: list[Change] = [Put(Table.BLOCKS, _key(state.height, block.id), encode(record))]
+        key, record = block_key(state.height, block.id), BlockRecord.of(block, logits_hash)
+        changes: list[Change] = [Put(Table.BLOCKS, key, encode(record))]
         if model is not None and isinstance(block.header.message, Claim):
             changes.append(Put(Table.BLOBS, block.header.message.model_hash, model))
         await self._writer.write(changes)
@@ -146,25 +135,21 @@ class Chain:
         """A block from the tree or the store; None if unknown, or for genesis."""
         if block_id in self.tree:
             return self.tree.entry(block_id).block
-        height = self._heights.get(block_id)
-        data = None if height is None else self._store.get(Table.BLOCKS, _key(height, block_id))
-        return None if data is None else self._open(data)[0]
+        record = self._record(block_id)
+        return None if record is None else record.open(self.network.id)
 
-    def _stored(self, block_id: bytes) -> tuple[Envelope, bytes] | None:
-        """Header and body of a block as they came; they were checked before they were written."""
-        key = _key(self._heights[block_id], block_id)
-        data = self._store.get(Table.BLOCKS, key)
-        if data is None:
+    def _record(self, block_id: bytes) -> BlockRecord | None:
+        """A block as it lies in the store; it was checked before it was written."""
+        height = self._heights.get(block_id)
+        if height is None:
             return None
-        record = decode(_Record, data)
-        return decode(Envelope, record.header), record.body
+        data = self._store.get(Table.BLOCKS, block_key(height, block_id))
+        return None if data is None else decode(BlockRecord, data)
 
     def body(self, block_id: bytes) -> bytes | None:
         """The body of a block of this node, or None."""
-        if block_id not in self._heights:
-            return None
-        stored = self._stored(block_id)
-        return None if stored is None else stored[1]
+        record = self._record(block_id)
+        return None if record is None else record.body
 
     def height(self, block_id: bytes) -> int | None:
         """Blocks from genesis to a block, or None if it is unknown."""
@@ -199,7 +184,8 @@ class Chain:
         start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
         top = self.tree.head().state.height
         ids = (self.id_at(height) for height in range(start + 1, min(top, start + limit) + 1))
-        return [block for block_id in ids if block_id and (block := self._stored(block_id))]
+        records = (record for block_id in ids if block_id and (record := self._record(block_id)))
+        return [(record.envelope, record.body) for record in records]
 
     def _height_on_chain(self, block_id: bytes) -> int | None:
         height = self._heights.get(block_id)
@@ -277,15 +263,19 @@ class Chain:
             raise SafetyAlarm(alarm.decode())
         try:
             for _, data in self._store.scan(Table.BLOCKS):
-                block, logits_hash = self._open(data)
+                record = decode(BlockRecord, data)
+                block = record.open(self.network.id)
                 # A branch whose beginning has lost leads nowhere.
                 if block.parent in self.tree:
-                    self._enter(block, self.apply(block), logits_hash)
+                    self._enter(block, self.apply(block), record.logits_hash)
             for _, data in self._store.scan(Table.VOTES):
                 vote = open_as(Vote, decode(Envelope, data), self.network.id)
                 self._readd(vote)
         except Rejected as error:
-            raise StoreError(f"the data folder is damaged: {error.detail}") from error
+            raise StoreError(
+                f"the chain in the data folder is damaged: {error.detail}; "
+                "`ponas chain repair` removes what is damaged, to be had again from peers"
+            ) from error
         self._unsettled += self._note_final()
 
     def _readd(self, vote: Signed[Vote]) -> None:
@@ -295,12 +285,3 @@ class Chain:
             # Finality may have passed it by since it was written.
             if error.reason is not Reason.STALE:
                 raise
-
-    def _open(self, data: bytes) -> tuple[Block, bytes]:
-        record = decode(_Record, data)
-        envelope = decode(Envelope, record.header)
-        return open_block(envelope, record.body, self.network.id), record.logits_hash
-
-
-def _key(height: int, block_id: bytes) -> bytes:
-    return u64(height) + block_id

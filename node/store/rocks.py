@@ -9,11 +9,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from rocksdict import DbClosedError, DBRecoveryMode, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    DbClosedError,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    RdictIter,
+    WriteBatch,
+    WriteOptions,
+)
 
-from node.errors import StoreError
+from node.errors import DamagedStoreError, StoreError
 from node.files import sync_folder
 from node.store.base import Change, Put, Table
 
@@ -43,8 +51,13 @@ class RocksStore:
         self, table: Table, start: bytes | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         # RocksDB iterators read a snapshot taken here, when they are made.
-        rows = _guarded(lambda: self._families[table].items(backwards=reverse, from_key=start))
-        return cast(Iterator[tuple[bytes, bytes]], rows)
+        iterator = _guarded(lambda: self._families[table].iter())
+        if start is None:
+            _guarded(iterator.seek_to_last if reverse else iterator.seek_to_first)
+        else:
+            seek = iterator.seek_for_prev if reverse else iterator.seek
+            _guarded(lambda: seek(start))
+        return _rows(iterator, iterator.prev if reverse else iterator.next)
 
     def write(self, changes: Sequence[Change]) -> None:
         if self._is_closed:
@@ -65,6 +78,14 @@ class RocksStore:
             for family in self._families.values():
                 family.close()
             self._database.close()
+
+
+def _rows(iterator: RdictIter, step: Callable[[], None]) -> Iterator[tuple[bytes, bytes]]:
+    while iterator.valid():
+        yield iterator.key(), iterator.value()
+        step()
+    # It ends at damage as it does at the last row; only the status tells one from the other.
+    _guarded(iterator.status)
 
 
 def open_store(path: Path, network_id: bytes) -> RocksStore:
@@ -92,6 +113,11 @@ def open_store(path: Path, network_id: bytes) -> RocksStore:
     except BaseException:
         database.close()
         raise
+
+
+def rebuild_index(path: Path) -> None:
+    """Have RocksDB find out anew which of its files can be read; rows in the others are lost."""
+    _guarded(lambda: Rdict.repair(str(path), _options()))
 
 
 def _is_empty_folder(path: Path) -> bool:
@@ -130,9 +156,9 @@ def _open(path: Path) -> Rdict:
     except Exception as error:  # rocksdict raises bare Exception; the text is all there is
         if "/LOCK" in str(error):
             raise StoreError(f"{path} is in use by another node; stop that one first") from error
-        raise StoreError(
+        raise DamagedStoreError(
             f"the store in {path} is damaged ({_one_line(error)}); it was left as it is: "
-            "restore it from a backup, or move it away and sync again"
+            "restore it from a backup, or let `ponas chain repair` save what can be read"
         ) from error
 
 
@@ -186,6 +212,12 @@ def _guarded(call: Callable[[], T]) -> T:
     except DbClosedError as error:
         raise StoreError("the store is closed") from error
     except Exception as error:
+        # rocksdict raises bare Exception; the text is all there is
+        if "Corruption" in str(error):
+            raise DamagedStoreError(
+                f"the store is damaged ({_one_line(error)}); "
+                "`ponas chain repair` saves what can be read"
+            ) from error
         raise StoreError(f"the store failed: {_one_line(error)}") from error
 
 

@@ -1,0 +1,43 @@
+"""How a block lies in the store."""
+
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from node.chain.block import Block, open_block
+from node.chain.codec import Bytes, decode, encode
+from node.chain.hashing import u64
+from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Envelope
+
+_OVERHEAD_BYTES = 256
+
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """A block as it came; `logits_hash` is empty if this node has not counted its model."""
+
+    header: Annotated[bytes, Bytes(1, 1, MAX_PAYLOAD_BYTES + _OVERHEAD_BYTES)]
+    body: Annotated[bytes, Bytes(2, 0, MAX_BODY_BYTES)]
+    logits_hash: Annotated[bytes, Bytes(3, 0)]
+
+    @classmethod
+    def of(cls, block: Block, logits_hash: bytes) -> Self:
+        return cls(encode(block.header.envelope), block.body_bytes, logits_hash)
+
+    @property
+    def envelope(self) -> Envelope:
+        """The signed header."""
+        return decode(Envelope, self.header)
+
+    def open(self, network_id: bytes) -> Block:
+        """Raises Rejected, which only a damaged record does."""
+        return open_block(self.envelope, self.body, network_id)
+
+
+def block_key(height: int, block_id: bytes) -> bytes:
+    """Blocks lie in the order of their heights."""
+    return u64(height) + block_id
+
+
+def height_of(key: bytes) -> int:
+    """The height in the key of a block."""
+    return int.from_bytes(key[:8], "big")

@@ -1,0 +1,226 @@
+"""A damaged data folder: found at start, examined, and repaired without forgetting a signature."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from node.bench.chains import Cast, fill_chain, make_cast
+from node.chain.errors import SafetyAlarm
+from node.chain.genesis import network_to_json
+from node.chain.hashing import u64
+from node.cli.client import main
+from node.consensus.attester import SignedBefore
+from node.consensus.chain import Chain
+from node.consensus.designs import NasDesigns
+from node.consensus.examination import Examination, examine
+from node.consensus.records import height_of
+from node.errors import StoreError
+from node.folder import open_data_folder
+from node.store.base import Delete, Put, Store, Table
+from node.store.memory import MemoryStore
+from node.store.rocks import RocksStore, open_store
+from node.store.writer import InlineWriter
+from node.tasks import TaskOwner
+
+BLOCKS = 8
+
+
+@pytest.fixture
+def cast() -> Cast:
+    return make_cast(seed=1)
+
+
+def fail(alarm: SafetyAlarm) -> None:
+    raise alarm
+
+
+def start(store: Store, cast: Cast) -> Chain:
+    """A node's chain, loaded from what a store holds."""
+    designs = NasDesigns(cast.network.parameters.task)
+    return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), fail)
+
+
+def judge(store: Store, cast: Cast) -> Examination:
+    return examine(store, cast.network, NasDesigns(cast.network.parameters.task), lambda _: None)
+
+
+def remove(store: Store, examination: Examination) -> None:
+    store.write([Delete(each.table, each.key) for each in examination.damage])
+
+
+def rows(store: Store, table: Table) -> list[tuple[bytes, bytes]]:
+    return list(store.scan(table))
+
+
+async def test_a_sound_chain_stands_as_it_is(cast: Cast) -> None:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    examination = judge(store, cast)
+    assert (examination.blocks, examination.damage) == (BLOCKS, ())
+    assert examination.final == start(store, cast).tree.final
+
+
+def spoil_header(store: Store, key: bytes, value: bytes) -> None:
+    store.write([Put(Table.BLOCKS, key, value[:40] + bytes([value[40] ^ 1]) + value[41:])])
+
+
+def spoil_body(store: Store, key: bytes, value: bytes) -> None:
+    store.write([Put(Table.BLOCKS, key, value[:-40] + bytes([value[-40] ^ 1]) + value[-39:])])
+
+
+def cut_off(store: Store, key: bytes, value: bytes) -> None:
+    store.write([Put(Table.BLOCKS, key, value[:-9])])
+
+
+def lose(store: Store, key: bytes, _: bytes) -> None:
+    store.write([Delete(Table.BLOCKS, key)])
+
+
+@pytest.mark.parametrize("spoil", [spoil_header, spoil_body, cut_off, lose])
+async def test_a_damaged_block_is_found_and_goes_with_those_above_it(
+    cast: Cast, spoil: Callable[[Store, bytes, bytes], None]
+) -> None:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    spoil(store, *rows(store, Table.BLOCKS)[4])
+    examination = judge(store, cast)
+    assert examination.blocks == 4
+    assert examination.damage
+    assert {each.table for each in examination.damage} == {Table.BLOCKS}
+    remove(store, examination)
+    assert [height_of(key) for key, _ in rows(store, Table.BLOCKS)] == [1, 2, 3, 4]
+    assert not judge(store, cast).damage
+    assert start(store, cast).tree.head().state.height == 4
+
+
+async def test_a_damaged_block_keeps_a_node_from_starting(cast: Cast) -> None:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    spoil_body(store, *rows(store, Table.BLOCKS)[4])
+    with pytest.raises(StoreError, match=r"damaged: .*; `ponas chain repair` removes"):
+        start(store, cast)
+
+
+@pytest.mark.parametrize("table", [Table.VOTES, Table.BLOBS])
+async def test_a_damaged_vote_or_model_goes_alone(cast: Cast, table: Table) -> None:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    before = rows(store, table)
+    store.write([Put(table, b"\xff" * 40, b"nonsense")])
+    examination = judge(store, cast)
+    assert [(each.table, each.key) for each in examination.damage] == [(table, b"\xff" * 40)]
+    remove(store, examination)
+    assert rows(store, table) == before
+    assert examination.blocks == BLOCKS
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cast: Cast) -> Path:
+    """A data folder's parent, with the network's file beside it."""
+    (tmp_path / "network.json").write_text(network_to_json(cast.network))
+    return tmp_path
+
+
+def opened(folder: Path, cast: Cast) -> RocksStore:
+    return open_store(open_data_folder(folder / "node").store, cast.network.id)
+
+
+class Answer(NamedTuple):
+    exit_code: int
+    output: str
+
+
+def ponas(command: str, folder: Path) -> Answer:
+    """What `ponas chain` answers; its error is let go, since that would hold the store open."""
+    options = ["--data-dir", str(folder / "node"), "--network", str(folder / "network.json")]
+    done = CliRunner().invoke(main, ["chain", command, *options, "--json"])
+    return Answer(done.exit_code, done.output)
+
+
+async def fill(folder: Path, cast: Cast) -> None:
+    """Blocks, what was signed, and a row of a pool, in files of RocksDB's."""
+    with closing(opened(folder, cast)) as store:
+        await fill_chain(cast, BLOCKS, 1, store)
+        signed = u64(BLOCKS - 1) + u64(BLOCKS)
+        store.write(
+            [
+                Put(Table.SIGNED, b"list", u64(BLOCKS)),
+                Put(Table.SIGNED, b"vote", signed),
+                Put(Table.POOL_EVENTS, b"1", b"paid"),
+            ]
+        )
+    # Opened again, RocksDB moves what was written from its log into files of rows.
+    opened(folder, cast).close()
+
+
+def flip_a_bit_of_the_largest(folder: Path, pattern: str) -> None:
+    path = max((folder / "node" / "store").glob(pattern), key=lambda file: file.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+async def test_a_sound_folder_is_left_as_it_is(folder: Path, cast: Cast) -> None:
+    await fill(folder, cast)
+    for command in ("verify", "repair"):
+        done = ponas(command, folder)
+        assert done.exit_code == 0, done.output
+        report = json.loads(done.output)
+        assert (report["blocks"], report["damage"]) == (BLOCKS, [])
+        assert report["final_round"] == BLOCKS - 1
+    assert not (folder / "node" / "store.damaged").exists()
+
+
+def lose_the_largest(folder: Path, pattern: str) -> None:
+    max((folder / "node" / "store").glob(pattern), key=lambda file: file.stat().st_size).unlink()
+
+
+@pytest.mark.parametrize("spoil", [flip_a_bit_of_the_largest, lose_the_largest])
+async def test_rows_that_the_disk_has_lost_are_found_and_the_rest_saved(
+    folder: Path, cast: Cast, spoil: Callable[[Path, str], None]
+) -> None:
+    await fill(folder, cast)
+    spoil(folder, "*.sst")
+    found = ponas("verify", folder)
+    assert found.exit_code == 1
+    assert "Error: the store" in found.output
+    mended = ponas("repair", folder)
+    assert mended.exit_code == 0, mended.output
+    assert json.loads(mended.output)["lost_rows"]
+    assert (folder / "node" / "store.damaged").is_dir()
+    assert ponas("verify", folder).exit_code == 0
+    with closing(opened(folder, cast)) as store:
+        assert start(store, cast).tree.head().state.height < BLOCKS
+        assert store.get(Table.POOL_EVENTS, b"1") == b"paid"
+        # It may have forgotten what it signed: nothing up to the round of now, by the clock.
+        signed = SignedBefore(store, InlineWriter(store))
+        assert not await signed.allows_list(BLOCKS + 1)
+    assert "still there from an earlier repair" in _damaged_again(folder)
+
+
+def _damaged_again(folder: Path) -> str:
+    flip_a_bit_of_the_largest(folder, "*.sst")
+    return ponas("repair", folder).output
+
+
+async def test_a_row_that_can_be_read_but_is_wrong_costs_no_right_to_sign(
+    folder: Path, cast: Cast
+) -> None:
+    await fill(folder, cast)
+    with closing(opened(folder, cast)) as store:
+        spoil_body(store, *rows(store, Table.BLOCKS)[4])
+    assert ponas("verify", folder).exit_code == 1
+    assert ponas("repair", folder).exit_code == 0
+    with closing(opened(folder, cast)) as store:
+        assert await SignedBefore(store, InlineWriter(store)).allows_list(BLOCKS + 1)
+        assert not await SignedBefore(store, InlineWriter(store)).allows_list(BLOCKS)
+
+
+def test_a_folder_without_a_store_is_told(folder: Path) -> None:
+    (folder / "node").mkdir()
+    assert ponas("verify", folder).exit_code == 0
