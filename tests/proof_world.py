@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from immutables import Map
+
 from node.chain.commits import commit_id, compute_payout_root
 from node.chain.hashing import blake, u64
 from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
@@ -12,7 +14,7 @@ from pool.proofs.receipts import make_notices, make_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, Terms, open_page
 from pool.proofs.verification import Log, WonBlock
 from pool.rules.payout import payout_lines
-from pool.rules.window import Credit, RoundWork, forfeit, window, work_by_address
+from pool.rules.window import RoundWork, forfeit, window, work_by_address
 from tests.pool_world import NETWORK_ID, public
 
 MANAGER = public("manager")
@@ -76,12 +78,11 @@ class PoolRecords:
 
         The pool commits, and `producer` wins.
         """
-        credits = []
         for miner, units in work.items():
-            credits.append(Credit(public(miner), public(miner), sum(units)))
             for episode, one in enumerate(units):
                 self._enter(number, miner, share(miner, episode, one, number))
-        self.rounds.append(RoundWork(number, tuple(c for c in credits if c.work)))
+        earned = {public(miner) * 2: sum(units) for miner, units in work.items() if sum(units)}
+        self.rounds.append(RoundWork(number, Map(earned)))
         for miner in caught:
             self.open = with_forfeit(self.open, public(miner), "count-differs")
             self.rounds = list(forfeit(self.rounds, public(miner)))

@@ -19,7 +19,7 @@ def steps(pool: PoolState) -> dict[str, Step]:
     """What each connected miner should do, by name."""
     names = {public(name): name for name in "stuvwxyz"}
     connected = [*pool.connected(Strength.STRONG), *pool.connected(Strength.WEAK)]
-    return {names[key]: step_of(pool, key) for key in connected}
+    return {names[key]: step_of(pool, pool.miners[key]) for key in connected}
 
 
 def with_rewards(pool: PoolState, number: int, *rewards: float) -> PoolState:

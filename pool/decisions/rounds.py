@@ -54,8 +54,8 @@ def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:
     }
     if not gone:
         return ()
-    gone.difference_update(credit.miner for round_ in pool.books.past for credit in round_.credits)
-    gone.difference_update(who[:HASH_BYTES] for who in pool.books.earned)
+    for work in (pool.books.earned, *(round_.work for round_ in pool.books.past)):
+        gone.difference_update(who[:HASH_BYTES] for who in work)
     gone.difference_update(pool.audits)
     return tuple(sorted(gone))
 

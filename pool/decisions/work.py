@@ -7,9 +7,17 @@ from collections.abc import Callable
 from pool.partition.base import Subspace
 from pool.records import events
 from pool.records.events import AnyEvent
-from pool.records.state import Exploitation, MinerState, PoolState, RoundState, Work, continued
+from pool.records.state import (
+    Exploitation,
+    Exploration,
+    MinerState,
+    PoolState,
+    RoundState,
+    Work,
+    continued,
+)
 from pool.rules.delivery import adapted_budget, episode_budget
-from pool.rules.strategy import Rest, step_of
+from pool.rules.strategy import Rest, Step, step_of
 
 Draw = Callable[[RoundState, int], Subspace]
 """Makes the subspace of a search of the round, by its number."""
@@ -20,11 +28,11 @@ def next_step(pool: PoolState, key: bytes, draw: Draw, now_ms: int) -> tuple[Any
     miner, round_ = pool.miners[key], pool.round
     if not miner.connected:
         return ()
-    step, current = step_of(pool, key), miner.current
-    if round_ is None or isinstance(step, Rest):
-        return _rest(miner, step, now_ms)
+    step, current = step_of(pool, miner), miner.current
     if current is not None and _is_same(current.work, step):
         return ()
+    if round_ is None or isinstance(step, Rest):
+        return _rest(miner, step, now_ms)
     if isinstance(step, Exploitation):
         return (events.ExploitationGiven(now_ms, key, pool.next_assignment, step),)
     return _explore(pool, round_, miner, step.search, draw, now_ms)
@@ -77,7 +85,7 @@ def _explore(
     return tuple(happened)
 
 
-def _is_same(current: Work, step: Work) -> bool:
-    if isinstance(current, Exploitation) and isinstance(step, Exploitation):
-        return current.base.model_hash == step.base.model_hash
-    return current == step
+def _is_same(current: Work, step: Step) -> bool:
+    if isinstance(current, Exploration):
+        return current == step
+    return isinstance(step, Exploitation) and current.base.model_hash == step.base.model_hash

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from immutables import Map
+
 from node.chain.messages import PayoutLine
 from pool.proofs.sharelog import Page, ShareLogError
 from pool.rules.payout import PayoutError, payout_lines
-from pool.rules.window import Credit, RoundWork, window, work_by_address
+from pool.rules.window import RoundWork, window, without, work_by_address
 
 
 def work_of_log(pages: Sequence[Page]) -> tuple[RoundWork, ...]:
     """The work of each round that was not forfeited, from pages old to new without a gap."""
-    work: dict[int, dict[tuple[bytes, bytes], int]] = {}
+    work: dict[int, Map[bytes, int]] = {}
     for page in pages:
-        of_round = work.setdefault(page.round, {})
+        work.setdefault(page.round, Map())
         forfeits = list(page.forfeits)
         for at in range(len(page.shares) + 1):
             while forfeits and forfeits[0].after == at:
-                _drop(work, forfeits.pop(0).miner)
+                lost = forfeits.pop(0).miner
+                work = {round_: without(of_round, lost) for round_, of_round in work.items()}
             if at < len(page.shares) and page.shares[at].work > 0:
                 share = page.shares[at]
-                key = (share.miner, share.address)
-                of_round[key] = of_round.get(key, 0) + share.work
-    return tuple(
-        RoundWork(round_, tuple(Credit(*key, units) for key, units in of_round.items()))
-        for round_, of_round in sorted(work.items())
-    )
+                of_round, who = work[page.round], share.miner + share.address
+                work[page.round] = of_round.set(who, of_round.get(who, 0) + share.work)
+    return tuple(RoundWork(round_, of_round) for round_, of_round in sorted(work.items()))
 
 
 def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:
@@ -43,9 +43,3 @@ def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:
         return payout_lines(work, terms.finder, terms.manager, terms.fee_permille)
     except PayoutError as error:
         raise ShareLogError(str(error)) from error
-
-
-def _drop(work: dict[int, dict[tuple[bytes, bytes], int]], miner: bytes) -> None:
-    for of_round in work.values():
-        for key in [key for key in of_round if key[0] == miner]:
-            del of_round[key]

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from immutables import Map
 
-from node.chain.hashing import HASH_BYTES
 from node.chain.messages import PayoutLine
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.sharelog import Share, Terms
@@ -20,7 +19,7 @@ from pool.rules import appraisal
 from pool.rules.appraisal import Standing
 from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
-from pool.rules.window import LOG_ROUNDS, Credit, RoundWork, forfeit, window, work_by_address
+from pool.rules.window import LOG_ROUNDS, RoundWork, forfeit, window, without, work_by_address
 
 
 class Books(msgspec.Struct, frozen=True, gc=False):
@@ -73,14 +72,11 @@ def with_forfeited(books: Books, miner: bytes, reason: str) -> Books:
 
     Raises ValueError if the page is full and has to be closed first.
     """
-    earned = books.earned
-    for who in [who for who in earned if who.startswith(miner)]:
-        earned = earned.delete(who)
     failed = appraisal.with_failed_audit(books.standing(miner))
     return msgspec.structs.replace(
         books,
         page=with_forfeit(books.page, miner, reason),
-        earned=earned,
+        earned=without(books.earned, miner),
         past=forfeit(books.past, miner),
         standings=books.standings.set(miner, failed),
     )
@@ -96,14 +92,14 @@ def with_page_closed(
 
 def with_round_ended(books: Books, round_number: int, worked_ms: Mapping[bytes, int]) -> Books:
     """A round is over; `worked_ms` is how long each miner had work in hand in it."""
-    past = (*books.past, _work_of(books, round_number)) if books.earned else books.past
+    past = _rounds(books, round_number)
     standings = {
         miner: appraisal.with_next_round(standing, worked_ms.get(miner, 0))
         for miner, standing in books.standings.items()
     }
     return msgspec.structs.replace(
         books,
-        past=past[-LOG_ROUNDS:],
+        past=past,
         earned=Map(),
         standings=Map(standings),
         seen=with_next_round(books.seen),
@@ -129,12 +125,12 @@ def compute_lines(
     books: Books, round_number: int, finder: bytes, manager: bytes, fee_permille: int
 ) -> tuple[PayoutLine, ...]:
     """The payout lines of a commitment made now, in the round that is going on."""
-    rounds = (*books.past, _work_of(books, round_number)) if books.earned else books.past
-    work = work_by_address(window(rounds[-LOG_ROUNDS:]))
+    work = work_by_address(window(_rounds(books, round_number)))
     return payout_lines(work, finder, manager, fee_permille)
 
 
-def _work_of(books: Books, round_number: int) -> RoundWork:
-    at = HASH_BYTES
-    credits = (Credit(who[:at], who[at:], work) for who, work in books.earned.items())
-    return RoundWork(round_number, tuple(credits))
+def _rounds(books: Books, round_number: int) -> tuple[RoundWork, ...]:
+    """The newest rounds with work, the current one included."""
+    if not books.earned:
+        return books.past
+    return (*books.past, RoundWork(round_number, books.earned))[-LOG_ROUNDS:]

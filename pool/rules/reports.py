@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from nas.data.datasets import describe
 from nas.designs.design import Design, judge, reward_without_training
 from nas.designs.genotype import Genotype, GenotypeError
@@ -66,8 +68,7 @@ class Stale(Exception):
     """A result that came too late; it is not held against the miner."""
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """A result that obeys the rules; its count still has to be confirmed if it is a best.
 
     `is_trained` is False for a failed candidate and for designs that need no training.

@@ -32,12 +32,12 @@ class Rest(Record, frozen=True):
 Step = Work | Rest
 
 
-def step_of(pool: PoolState, key: bytes) -> Step:
+def step_of(pool: PoolState, miner: MinerState) -> Step:
     """What a connected miner should do now.
 
     An `Exploration` may name the number after the last search: one to be drawn.
     """
-    miner, round_ = pool.miners[key], pool.round
+    round_ = pool.round
     if round_ is None or not round_.is_open:
         return Rest(NO_ROUND)
     if _explores(pool, round_, miner):

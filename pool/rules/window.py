@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 
 import msgspec
+from immutables import Map
 
+from node.chain.hashing import HASH_BYTES
 from node.chain.rewards import split
 
 WINDOW_ROUNDS = 4
@@ -23,24 +24,20 @@ LOG_ROUNDS = 16
 """The average is over so many of the newest rounds with work."""
 
 
-class Credit(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Work of a miner for an address in one round, in the unit of `pool.rules.prices`, above 0."""
-
-    miner: bytes
-    address: bytes
-    work: int
-
-
 class RoundWork(msgspec.Struct, frozen=True, gc=False):
-    """All work of one round; one credit for each pair of miner and address, in any order."""
+    """Work of one round, by miner and payout address.
+
+    `work` is in the unit of `pool.rules.prices` and above 0; its keys are the miner's 32 bytes and
+    then the address's.
+    """
 
     round: int
-    credits: tuple[Credit, ...]
+    work: Map[bytes, int]
 
     @property
     def total(self) -> int:
         """The round's work."""
-        return sum(map(_work, self.credits))
+        return sum(self.work.values())
 
 
 def window_size(totals: Sequence[int]) -> int:
@@ -56,10 +53,10 @@ def window(rounds: Sequence[RoundWork]) -> tuple[RoundWork, ...]:
     """The paid part of rounds given from old to new, in the same order.
 
     Its work adds up to `window_size` exactly, or to all there is if that is less. Parts of the cut
-    round are rounded by largest remainder. Raises ValueError for credits without work.
+    round are rounded by largest remainder. Raises ValueError for entries without work.
     """
-    if any(min(map(_work, round_.credits), default=1) <= 0 for round_ in rounds):
-        raise ValueError("a credit holds work of at least 1")
+    if any(min(round_.work.values(), default=1) <= 0 for round_ in rounds):
+        raise ValueError("an entry holds work of at least 1")
     totals = [round_.total for round_ in rounds]
     left = window_size(totals)
     paid: list[RoundWork] = []
@@ -68,7 +65,7 @@ def window(rounds: Sequence[RoundWork]) -> tuple[RoundWork, ...]:
             break
         taken = round_ if total <= left else _cut(round_, left)
         left -= min(total, left)
-        if taken.credits:
+        if taken.work:
             paid.append(taken)
     return tuple(reversed(paid))
 
@@ -77,28 +74,26 @@ def work_by_address(rounds: Sequence[RoundWork]) -> Mapping[bytes, int]:
     """Work of all rounds together, for `pool.rules.payout.payout_lines`."""
     work: Counter[bytes] = Counter()
     for round_ in rounds:
-        for credit in round_.credits:
-            work[credit.address] += credit.work
+        for who, units in round_.work.items():
+            work[who[HASH_BYTES:]] += units
     return work
 
 
 def forfeit(rounds: Sequence[RoundWork], miner: bytes) -> tuple[RoundWork, ...]:
     """The rounds without a miner's work, under whatever addresses it earned it."""
-    return tuple(
-        RoundWork(round_.round, tuple(c for c in round_.credits if c.miner != miner))
-        for round_ in rounds
-    )
+    return tuple(RoundWork(each.round, without(each.work, miner)) for each in rounds)
 
 
-_work = attrgetter("work")
-_whose = attrgetter("miner", "address")
+def without(work: Map[bytes, int], miner: bytes) -> Map[bytes, int]:
+    """Work of one round without that of a miner."""
+    for who in [who for who in work if who.startswith(miner)]:
+        work = work.delete(who)
+    return work
 
 
-def _cut(round_: RoundWork, work: int) -> RoundWork:
+def _cut(round_: RoundWork, units: int) -> RoundWork:
     # In an order of their own, so that equal remainders don't depend on who came first.
-    ordered = sorted(round_.credits, key=_whose)
-    parts = split(work, [credit.work for credit in ordered])
-    kept = zip(ordered, parts, strict=True)
-    return RoundWork(
-        round_.round, tuple(Credit(c.miner, c.address, part) for c, part in kept if part)
-    )
+    ordered = sorted(round_.work.items())
+    parts = split(units, [whole for _, whole in ordered])
+    kept = {who: part for (who, _), part in zip(ordered, parts, strict=True) if part}
+    return RoundWork(round_.round, Map(kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,7 +17,6 @@ from pool.records.state import Best
 from pool.rules.audits import Fault
 from pool.rules.prices import price_of
 from pool.simulation.draws import Topic, bits, normal, uniform
-from pool.simulation.outcome import Use
 from pool.simulation.rewards import Outcome, Rewards
 from pool.simulation.scenario import Cheat, MinerClass
 
@@ -105,7 +104,6 @@ class Miner:
     online_since_ms: int = 0
     results: int = 0
     judged_ms: int = 0
-    spent_ms: dict[Use, int] = field(default_factory=lambda: dict.fromkeys(Use, 0))
 
 
 def make_miner(number: int, kind: MinerClass, seed: int) -> Miner:
