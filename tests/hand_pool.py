@@ -8,7 +8,7 @@ from functools import partial
 
 from nas.jobs import Executor
 from node.chain.envelope import sign
-from node.chain.messages import Lease
+from node.chain.messages import Lease, Receipt
 from node.net.link import LinkClosed, ManagerLink, PeerLink
 from node.store.base import Store
 from node.wire import envelope_to_proto
@@ -18,6 +18,8 @@ from pool.link.wire import PROTOCOL_VERSION, assignment_to_wire
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.session import TaskOf
+from pool.proofs.receipts import make_receipt
+from pool.proofs.sharelog import Share
 from pool.records.strengths import Strength
 from tests.pool_states import SUBSPACE, handed_out, in_hand, open_round, round_of
 from tests.pool_world import (
@@ -30,6 +32,8 @@ from tests.pool_world import (
     no_promises,
     public,
 )
+
+WORK = 70
 
 
 def challenge_of(
@@ -88,7 +92,8 @@ class HandPool:
         self._manager = manager
         self.challenge = challenge_of(manager)
         self.orders: Sequence[pb.MineResponse] = ()
-        self.answer: Callable[[pb.Result], pb.MineResponse] | None = acknowledged
+        self.answer: Callable[[pb.Result], pb.MineResponse] | None = self.accepted
+        self._rounds: dict[int, int] = {}
         self.registered: list[int] = []
         self.results: list[pb.Result] = []
         self.others: list[tuple[int, pb.MineRequest]] = []
@@ -108,7 +113,20 @@ class HandPool:
         """Say something to the miner that registered last."""
         if self._link is None:
             raise LookupError("no miner has registered")
+        self._note(message)
         await self._link.send(message)
+
+    def accepted(self, result: pb.Result) -> pb.MineResponse:
+        """The word that a result is accepted, with a receipt."""
+        response = acknowledged(result)
+        receipt = receipt_for(result, self._rounds[result.assignment_id])
+        envelope = sign(receipt, key_of(self._manager), NETWORK_ID).envelope
+        response.acknowledgement.receipt.CopyFrom(envelope_to_proto(envelope))
+        return response
+
+    def _note(self, message: pb.MineResponse) -> None:
+        if message.HasField("assignment"):
+            self._rounds[message.assignment.id] = message.assignment.round
 
     async def _serve(self, link: ManagerLink) -> None:
         try:
@@ -127,6 +145,7 @@ class HandPool:
 
     async def _listen_to(self, link: ManagerLink) -> None:
         for order in self.orders:
+            self._note(order)
             await link.send(order)
         while True:
             message = await link.receive()
@@ -138,8 +157,26 @@ class HandPool:
                 await link.send(self.answer(message.result))
 
 
+def receipt_for(result: pb.Result, round_number: int = 1) -> Receipt:
+    """What an honest manager makes of a result of miner `s`."""
+    share = Share(
+        miner=public("s"),
+        address=public("s"),
+        assignment=result.assignment_id,
+        episode=result.episode,
+        genotype=result.genotype,
+        training_seed=result.training_seed,
+        epochs=result.epochs,
+        correct=result.correct,
+        size=result.size,
+        model_hash=result.model_hash,
+        work=WORK,
+    )
+    return make_receipt(round_number, share, is_confirmed=False)
+
+
 def acknowledged(result: pb.Result) -> pb.MineResponse:
-    """The word that a result is accepted."""
+    """The word that a result is accepted, without a receipt."""
     return pb.MineResponse(
         acknowledgement=pb.Acknowledgement(
             assignment_id=result.assignment_id,

@@ -15,7 +15,7 @@ from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.miner.failover import RETURN_AFTER_MS
 from pool.miner.registration import WrongPool
-from tests.hand_pool import HandPool, acknowledged, challenge_of, exploration, miner_of, with_lease
+from tests.hand_pool import HandPool, challenge_of, exploration, miner_of, with_lease
 from tests.pool_world import NETWORK_ID, TASK, PoolWorld, no_promises, public
 from tests.scripted import PRECISION, ScriptedExecutor
 from tests.test_pool_miner import WatchedExecutor
@@ -131,7 +131,7 @@ async def test_results_that_were_not_acknowledged_are_sent_again_and_not_made_ag
     assert miner.status.unacknowledged == len(made) > 2
     assert not miner.status.is_idle
     pool.results.clear()
-    pool.answer = acknowledged
+    pool.answer = pool.accepted
     pool.listen()
     await world.pass_ms(2_000)
 

@@ -13,37 +13,16 @@ from node.store.memory import MemoryStore
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from ponas.v1.types_pb2 import Envelope
-from pool.proofs.receipts import Objection, make_notices, make_receipt
-from pool.proofs.sharelog import Share
+from pool.proofs.receipts import Objection, make_notices
 from pool.proofs.shelf import ReceiptShelf
-from tests.hand_pool import HandPool, acknowledged, exploration, miner_of
+from tests.hand_pool import HandPool, acknowledged, exploration, miner_of, receipt_for
 from tests.pool_world import NETWORK_ID, PoolWorld, key_of, public
 from tests.scripted import ScriptedExecutor
 from tests.virtual_time import virtual_time
 
-WORK = 1_234
-
 
 def signed(message: Payload, signer: str = "manager") -> Envelope:
     return envelope_to_proto(sign(message, key_of(signer), NETWORK_ID).envelope)
-
-
-def receipt_for(result: pb.Result) -> Receipt:
-    """What an honest manager makes of a result of round 1."""
-    share = Share(
-        miner=public("s"),
-        address=public("s"),
-        assignment=result.assignment_id,
-        episode=result.episode,
-        genotype=result.genotype,
-        training_seed=result.training_seed,
-        epochs=result.epochs,
-        correct=result.correct,
-        size=result.size,
-        model_hash=result.model_hash,
-        work=WORK,
-    )
-    return make_receipt(1, share, is_confirmed=False)
 
 
 def answering(make: Callable[[Receipt], Envelope]) -> Callable[[pb.Result], pb.MineResponse]:
@@ -79,6 +58,43 @@ async def test_receipts_and_notices_are_kept() -> None:
     shelf = ReceiptShelf(store)
     assert len(list(shelf.receipts(1))) == len(pool.results) > 1
     assert len(list(shelf.notices(1))) == 1
+    assert pool.open == 1
+    await world.close()
+
+
+@virtual_time
+async def test_a_manager_that_accepts_without_a_receipt_is_told_and_left() -> None:
+    world, store = PoolWorld(), MemoryStore()
+    pool = HandPool(world, "a")
+    pool.orders, pool.answer = [exploration(1)], acknowledged
+    miner = miner_of(world, (pool,), ScriptedExecutor(world.clock), store=store)
+    with capture_logs() as logs:
+        world.spawn(miner.run(), "miner")
+        await world.pass_ms(1_700)
+
+    faults = [log["objection"] for log in logs if log["event"] == "proof_refused"]
+    assert faults[0] == Objection.NO_RECEIPT
+    assert f"proves nothing: {Objection.NO_RECEIPT}" in miner.status.activity
+    await world.close()
+
+
+@virtual_time
+async def test_the_receipt_of_a_result_that_was_sent_again_is_kept() -> None:
+    world, store = PoolWorld(), MemoryStore()
+    pool = HandPool(world, "a")
+
+    def here_already(result: pb.Result) -> pb.MineResponse:
+        response = pool.accepted(result)
+        response.acknowledgement.acceptance = pb.ACCEPTANCE_REFUSED
+        response.acknowledgement.reason = "duplicate: it is here already"
+        return response
+
+    pool.orders, pool.answer = [exploration(1)], here_already
+    miner = miner_of(world, (pool,), ScriptedExecutor(world.clock), store=store)
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(5_000)
+
+    assert len(list(ReceiptShelf(store).receipts(1))) == len(pool.results) > 1
     assert pool.open == 1
     await world.close()
 

@@ -274,3 +274,26 @@ async def test_who_is_back_is_awaited_no_longer() -> None:
 
     assert (world.manager.state.awaited, world.manager.state.strong) == (0, 1)
     await world.close()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_who_sends_a_result_again_gets_its_receipt_again(is_restarted: bool) -> None:
+    @virtual_time
+    async def run() -> None:
+        world = PoolWorld()
+        world.start_round()
+        miner = await RawMiner(world, "s").connect()
+        report = await miner.deliver(await miner.expect("assignment"), 300)
+        first = (await miner.expect("acknowledgement")).receipt
+        if is_restarted:
+            await world.crash_manager()
+            world.start_manager()
+        again = await RawMiner(world, "s").connect()
+        await again.send(report)
+        answer = await again.expect("acknowledgement")
+
+        assert answer.acceptance == pb.ACCEPTANCE_REFUSED
+        assert answer.receipt == first
+        await world.close()
+
+    run()

@@ -25,6 +25,7 @@ from pool.decisions.rounds import blobs_due
 from pool.manager.announcer import PAUSE_MS, PORTION, Announcer, Mailbox
 from pool.manager.journal import Journal
 from pool.manager.letters import EVERYBODY, Letter, Letters
+from pool.manager.receipts import MAX_RECEIPTS
 from pool.manager.session import Session
 from pool.manager.subspaces import Subspaces
 from pool.manager.timekeeper import Timekeeper
@@ -65,6 +66,7 @@ class Core:
         self.steady = self._keeper.steady
         self.journal = Journal(store, writer, self.steady, self.tasks)
         self.pool: PoolState = self.journal.state
+        self.letters.receipts.recall(self.journal.newest(MAX_RECEIPTS), self.pool)
         self._pages = PageShelf(store)
         self._key = bytes(key.verify_key)
         self._clock = clock

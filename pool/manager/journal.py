@@ -103,6 +103,10 @@ class Journal:
         for key, value in self._store.scan(Table.POOL_EVENTS, u64(since)):
             yield Numbered(int.from_bytes(key, "big"), decode_event(value))
 
+    def newest(self, count: int) -> Iterator[AnyEvent]:
+        """The newest synced events, at most so many, oldest first."""
+        return (event for _, event in self.read(max(1, self._next - count)))
+
     async def synced(self) -> None:
         """Return once everything recorded until now can't be lost any more.
 

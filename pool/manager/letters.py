@@ -9,15 +9,16 @@ from nacl.signing import SigningKey
 
 from node.chain.codec import encode
 from node.chain.envelope import object_id, sign
-from node.chain.messages import Envelope, Kind, Lease
+from node.chain.messages import Envelope, Kind, Lease, Receipt
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.leases import subspace_hash
 from pool.link.wire import assignment_to_wire, best_to_wire, strength_to_wire
-from pool.proofs.receipts import make_notices, make_receipt
+from pool.manager.receipts import Receipts
+from pool.proofs.receipts import make_notices
 from pool.records import events
-from pool.records.effects.results import share_of
 from pool.records.events import AnyEvent
+from pool.records.refusals import Refusal
 from pool.records.state import Assignment, Exploration, KeptLease, PoolState, RoundState, RoundTask
 
 HEARTBEATS_A_PHASE = 8
@@ -62,12 +63,13 @@ def lease_of(assignment: Assignment, round_: RoundState) -> Lease | None:
 
 
 class Letters:
-    """Writes and signs for one manager."""
+    """Writes and signs for one manager; `receipts` are those of the newest results."""
 
     def __init__(self, key: SigningKey, network_id: bytes) -> None:
         self._key = key
         self._public_key = bytes(key.verify_key)
         self._network_id = network_id
+        self.receipts = Receipts()
 
     def lease_id(self, lease: Lease) -> bytes:
         """Id of the manager's envelope of a lease, by which a miner accepts it."""
@@ -126,19 +128,20 @@ class Letters:
     def accepted(
         self, event: events.ResultAccepted, pool: PoolState, now_ms: int
     ) -> Iterable[Letter]:
-        if pool.round is None:
-            raise ValueError("no round has started")
-        share = share_of(event, pool.miners[event.miner].payout_address)
-        receipt = make_receipt(pool.round.task.round, share, event.is_confirmed)
         letter = _acknowledgement(event, pb.ACCEPTANCE_ACCEPTED, "")
-        envelope = sign(receipt, self._key, self._network_id).envelope
-        letter.message.acknowledgement.receipt.CopyFrom(envelope_to_proto(envelope))
-        yield letter
+        yield self._with_receipt(letter, self.receipts.give(event, pool))
 
     def refused(
         self, event: events.ResultRefused, pool: PoolState, now_ms: int
     ) -> Iterable[Letter]:
-        yield _acknowledgement(event, pb.ACCEPTANCE_REFUSED, f"{event.reason}: {event.detail}")
+        letter = _acknowledgement(event, pb.ACCEPTANCE_REFUSED, f"{event.reason}: {event.detail}")
+        receipt = self.receipts.again(event) if event.reason is Refusal.DUPLICATE else None
+        yield letter if receipt is None else self._with_receipt(letter, receipt)
+
+    def _with_receipt(self, letter: Letter, receipt: Receipt) -> Letter:
+        envelope = sign(receipt, self._key, self._network_id).envelope
+        letter.message.acknowledgement.receipt.CopyFrom(envelope_to_proto(envelope))
+        return letter
 
     def notices(self, event: events.Committed, pool: PoolState, now_ms: int) -> Iterable[Letter]:
         promise = event.promise

@@ -24,7 +24,7 @@ class Outbox:
 
     A search may come back under another assignment, on a new link or the same one, from where the
     manager had it then. A link carries everything in order, so that what was sent on it is not
-    sent on it again, unless it was refused.
+    sent on it again before it was answered.
     """
 
     def __init__(self) -> None:
@@ -70,10 +70,9 @@ class Outbox:
             self._drop(oldest)
             _log.warning("result_given_up", episode=oldest[2], reason="too many wait for a manager")
 
-    def take(
-        self, manager: bytes, assignment: int, episode: int, is_refused: bool
-    ) -> Report | None:
-        """The result that a manager answers, which is kept no longer; refused, it may come again.
+    def take(self, manager: bytes, assignment: int, episode: int) -> Report | None:
+        """The result that a manager answers, which is kept no longer. It may come again: a manager
+        may take back what it has accepted.
 
         None for one that is not kept: answered before, given up, or never made.
         """
@@ -81,8 +80,7 @@ class Outbox:
         if seed is None:
             return None
         key = (manager, seed, episode)
-        if is_refused:
-            self._sent.discard(key)
+        self._sent.discard(key)
         return self._drop(key)
 
     def has_waiting(self, manager: bytes) -> bool:

@@ -30,7 +30,7 @@ from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
 from pool.miner.work import Bench
 from pool.miner.worker import Worker
-from pool.proofs.receipts import ProofError
+from pool.proofs.receipts import Objection, ProofError
 from pool.rules.reports import Report
 
 _WEIGHTS_TIMEOUT_MS = 10_000
@@ -203,17 +203,18 @@ class Session:
         return True
 
     def _on_acknowledgement(self, acknowledgement: pb.Acknowledgement) -> None:
-        is_refused = acknowledgement.acceptance == pb.ACCEPTANCE_REFUSED
         outbox = self._shop.outbox
-        report = outbox.take(
-            self._manager, acknowledgement.assignment_id, acknowledgement.episode, is_refused
-        )
+        report = outbox.take(self._manager, acknowledgement.assignment_id, acknowledgement.episode)
         self._acknowledged.set()
-        if acknowledgement.acceptance == pb.ACCEPTANCE_ACCEPTED:
-            if report is not None and acknowledgement.HasField("receipt"):
-                self._shop.evidence.keep_receipt(
-                    self._manager, outbox.round, report, acknowledgement.receipt
-                )
+        is_accepted = acknowledgement.acceptance == pb.ACCEPTANCE_ACCEPTED
+        # A result that was sent again is refused, but with the receipt that was lost.
+        if report is not None and acknowledgement.HasField("receipt"):
+            self._shop.evidence.keep_receipt(
+                self._manager, outbox.round, report, acknowledgement.receipt
+            )
+        elif report is not None and is_accepted:
+            raise ProofError(Objection.NO_RECEIPT, "a result was accepted without a receipt")
+        if is_accepted:
             return
         _log.warning(
             "result_not_accepted",

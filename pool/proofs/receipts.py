@@ -28,6 +28,7 @@ class Objection(StrEnum):
     OTHER_ADDRESS = "other-address"
     OTHER_ROUND = "other-round"
     NO_PROOF = "no-proof"
+    NO_RECEIPT = "no-receipt"
 
 
 class ProofError(ValueError):

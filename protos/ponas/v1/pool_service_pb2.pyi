@@ -883,7 +883,9 @@ class Acknowledgement(_message.Message):
     """Why, if not accepted."""
     @_builtins.property
     def receipt(self) -> _types_pb2.Envelope:
-        """Envelope of kind RECEIPT, signed by the manager, if accepted."""
+        """Envelope of kind RECEIPT, signed by the manager, if accepted: without one an acceptance is a
+        fault of the manager's. A duplicate of the round is refused with the receipt of the first.
+        """
 
     def __init__(
         self,
