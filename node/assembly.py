@@ -8,6 +8,7 @@ from functools import partial
 
 from nas.jobs import Executor
 from nas.task import Task
+from node.chain.bonds import BondKind
 from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
@@ -96,7 +97,7 @@ def mines_solo(setup: Setup) -> bool:
     if setup.role is not Role.MINER:
         return False
     own = setup.identity.public_key
-    return not setup.pools or any(unit.public_key == own for unit in setup.network.units)
+    return not setup.pools or setup.network.has_first_bond(BondKind.PRODUCE, own)
 
 
 class Node:
@@ -253,7 +254,7 @@ class Node:
 
     def _make_attester(self) -> Attester | None:
         identity = self._setup.identity
-        if not self._importer.can_count or identity.public_key not in self._setup.network.weights:
+        if not self._importer.can_count:
             return None
         return Attester(
             identity.signing_key,

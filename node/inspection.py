@@ -8,9 +8,11 @@ from fpga_model.profile import profile_named
 from nas.designs.genotype import HYPERPARAMETERS, Genotype
 from node.chain.block import Block
 from node.chain.codec import encode
+from node.chain.eras import Eras
 from node.chain.genesis import Network
 from node.chain.lists import certified
 from node.chain.messages import Claim, PayoutLine
+from node.chain.params import Parameters
 from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, compute_subsidy, split
 from node.chain.timing import phase_at
 from node.chain.votes import paid_voters
@@ -125,7 +127,9 @@ class NodeViews:
         if block is None:
             return _genesis_view(self._chain.network)
         final = self._chain.id_at(height) if height <= self._chain.final_height else None
-        payouts, attester_rewards = _rewards(self._chain.network, block)
+        payouts, attester_rewards = _rewards(
+            self._chain.network.parameters, self._chain.eras_at(block.round), block
+        )
         return BlockView(
             id=block_id,
             height=height,
@@ -302,17 +306,19 @@ def _claims(book: RoundBook) -> list[ClaimView]:
     ]
 
 
-def _rewards(network: Network, block: Block) -> tuple[Sequence[PayoutView], Sequence[PayoutView]]:
+def _rewards(
+    parameters: Parameters, eras: Eras, block: Block
+) -> tuple[Sequence[PayoutView], Sequence[PayoutView]]:
     """What a block paid by its lines and to attesters.
 
     Exact until the supply comes near 2**63 base units, where the subsidy shrinks.
     """
     if block.is_fallback:
         return (), ()
-    subsidy, body = compute_subsidy(network.parameters, block.round, 0), block.body
+    subsidy, body = compute_subsidy(parameters, block.round, 0), block.body
     for_lines, _ = split(subsidy, LINES_TO_ATTESTERS)
     amounts = split(for_lines, [line.weight for line in body.payouts])
-    voters = paid_voters(network.weights, block.votes, block.parent, body.parent_logits_hash)
+    voters = paid_voters(eras, block.votes, block.parent, body.parent_logits_hash)
     everything = Counter(compute_rewards(subsidy, block.header.signer, body.payouts, voters))
     for line, amount in zip(body.payouts, amounts, strict=True):
         everything[line.address] -= amount

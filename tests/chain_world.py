@@ -15,7 +15,7 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason
 from node.chain.forkchoice import BlockTree
-from node.chain.genesis import Attester, Endowment, Network, Producer
+from node.chain.genesis import Endowment, Network, first_bonds
 from node.chain.hashing import blob_hash
 from node.chain.lists import fold
 from node.chain.messages import (
@@ -69,8 +69,7 @@ def make_network(parameters: Parameters = FAST, attesters: int = 4) -> Network:
     return Network(
         parameters=parameters,
         genesis_time_ms=1_000_000,
-        attesters=tuple(Attester(key, 1) for key in keys),
-        units=tuple(Producer(key, 2) for key in producers),
+        bonds=first_bonds(parameters, dict.fromkeys(keys, 1), dict.fromkeys(producers, 2)),
         accounts=tuple(Endowment(key, ENDOWMENT) for key in sorted(producers + keys)),
     )
 

@@ -25,7 +25,7 @@ from tests.node_process import (
 )
 
 FULL = ("--role", "full", "--listen", "127.0.0.1:0", "--data-dir")
-OTHER_NETWORK = Network(FAST, 0, (), (), ())
+OTHER_NETWORK = Network(FAST, 0, (), ())
 
 
 @pytest.fixture(scope="module")

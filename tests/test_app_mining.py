@@ -13,7 +13,7 @@ import grpc
 import pytest
 from nacl.utils import random as random_bytes
 
-from node.chain.genesis import Attester, Network, Producer, network_to_json
+from node.chain.genesis import Network, first_bonds, network_to_json
 from node.chain.params import DIGITS, FAST, Timing
 from node.clock import SystemClock
 from node.identity import Identity
@@ -49,8 +49,7 @@ def write_network(path: Path, attester: Identity, miner: Identity) -> None:
     network = Network(
         parameters=PARAMETERS,
         genesis_time_ms=SystemClock().now_ms() + STARTUP_MS - TIMING.round_ms,
-        attesters=(Attester(attester.public_key, 1),),
-        units=(Producer(miner.public_key, 1),),
+        bonds=first_bonds(PARAMETERS, {attester.public_key: 1}, {miner.public_key: 1}),
         accounts=(),
     )
     path.write_text(network_to_json(network))

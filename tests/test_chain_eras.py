@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +14,6 @@ from node.chain.eras import (
     Seat,
     Seats,
     draw_seats,
-    draws_seats,
-    enter,
-    era_of,
 )
 from node.chain.messages import MAX_ATTESTERS
 
@@ -35,7 +34,7 @@ def seats(*rows: tuple[int, int]) -> Seats:
 
 def begin(candidates: list[Candidate]) -> Eras:
     first = draw_seats(candidates, 10)
-    return Eras(0, first, first, 0, first)
+    return Eras(ERA_ROUNDS, 0, first, first, 0, first)
 
 
 def test_the_weight_of_a_seat_is_bounded() -> None:
@@ -75,12 +74,13 @@ def test_votes_are_noted_by_the_place_of_the_seat() -> None:
     eras = begin(bonded(1, 1, 1)).note_vote(name(2)).note_vote(name(9))
     assert eras.seen == 0b100
     assert eras.absentees() == [name(0), name(1)]
-    assert enter(eras, 1).seen == 0
+    assert eras.enter(ERA_ROUNDS - 1) is eras
+    assert eras.enter(ERA_ROUNDS).seen == 0
 
 
 def test_a_state_knows_the_seats_of_three_eras() -> None:
-    eras = Eras(7, seats((1, 1)), seats((2, 1)), 5, seats((3, 1)))
-    known = {era: eras.seats_at(era) for era in range(4, 10)}
+    eras = Eras(ERA_ROUNDS, 7, seats((1, 1)), seats((2, 1)), 5, seats((3, 1)))
+    known = {era: eras.seats_at(era * ERA_ROUNDS) for era in range(4, 10)}
     assert known == {
         4: Seats(),
         5: seats((3, 1)),
@@ -90,7 +90,10 @@ def test_a_state_knows_the_seats_of_three_eras() -> None:
         9: seats((2, 1)),
     }
     # An era without a block in between leaves the seats that were drawn last.
-    assert enter(eras, 9) == Eras(9, seats((2, 1)), seats((2, 1)), 7, seats((1, 1)))
+    later = Eras(ERA_ROUNDS, 9, seats((2, 1)), seats((2, 1)), 7, seats((1, 1)))
+    assert eras.enter(9 * ERA_ROUNDS + 3) == later
+    assert eras.knows(9 * ERA_ROUNDS - 1)
+    assert not eras.knows(9 * ERA_ROUNDS)
 
 
 @given(st.sets(st.integers(1, 40), min_size=1))
@@ -99,11 +102,11 @@ def test_every_round_of_an_era_is_played_with_the_same_seats(rounds: set[int]) -
     history = {0: begin(bonded(1))}
     for number in sorted(rounds):
         before = history[max(history)]
-        after = enter(before, era_of(number, ERA_ROUNDS))
-        if after.era != before.era and draws_seats(number, ERA_ROUNDS):
+        after = before.enter(number)
+        if after.era != before.era and after.draws(number):
             # Seats that name the block which drew them.
-            after = Eras(after.era, after.current, seats((number, 1)), after.last_era, after.last)
+            after = replace(after, next=seats((number, 1)))
         history[number] = after
     for number in rounds:
         ancestor = history[max(r for r in history if r <= max(0, number - 2))]
-        assert ancestor.seats_at(era_of(number, ERA_ROUNDS)) == history[number].current
+        assert ancestor.seats_at(number) == history[number].current

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.chain.eras import Seat, Seats
 from node.chain.finality import (
     Link,
     Tally,
@@ -39,10 +40,14 @@ def voters(count: int, first: int = 0) -> list[bytes]:
     return [bytes([first + i]) for i in range(count)]
 
 
-def count(ballots: Iterable[tuple[bytes, Link]], weights: dict[bytes, int]) -> Tally:
-    tally = Tally(GENESIS, weights)
+def equal(keys: Iterable[bytes]) -> Seats:
+    return Seats(tuple(Seat(key, 1) for key in keys))
+
+
+def count(ballots: Iterable[tuple[bytes, Link]], seats: Seats) -> Tally:
+    tally = Tally(GENESIS)
     for voter, ballot in ballots:
-        tally.add(voter, ballot)
+        tally.add(voter, ballot, seats)
     return tally
 
 
@@ -98,34 +103,32 @@ def test_link_of_a_vote() -> None:
 
 @pytest.mark.parametrize(("count_of_four", "is_justified"), [(2, False), (3, True), (4, True)])
 def test_quorum_is_strictly_more_than_two_thirds(count_of_four: int, is_justified: bool) -> None:
-    tally = count(
-        [(v, link(GENESIS, A)) for v in voters(count_of_four)], dict.fromkeys(voters(4), 1)
-    )
+    tally = count([(v, link(GENESIS, A)) for v in voters(count_of_four)], equal(voters(4)))
     assert (A in tally.justified) is is_justified
-    of_three = count([(v, link(GENESIS, A)) for v in voters(2)], dict.fromkeys(voters(3), 1))
+    of_three = count([(v, link(GENESIS, A)) for v in voters(2)], equal(voters(3)))
     assert A not in of_three.justified
 
 
 def test_a_vote_counts_once() -> None:
-    tally = count([(voters(1)[0], link(GENESIS, A))] * 3, dict.fromkeys(voters(4), 1))
+    tally = count([(voters(1)[0], link(GENESIS, A))] * 3, equal(voters(4)))
     assert A not in tally.justified
 
 
 def test_order_of_links_does_not_matter() -> None:
     links = [link(GENESIS, A), link(A, B), link(B, C)]
     for order in permutations(links):
-        tally = count([(voters(1)[0], step) for step in order], {voters(1)[0]: 1})
+        tally = count([(voters(1)[0], step) for step in order], equal(voters(1)))
         assert tally.justified == {GENESIS, A, B, C}
         assert tally.final == {GENESIS, A, B}
 
 
 def test_old_links_are_forgotten() -> None:
     tally = count(
-        [(voters(1)[0], step) for step in (link(GENESIS, A), link(A, B))], {voters(1)[0]: 1}
+        [(voters(1)[0], step) for step in (link(GENESIS, A), link(A, B))], equal(voters(1))
     )
     tally.forget_below(1)
     assert (tally.justified, tally.final) == ({A, B}, {A})
-    tally.add(voters(1)[0], link(B, C))
+    tally.add(voters(1)[0], link(B, C), equal(voters(1)))
     assert B in tally.final
 
 
@@ -135,14 +138,14 @@ def test_old_links_are_forgotten() -> None:
 def test_hidden_signatures_do_not_make_two_final_blocks() -> None:
     """A1: 67 honest, 33 hostile who sign both sides and hide one."""
     split_honest, rest, hostile = voters(40), voters(27, 40), voters(33, 67)
-    weights = dict.fromkeys(voters(100), 1)
+    seats = equal(voters(100))
     block_a, block_b, block_b1 = block(1, "A"), block(1, "B"), block(2, "B1")
     seen = [(v, link(GENESIS, block_b)) for v in (*rest, *hostile)]
-    later = [(v, link(GENESIS, block_b1)) for v in weights]
+    later = [(v, link(GENESIS, block_b1)) for v in seats.weights]
     hidden = [(v, link(GENESIS, block_a)) for v in (*split_honest, *hostile)]
     # Two thirds of plain signatures stand under both A and B1: that rule would finalise both.
-    assert {block_a, block_b1} <= count(seen + later + hidden, weights).justified
-    assert count(seen + later + hidden, weights).final == {GENESIS}
+    assert {block_a, block_b1} <= count(seen + later + hidden, seats).justified
+    assert count(seen + later + hidden, seats).final == {GENESIS}
 
 
 def test_justified_over_a_gap_is_not_final() -> None:
@@ -159,10 +162,10 @@ def test_justified_over_a_gap_is_not_final() -> None:
         assert is_safe_to_sign(mark, step)
         mark = advance(mark, step)
     assert all(slashable(a, b) is None for a, b in combinations(schedule, 2))
-    everybody = dict.fromkeys(voters(3), 1)
-    tally = Tally(start, everybody)
-    for voter, step in product(everybody, schedule):
-        tally.add(voter, step)
+    everybody = equal(voters(3))
+    tally = Tally(start)
+    for voter, step in product(everybody.weights, schedule):
+        tally.add(voter, step, everybody)
     # Both are justified with a justified block above them; neither may be final.
     assert {block_b, block_c} <= tally.justified
     assert tally.final == {start}
@@ -206,7 +209,7 @@ def conflicts(tree: Tree, strong: frozenset[Link]) -> bool:
     A conflicting justified block at or above a final one is the step before two
     conflicting final blocks, so ruling it out is the stronger statement.
     """
-    tally = count(((b"q", k) for k in strong), {b"q": 1})
+    tally = count(((b"q", k) for k in strong), equal([b"q"]))
     return any(
         other.round >= final.round and final != other and final not in ancestors(tree, other)
         for final, other in product(tally.final, tally.justified)

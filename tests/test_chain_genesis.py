@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from node.chain.errors import NetworkError
 from node.chain.genesis import (
     DEVNET_GENESIS,
-    Attester,
     Endowment,
-    Producer,
+    FirstBond,
+    first_bonds,
     network_from_json,
     network_to_json,
 )
@@ -42,8 +42,8 @@ def test_devnet_is_valid_without_anybody() -> None:
     "other",
     [
         replace(NETWORK, genesis_time_ms=1),
-        replace(NETWORK, attesters=NETWORK.attesters[1:]),
-        replace(NETWORK, units=NETWORK.units[1:]),
+        replace(NETWORK, bonds=NETWORK.bonds[1:]),
+        replace(NETWORK, bonds=(NETWORK.bonds[0]._replace(owner=b"o" * 32), *NETWORK.bonds[1:])),
         replace(NETWORK, accounts=NETWORK.accounts[1:]),
         replace(NETWORK, parameters=replace(FAST, subsidy=1)),
         replace(NETWORK, parameters=replace(FAST, task=replace(DIGITS, epochs=11))),
@@ -74,20 +74,21 @@ def edited(path: list[Any], value: Any) -> str:
         (["genesis_time_ms"], -1, "genesis_time_ms: expected an integer"),
         (["genesis_time_ms"], 2**63, "genesis_time_ms: expected an integer"),
         (["genesis_time_ms"], 1.5, "genesis_time_ms: expected an integer"),
-        (["attesters"], {}, "attesters: expected a list"),
-        (["attesters", 0], 7, r"attesters\[0\]: expected an object"),
-        (["attesters", 0, "weight"], "1", r"attesters\[0\].weight: expected an integer"),
-        (["attesters", 0, "public_key"], "ab", r"attesters\[0\].public_key: expected 64 hexa"),
-        (["attesters", 0, "public_key"], "AB" * 32, r"attesters\[0\].public_key: expected 64"),
-        (["attesters", 0, "weight"], None, r"attesters\[0\].weight: field is missing"),
+        (["bonds"], {}, "bonds: expected a list"),
+        (["bonds", 0], 7, r"bonds\[0\]: expected an object"),
+        (["bonds", 0, "amount"], "1", r"bonds\[0\].amount: expected an integer"),
+        (["bonds", 0, "identity"], "ab", r"bonds\[0\].identity: expected 64 hexa"),
+        (["bonds", 0, "owner"], "AB" * 32, r"bonds\[0\].owner: expected 64"),
+        (["bonds", 0, "amount"], None, r"bonds\[0\].amount: field is missing"),
         (["fee"], 1, "fee: field is unknown"),
         (["parameters", "public"], "no", "parameters.public: expected true or false"),
         (["parameters", "name"], 5, "parameters.name: expected a text"),
         (["parameters", "task", "ranges", 0], 3, r"parameters.task.ranges\[0\]: expected a list"),
         (["parameters", "public"], True, "task.insecure: a public network does not take"),
         (["parameters", "timing", "vote_ms"], 1, "timing: 0 < lists_ms"),
-        (["attesters", 0, "weight"], 0, "attesters: numbers must be from 1"),
-        (["units", 0, "units"], 5, "units: numbers must be from 1 to 4"),
+        (["bonds", 0, "amount"], FAST.unit_bond - 1, "bonds: amounts must be"),
+        (["bonds", 0, "kind"], 3, "bonds: kinds are"),
+        (["accounts", 0, "balance"], 0, "at least the deposit"),
     ],
 )
 def test_bad_files_name_the_field(path: list[Any], value: Any, message: str) -> None:
@@ -106,20 +107,38 @@ def test_file_that_is_no_object() -> None:
         network_from_json("[]")
 
 
-KEYS = tuple(bytes([i]) * 32 for i in range(200))
+KEYS = tuple(bytes([i]) * 32 for i in range(2))
+
+
+def bond(kind: int, key: int) -> FirstBond:
+    return FirstBond(kind, KEYS[key], KEYS[key], FAST.unit_bond)
+
+
+def test_first_bonds_are_in_order_and_hold_fees_beside_the_units() -> None:
+    attesters, producers = {KEYS[1]: 3, KEYS[0]: 1}, {KEYS[0]: 2}
+    unit = FAST.unit_bond
+    assert first_bonds(FAST, attesters, producers) == (
+        bond(1, 0),
+        bond(1, 1)._replace(amount=3 * unit),
+        bond(2, 0)._replace(amount=2 * unit + 100 * FAST.unit_fee),
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"attesters": (Attester(KEYS[1], 1), Attester(KEYS[0], 1))}, "attesters: keys must asc"),
-        ({"attesters": (Attester(KEYS[1], 1), Attester(KEYS[1], 1))}, "attesters: keys must asc"),
-        ({"attesters": tuple(Attester(k, 1) for k in KEYS[:129])}, "at most 128 seats"),
-        ({"attesters": tuple(Attester(k, MAX_INT) for k in KEYS[:2])}, "sum must stay below"),
-        ({"attesters": (Attester(b"short", 1),)}, "keys have 32 bytes"),
-        ({"units": (Producer(KEYS[0], 0),)}, "units: numbers must be"),
+        ({"bonds": (bond(1, 1), bond(1, 0))}, "bonds: keys must ascend"),
+        ({"bonds": (bond(2, 0), bond(1, 1))}, "bonds: keys must ascend"),
+        ({"bonds": (bond(1, 1), bond(1, 1))}, "bonds: keys must ascend"),
+        ({"bonds": (bond(1, 0)._replace(identity=b"short"),)}, "bonds: keys have 32 bytes"),
+        ({"bonds": (bond(1, 0)._replace(owner=b"short"),)}, "bonds: owners have 32 bytes"),
         ({"accounts": (Endowment(KEYS[0], 999_999),)}, "at least the deposit of 1000000"),
-        ({"accounts": tuple(Endowment(k, MAX_INT) for k in KEYS[:2])}, "accounts: the sum"),
+        ({"accounts": (Endowment(b"short", 10**6),)}, "accounts: keys have 32 bytes"),
+        (
+            {"accounts": (Endowment(KEYS[1], 10**6), Endowment(KEYS[0], 10**6))},
+            "accounts: keys must ascend",
+        ),
+        ({"accounts": (Endowment(KEYS[0], MAX_INT),)}, "the sum must stay below"),
     ],
 )
 def test_contradictory_tables(change: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from node.chain.context import next_beacon
 from node.chain.draft import Draft, first_nonce
 from node.chain.errors import InvalidBlock
-from node.chain.genesis import Network
+from node.chain.genesis import Endowment, Network
 from node.chain.hashing import MAX_INT
 from node.chain.messages import MAX_TRANSACTIONS, PayoutLine
 from node.chain.params import FAST
@@ -37,7 +37,7 @@ LOGITS = b"l" * 32
 
 
 def supply(network: Network, state: State) -> int:
-    return sum(row.balance for row in network.accounts) + state.issued
+    return network.supply + state.issued
 
 
 @given(
@@ -103,12 +103,12 @@ def test_votes_for_the_parent_earn_only_with_its_digest() -> None:
         world.vote(ATTESTERS[2], parent),
         world.vote(ATTESTERS[3], parent, logits_digest=LOGITS),
     )
-    weights = world.network.weights
-    assert paid_voters(weights, votes, parent, LOGITS) == {keys[0]: 1}
+    eras, weight = world.tree.entry(parent).state.eras, FAST.unit_bond
+    assert paid_voters(eras, votes, parent, LOGITS) == {keys[0]: weight}
     # A vote for an older block comes too late to be checked, and earns.
-    assert paid_voters(weights, votes, older, LOGITS) == dict.fromkeys(keys, 1)
+    assert paid_voters(eras, votes, older, LOGITS) == dict.fromkeys(keys, weight)
     # A fallback block has no model: then it is the digest that must be absent.
-    assert paid_voters(weights, votes, parent, b"") == {keys[2]: 1}
+    assert paid_voters(eras, votes, parent, b"") == {keys[2]: weight}
 
 
 def test_one_address_in_every_role_is_paid_for_each() -> None:
@@ -131,7 +131,9 @@ def test_the_subsidy_halves(round_number: int, subsidy: int) -> None:
 
 
 def test_a_round_at_the_supply_cap_issues_what_is_left() -> None:
-    network = make_network(replace(FAST, subsidy=MAX_INT))
+    network = make_network()
+    rich = Endowment(b"\xff" * 32, MAX_INT - network.supply - FAST.subsidy // 2)
+    network = replace(network, accounts=(*network.accounts, rich))
     world = World(network)
     first = world.add(world.claim_block(world.genesis, 1))
     votes = world.votes(first.id, ATTESTERS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from node.chain.commits import choose_listed, compute_commitment
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
-from node.chain.genesis import Attester, Network, Producer
+from node.chain.genesis import FirstBond, Network, first_bonds
 from node.chain.lists import certified, fold, unfold
 from node.chain.messages import Body, Claim, Commit, List
 from node.chain.params import FAST
@@ -29,6 +29,11 @@ from tests.chain_world import (
 NETWORK = make_network()
 CONTEXT = RoundContext(NETWORK, 7, b"a" * 32, replace(genesis_state(NETWORK), beacon=b"b" * 32))
 IDS = [bytes([i]) * 32 for i in range(12)]
+
+
+def in_network(bonds: tuple[FirstBond, ...]) -> RoundContext:
+    network = replace(NETWORK, bonds=bonds)
+    return RoundContext(network, 7, b"a" * 32, genesis_state(network))
 
 
 def signed_list(key: int, ids: tuple[bytes, ...]) -> Signed[List]:
@@ -59,15 +64,11 @@ def test_one_attester_certifies_nothing_by_repeating_itself() -> None:
 
 
 def test_quorum_goes_by_weight() -> None:
-    heavy = tuple(
-        Attester(row.public_key, 7 if place == 0 else 1)
-        for place, row in enumerate(NETWORK.attesters)
-    )
-    context = replace(CONTEXT, network=replace(NETWORK, attesters=heavy))
-    keys = [row.public_key for row in heavy]
+    keys = [public(key) for key in ATTESTERS]
+    context = in_network(first_bonds(FAST, dict.fromkeys(keys, 1) | {keys[0]: 7}, {}))
     assert context.is_quorum(keys[:1])
     assert not context.is_quorum(keys[1:])
-    assert not replace(CONTEXT, network=replace(NETWORK, attesters=())).is_quorum([])
+    assert not in_network(()).is_quorum([])
 
 
 def crowd(units: int, max_commits: int) -> tuple[RoundContext, list[Signed[Commit]]]:
@@ -75,7 +76,7 @@ def crowd(units: int, max_commits: int) -> tuple[RoundContext, list[Signed[Commi
     network: Network = replace(
         NETWORK,
         parameters=replace(FAST, max_commits=max_commits),
-        units=tuple(Producer(public(key), 1) for key in keys),
+        bonds=first_bonds(FAST, {}, {public(key): 1 for key in keys}),
     )
     commits = [sign(Commit(7, 0, b"c" * 32), key, network.id) for key in keys]
     return replace(CONTEXT, network=network), commits
@@ -134,7 +135,7 @@ def test_two_claims_of_one_producer_are_both_out() -> None:
 def test_fallback_order_is_a_new_permutation_each_round() -> None:
     orders = {tuple(replace(CONTEXT, round=r).fallback_order()) for r in range(30)}
     assert len(orders) > 10
-    assert all(sorted(order) == sorted(NETWORK.weights) for order in orders)
+    assert all(sorted(order) == sorted(CONTEXT.weights) for order in orders)
 
 
 def test_commitment_covers_every_field() -> None:

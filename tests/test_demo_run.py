@@ -11,6 +11,7 @@ import grpc
 import pytest
 from rich.console import Console
 
+from node.chain.bonds import BondKind
 from node.chain.genesis import network_from_json
 from node.chain.params import DEVNET
 from node.clock import SystemClock
@@ -150,7 +151,7 @@ def test_keep_leaves_keys_network_and_logs(tmp_path: Path, fake_world: int) -> N
         member.name: load_identity(root / member.name / "node.key", None).public_key
         for member in MEMBERS
     }
-    assert {attester.public_key for attester in network.attesters} == {
+    assert {bond.identity for bond in network.bonds if bond.kind == BondKind.ATTEST} == {
         keys[member.name] for member in MEMBERS if member.role is Role.FULL
     }
     assert (root / "weak" / "node.log").read_text() == "starting\n"
@@ -198,8 +199,8 @@ def test_the_network_gives_the_nodes_time_to_start() -> None:
     network = make_network(DEVNET, keys, now_ms=1_000_000)
     first_round_ms = network.genesis_time_ms + DEVNET.timing.round_ms
     assert first_round_ms == 1_000_000 + STARTUP_MS
-    assert sum(attester.weight for attester in network.attesters) == 2
-    assert len(network.units) == 4
+    kinds = [bond.kind for bond in network.bonds]
+    assert kinds == [BondKind.ATTEST] * 2 + [BondKind.PRODUCE] * 4
 
 
 def test_each_node_dials_those_before_it(tmp_path: Path) -> None:

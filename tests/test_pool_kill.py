@@ -21,7 +21,7 @@ from nacl.utils import random as random_bytes
 
 from nas.execution.executor import LocalExecutor
 from node.chain.envelope import open_as
-from node.chain.genesis import Attester, Network, Producer, network_to_json
+from node.chain.genesis import Network, first_bonds, network_to_json
 from node.chain.messages import Receipt
 from node.chain.params import DIGITS, FAST, Timing
 from node.chain.timing import Phase, deadline, phase_at
@@ -80,8 +80,9 @@ def make_network(folder: Path) -> tuple[Network, Mapping[str, Identity]]:
     network = Network(
         parameters=PARAMETERS,
         genesis_time_ms=CLOCK.now_ms() + STARTUP_MS - PARAMETERS.timing.round_ms,
-        attesters=(Attester(identities["full"].public_key, 1),),
-        units=(Producer(identities["manager"].public_key, 1),),
+        bonds=first_bonds(
+            PARAMETERS, {identities["full"].public_key: 1}, {identities["manager"].public_key: 1}
+        ),
         accounts=(),
     )
     (folder / "network.json").write_text(network_to_json(network))

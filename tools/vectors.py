@@ -17,7 +17,7 @@ from node.chain.block import open_block
 from node.chain.commits import commit_of, compute_payout_root
 from node.chain.envelope import Signed, sign
 from node.chain.forkchoice import BlockTree
-from node.chain.genesis import Attester, Endowment, Network, Producer, network_to_json
+from node.chain.genesis import Endowment, Network, first_bonds, network_to_json
 from node.chain.hashing import blob_hash
 from node.chain.jsonform import to_json
 from node.chain.lists import fold
@@ -48,13 +48,12 @@ ROUND = 1
 
 
 def compute_network() -> Network:
-    """One attester of weight 1 and one producer with two units."""
+    """One attester and one producer with two units."""
     producer = bytes(PRODUCER.verify_key)
     return Network(
         parameters=DEVNET,
         genesis_time_ms=1_700_000_000_000,
-        attesters=(Attester(bytes(ATTESTER.verify_key), 1),),
-        units=(Producer(producer, 2),),
+        bonds=first_bonds(DEVNET, {bytes(ATTESTER.verify_key): 1}, {producer: 2}),
         accounts=(Endowment(producer, 1_000_000_000),),
     )
 

@@ -14,7 +14,7 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
 from node.chain.errors import SafetyAlarm
 from node.chain.forkchoice import BlockTree
-from node.chain.genesis import Attester, Endowment, Network, Producer
+from node.chain.genesis import Endowment, Network, first_bonds
 from node.chain.hashing import blob_hash
 from node.chain.lists import fold
 from node.chain.messages import Body, Claim, List, PayoutLine, Transfer, Vote
@@ -46,8 +46,7 @@ def make_cast(seed: int) -> Cast:
     network = Network(
         parameters=DEVNET,
         genesis_time_ms=0,
-        attesters=tuple(Attester(_public(key), 1) for key in attesters),
-        units=(Producer(_public(producer), 1),),
+        bonds=first_bonds(DEVNET, {_public(key): 1 for key in attesters}, {_public(producer): 1}),
         accounts=(Endowment(_public(producer), 10**15),),
     )
     return Cast(network, tuple(attesters), producer)

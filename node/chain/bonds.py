@@ -55,7 +55,7 @@ class Bond:
     absent_eras: Annotated[int, Uint(4)] = 0
 
     @property
-    def total(self) -> int:
+    def held(self) -> int:
         """Base units that evidence can take: what stands and what is on its way back."""
         return self.amount + sum(entry.amount for entry in self.unbonding)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from node.chain.bonds import BondKey, BondKind, units_of
+from node.chain.eras import Seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
 from node.chain.state import State
@@ -29,13 +31,20 @@ class RoundContext:
         return self.state.beacon
 
     @property
+    def seats(self) -> Seats:
+        """Who attests in the round."""
+        return self.state.eras.seats_at(self.round)
+
+    @property
     def weights(self) -> dict[bytes, int]:
         """Weight of each attester of the round."""
-        return self.network.weights
+        return self.seats.weights
 
     def units(self, producer: bytes) -> int:
         """How many commitments the producer may make."""
-        return dict(self.network.units).get(producer, 0)
+        bond = self.state.bonds.get(BondKey(BondKind.PRODUCE, producer).to_bytes())
+        parameters = self.network.parameters
+        return 0 if bond is None else units_of(bond, parameters.unit_bond, parameters.max_units)
 
     def instance(self, producer: bytes, unit: int) -> bytes:
         """Names the very problem that a unit solves (H of beacon, round, producer, unit)."""
@@ -47,17 +56,11 @@ class RoundContext:
 
     def is_quorum(self, attesters: Iterable[bytes]) -> bool:
         """Whether these attesters, each counted once, are more than two thirds by weight."""
-        weight = sum(self.weights[attester] for attester in set(attesters))
-        return is_quorum(weight, sum(self.weights.values()))
+        return self.seats.is_quorum(attesters)
 
     def fallback_order(self) -> list[bytes]:
         """Attesters in the order in which they may propose a block without a winner."""
         return sorted(self.weights, key=lambda attester: self.draw("ponas/fallback", attester))
-
-
-def is_quorum(weight: int, total: int) -> bool:
-    """Strictly more than two thirds."""
-    return 3 * weight > 2 * total
 
 
 def next_beacon(beacon: bytes, round_number: int, secrets: Iterable[bytes]) -> bytes:

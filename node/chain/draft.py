@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from node.chain.bonds import Bond
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.messages import MAX_TRANSACTIONS
 from node.chain.state import TABLES, Account, State
@@ -25,7 +26,9 @@ class Draft:
         self.issued = state.issued
         self.burnt = state.burnt
         self.fees = 0
+        self.eras = state.eras.enter(round_number)
         self.accounts = state.accounts
+        self.bonds = state.bonds
         self._state = state
         # Grows only: an account too many in it is looked at in vain.
         self._touched: set[bytes] = set()
@@ -67,6 +70,10 @@ class Draft:
         """The account of an address; an empty one if it has none."""
         return self.accounts.get(address) or Account()
 
+    def put_bond(self, key: bytes, bond: Bond) -> None:
+        """Put a changed bond in its place; one that holds nothing any more leaves the state."""
+        self.bonds = self.bonds.set(key, bond) if bond.held else self.bonds.delete(key)
+
     def count_transaction(self, address: bytes) -> None:
         """Move an account on to its next nonce."""
         account = self.account(address)
@@ -96,7 +103,9 @@ class Draft:
     def finish(self, **changes: Any) -> State:
         """The state with all that was done, and these other fields changed."""
         tables = {name: getattr(self, name) for name in TABLES}
-        return replace(self._state, issued=self.issued, burnt=self.burnt, **tables, **changes)
+        return replace(
+            self._state, issued=self.issued, burnt=self.burnt, eras=self.eras, **tables, **changes
+        )
 
     def _set(self, address: bytes, account: Account) -> None:
         self._touched.add(address)

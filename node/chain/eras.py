@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Annotated, NamedTuple
 
 from node.chain.codec import Bytes, Uint
+from node.chain.hashing import blake, u64
 from node.chain.messages import MAX_ATTESTERS
 
 MAX_ABSENT_ERAS = 3
@@ -50,14 +51,32 @@ class Seats:
         """Place by key: its bit in bitmaps."""
         return {seat.attester: place for place, seat in enumerate(self.rows)}
 
+    @cached_property
+    def root(self) -> bytes:
+        """Hash over the seats."""
+        return blake("ponas/seats", *(seat.attester + u64(seat.weight) for seat in self.rows))
+
+    def is_quorum(self, attesters: Iterable[bytes]) -> bool:
+        """Whether the seated ones of these, each counted once, are more than two thirds."""
+        return is_quorum(
+            sum(self.weights.get(attester, 0) for attester in set(attesters)),
+            sum(self.weights.values()),
+        )
+
+    def voters(self, bitmap: int) -> list[bytes]:
+        """Who is in a bitmap of places."""
+        return [attester for attester, place in self.places.items() if bitmap >> place & 1]
+
 
 @dataclass(frozen=True)
 class Eras:
     """The seats that a state knows: of its own era, the next one, and the last one with blocks.
 
-    `seen` has bit i set once the body of a block of this era includes a vote of its i-th seat.
+    An era has `rounds` rounds. `seen` has bit i set once the body of a block of this era includes
+    a vote of its i-th seat.
     """
 
+    rounds: int
     era: int
     current: Seats
     next: Seats
@@ -65,16 +84,40 @@ class Eras:
     last: Seats
     seen: int = 0
 
-    def seats_at(self, era: int) -> Seats:
-        """Seats of an era as far as this state knows: nobody's of earlier ones.
+    def seats_at(self, round_number: int) -> Seats:
+        """Seats of a round's era as far as this state knows: nobody's of earlier ones.
 
         Those drawn last stay for all later eras, until a block draws anew.
         """
+        era = self.era_of(round_number)
         if era > self.era:
             return self.next
         if era == self.era:
             return self.current
         return self.last if era == self.last_era else Seats()
+
+    def era_of(self, round_number: int) -> int:
+        """The era in which a round lies; era 0 begins with genesis."""
+        return round_number // self.rounds
+
+    def knows(self, round_number: int) -> bool:
+        """Whether no block that is to come can change the seats of a round."""
+        return self.era_of(round_number) <= self.era + 1
+
+    def enter(self, round_number: int) -> Eras:
+        """The eras in a block of a round, before it has drawn the seats of the next one."""
+        era = self.era_of(round_number)
+        if era == self.era:
+            return self
+        return Eras(self.rounds, era, self.next, self.next, self.era, self.current)
+
+    def draws(self, round_number: int) -> bool:
+        """Whether a block of a round, the first of its era, may draw the seats of the next one.
+
+        One in the era's last round may not: the next round is played with the state of a block
+        two rounds before it, which would not know them.
+        """
+        return round_number % self.rounds != self.rounds - 1
 
     def note_vote(self, attester: bytes) -> Eras:
         """The eras after a vote was included."""
@@ -86,25 +129,9 @@ class Eras:
         return [a for a, place in self.current.places.items() if not self.seen >> place & 1]
 
 
-def era_of(round_number: int, era_rounds: int) -> int:
-    """The era in which a round lies; era 0 begins with genesis."""
-    return round_number // era_rounds
-
-
-def draws_seats(round_number: int, era_rounds: int) -> bool:
-    """Whether the first block of an era may draw the seats of the next one.
-
-    One in the era's last round may not: the next round is played with the state of a block two
-    rounds before it, which would not know them.
-    """
-    return round_number % era_rounds != era_rounds - 1
-
-
-def enter(eras: Eras, era: int) -> Eras:
-    """The eras in a block of `era`, before it has drawn the seats of the next one."""
-    if era == eras.era:
-        return eras
-    return Eras(era=era, current=eras.next, next=eras.next, last_era=eras.era, last=eras.current)
+def is_quorum(weight: int, total: int) -> bool:
+    """Strictly more than two thirds."""
+    return 3 * weight > 2 * total
 
 
 def draw_seats(candidates: Iterable[Candidate], max_weight: int) -> Seats:

@@ -6,11 +6,10 @@ link over consecutive rounds (consensus A1, A2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from node.chain.context import is_quorum
+from node.chain.eras import Seats
 from node.chain.messages import Vote
 from node.chain.offence import Offence
 from node.chain.state import Checkpoint
@@ -64,19 +63,17 @@ class Tally:
     caller's to check.
     """
 
-    def __init__(self, genesis: Checkpoint, weights: Mapping[bytes, int]) -> None:
-        self._weights = weights
+    def __init__(self, genesis: Checkpoint) -> None:
         self._voters: dict[Link, set[bytes]] = {}
         self._quorum_links: set[Link] = set()
         self.justified: set[Checkpoint] = {genesis}
         self.final: set[Checkpoint] = {genesis}
 
-    def add(self, voter: bytes, link: Link) -> None:
-        """Count an attester for a link, once."""
+    def add(self, voter: bytes, link: Link, seats: Seats) -> None:
+        """Count an attester for a link, once; `seats` are those of the target's era."""
         voters = self._voters.setdefault(link, set())
         voters.add(voter)
-        weight = sum(self._weights[v] for v in voters)
-        if link not in self._quorum_links and is_quorum(weight, sum(self._weights.values())):
+        if link not in self._quorum_links and seats.is_quorum(voters):
             self._quorum_links.add(link)
             self._settle()
 

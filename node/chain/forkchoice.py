@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node.chain.block import Block
-from node.chain.context import RoundContext, is_quorum
+from node.chain.context import RoundContext
 from node.chain.envelope import Signed
+from node.chain.eras import Seats
 from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.finality import Tally, link_of
 from node.chain.genesis import Network
@@ -39,6 +40,11 @@ class Entry:
     def parent(self) -> bytes | None:
         return self.block.parent if self.block else None
 
+    @property
+    def seats(self) -> Seats:
+        """Whose votes for the block count."""
+        return self.state.eras.current
+
 
 class BlockTree:
     """Valid blocks from a little below the final one on. Does no I/O."""
@@ -48,12 +54,14 @@ class BlockTree:
         genesis = Entry(network.genesis_id, genesis_state(network), None)
         self._entries: dict[bytes, Entry] = {genesis.id: genesis}
         self._children: dict[bytes, list[bytes]] = {}
-        self._tally = Tally(genesis.checkpoint, network.weights)
+        self._tally = Tally(genesis.checkpoint)
         self._book = VoteBook()
         self._horizon = 0
         self.final = genesis.checkpoint
         # The final block and those below it.
         self._own = {genesis.id}
+        # The head when it was last asked for: its seats judge votes for blocks yet to come.
+        self._followed = genesis
 
     def __contains__(self, block_id: bytes) -> bool:
         return block_id in self._entries
@@ -94,7 +102,7 @@ class BlockTree:
         self.entry(block.parent)
         self._entries[block.id] = Entry(block.id, state, block)
         self._children.setdefault(block.parent, []).append(block.id)
-        waiting = (v for v in self._book.release(block.id) if self._refusal(v.message) is None)
+        waiting = (v for v in self._book.release(block.id) if self._refusal(v) is None)
         for vote in (*block.votes, *waiting):
             self._count(vote)
         self._advance_final()
@@ -102,15 +110,14 @@ class BlockTree:
     def add_vote(self, vote: Signed[Vote]) -> bool:
         """Count a vote, or hold it until its target is known; whether it is new.
 
-        Raises Rejected: NOT_ATTESTER, STALE, VOTE_TARGET, VOTE_SOURCE; and SafetyAlarm.
+        One of an era whose seats this node can't know yet is not kept. Raises Rejected:
+        NOT_ATTESTER, STALE, VOTE_TARGET, VOTE_SOURCE; and SafetyAlarm.
         """
-        if vote.signer not in self.network.weights:
-            raise Rejected(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
         if vote.message.round <= self._horizon:
             raise Rejected(Reason.STALE, f"a vote of round {vote.message.round}")
         if vote.message.target not in self._entries:
-            return self._book.hold(vote)
-        if refusal := self._refusal(vote.message):
+            return self._hold(vote)
+        if refusal := self._refusal(vote):
             raise refusal
         is_new = self._count(vote)
         self._advance_final()
@@ -121,8 +128,10 @@ class BlockTree:
 
         Its voters have counted its model, so that a node may take the count from them.
         """
-        weight = sum(self.network.weights[v] for v in self._book.waiting_voters(block_id))
-        return is_quorum(weight, sum(self.network.weights.values()))
+        return any(
+            self._seats_to_come(round_number).is_quorum(voters)
+            for round_number, voters in self._book.waiting_voters(block_id).items()
+        )
 
     def votes(self) -> tuple[Signed[Vote], ...]:
         """All counted votes that are not below the horizon, for bodies and for peers."""
@@ -150,6 +159,7 @@ class BlockTree:
             if max_round is None or self._entries[child].state.round <= max_round
         ]:
             head = self._entries[min(children, key=lambda c: (-weights.get(c, 0), c))]
+        self._followed = head
         return head
 
     def chain(self, block_id: bytes) -> Iterator[Entry]:
@@ -159,19 +169,30 @@ class BlockTree:
             yield entry
             entry = self._entries.get(entry.parent) if entry.parent else None
 
-    def _refusal(self, vote: Vote) -> Rejected | None:
-        """What is wrong with the link of a vote whose target is known."""
-        target = self._entries[vote.target]
-        if vote.round != target.state.round:
-            return Rejected(Reason.VOTE_TARGET, "the target is of another round")
-        if (vote.source_round, vote.source) != target.state.justified:
-            return Rejected(Reason.VOTE_SOURCE, "the source is not the target's justified block")
-        return None
+    def _refusal(self, vote: Signed[Vote]) -> Rejected | None:
+        """What is wrong with a vote whose target is known."""
+        target = self._entries[vote.message.target]
+        if vote.signer not in target.seats.weights:
+            return Rejected(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
+        return _link_refusal(vote.message, target)
+
+    def _hold(self, vote: Signed[Vote]) -> bool:
+        """Keep a vote for a block that has not come yet, as far as its voter's seat is known."""
+        if vote.signer in self._seats_to_come(vote.message.round).weights:
+            return self._book.hold(vote)
+        if not self._followed.state.eras.knows(vote.message.round):
+            return False
+        raise Rejected(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
+
+    def _seats_to_come(self, round_number: int) -> Seats:
+        """Seats of a round by the chain this node follows; nobody's if they are open yet."""
+        eras = self._followed.state.eras
+        return eras.seats_at(round_number) if eras.knows(round_number) else Seats()
 
     def _count(self, vote: Signed[Vote]) -> bool:
         is_new = self._book.count(vote)
-        if is_new:
-            self._tally.add(vote.signer, link_of(vote.message))
+        if is_new and (target := self._entries.get(vote.message.target)):
+            self._tally.add(vote.signer, link_of(vote.message), target.seats)
         return is_new
 
     def _subtree_weights(self) -> dict[bytes, int]:
@@ -179,8 +200,9 @@ class BlockTree:
         weights: dict[bytes, int] = {}
         for voter, target in self._book.latest_targets():
             if target in self._entries:
+                weight = self._entries[target].seats.weights[voter]
                 for entry in self.chain(target):
-                    weights[entry.id] = weights.get(entry.id, 0) + self.network.weights[voter]
+                    weights[entry.id] = weights.get(entry.id, 0) + weight
         return weights
 
     def _is_descendant(self, block_id: bytes, of: Checkpoint) -> bool:
@@ -214,3 +236,11 @@ class BlockTree:
         self._horizon = lowest.state.round
         self._tally.forget_below(self._horizon)
         self._book.forget_below(self._horizon)
+
+
+def _link_refusal(vote: Vote, target: Entry) -> Rejected | None:
+    if vote.round != target.state.round:
+        return Rejected(Reason.VOTE_TARGET, "the target is of another round")
+    if (vote.source_round, vote.source) != target.state.justified:
+        return Rejected(Reason.VOTE_SOURCE, "the source is not the target's justified block")
+    return None

@@ -1,4 +1,4 @@
-"""Where a network begins: parameters, attesters, units and first accounts.
+"""Where a network begins: parameters, first bonds and first accounts.
 
 A network file is the JSON form of `Network`; its id covers everything in it, so two
 nodes with one differing number never talk past each other.
@@ -7,30 +7,27 @@ nodes with one differing number never talk past each other.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from node.chain.bonds import BondKind
 from node.chain.errors import NetworkError
 from node.chain.hashing import HASH_BYTES, MAX_INT, blake
 from node.chain.jsonform import from_json, to_json
-from node.chain.messages import MAX_ATTESTERS
 from node.chain.params import DEVNET, Parameters
 
-
-class Attester(NamedTuple):
-    """A key that signs lists and votes, and what its signature weighs."""
-
-    public_key: bytes
-    weight: int
+RESERVED_FEES = 100
 
 
-class Producer(NamedTuple):
-    """A key that may commit `units` models in a round."""
+class FirstBond(NamedTuple):
+    """Base units that stand for an identity from the start; `owner` may unbond them."""
 
-    public_key: bytes
-    units: int
+    kind: int
+    identity: bytes
+    owner: bytes
+    amount: int
 
 
 class Endowment(NamedTuple):
@@ -44,25 +41,29 @@ class Endowment(NamedTuple):
 class Network:
     """Everything that two nodes must share to be on one chain.
 
-    Each tuple ascends by key. `genesis_time_ms` is Unix time; round r starts
-    r rounds after it.
+    Bonds ascend by kind and identity, accounts by address. `genesis_time_ms` is Unix time;
+    round r starts r rounds after it.
     """
 
     parameters: Parameters
     genesis_time_ms: int
-    attesters: tuple[Attester, ...]
-    units: tuple[Producer, ...]
+    bonds: tuple[FirstBond, ...]
     accounts: tuple[Endowment, ...]
 
     def __post_init__(self) -> None:
-        _check_table("attesters", self.attesters, most=MAX_INT)
-        _check_table("units", self.units, most=self.parameters.max_units)
-        _check_table("accounts", self.accounts, most=MAX_INT)
+        if any(row.kind not in set(BondKind) for row in self.bonds):
+            raise NetworkError("bonds: kinds are 1 (attest) and 2 (produce)")
+        if any(row.amount < self.parameters.unit_bond for row in self.bonds):
+            raise NetworkError(f"bonds: amounts must be {self.parameters.unit_bond} at least")
+        if any(len(row.owner) != HASH_BYTES for row in self.bonds):
+            raise NetworkError(f"bonds: owners have {HASH_BYTES} bytes")
+        _check_keys("bonds", [(bytes((row.kind,)), row.identity) for row in self.bonds])
+        _check_keys("accounts", [(b"", row.address) for row in self.accounts])
         deposit = self.parameters.account_deposit
         if any(row.balance < deposit for row in self.accounts):
             raise NetworkError(f"accounts: a balance must be at least the deposit of {deposit}")
-        if len(self.attesters) > MAX_ATTESTERS:
-            raise NetworkError(f"attesters: at most {MAX_ATTESTERS} seats")
+        if self.supply > MAX_INT:
+            raise NetworkError("bonds and accounts: the sum must stay below 2**63")
 
     @cached_property
     def id(self) -> bytes:
@@ -76,9 +77,31 @@ class Network:
         return blake("ponas/genesis", self.id)
 
     @cached_property
-    def weights(self) -> dict[bytes, int]:
-        """Weight of each attester's signature."""
-        return dict(self.attesters)
+    def supply(self) -> int:
+        """Base units that exist from the start."""
+        return sum(row.amount for row in self.bonds) + sum(row.balance for row in self.accounts)
+
+    def has_first_bond(self, kind: BondKind, identity: bytes) -> bool:
+        """Whether an identity is bonded from the start."""
+        return any((row.kind, row.identity) == (kind, identity) for row in self.bonds)
+
+
+def first_bonds(
+    parameters: Parameters, attesters: Mapping[bytes, int], producers: Mapping[bytes, int]
+) -> tuple[FirstBond, ...]:
+    """Bonds of so many units each, owned by their identities.
+
+    A producer's bond holds the fees of `RESERVED_FEES` commitments beside its units, as it may
+    have no coins yet to pay them with.
+    """
+    unit, reserve = parameters.unit_bond, RESERVED_FEES * parameters.unit_fee
+    return (
+        *(FirstBond(BondKind.ATTEST, key, key, attesters[key] * unit) for key in sorted(attesters)),
+        *(
+            FirstBond(BondKind.PRODUCE, key, key, producers[key] * unit + reserve)
+            for key in sorted(producers)
+        ),
+    )
 
 
 def network_to_json(network: Network) -> str:
@@ -96,23 +119,17 @@ def network_from_json(text: str) -> Network:
     return network
 
 
-def _check_table(name: str, rows: Sequence[tuple[bytes, int]], most: int) -> None:
-    keys = [key for key, _ in rows]
-    if any(len(key) != HASH_BYTES for key in keys):
+def _check_keys(name: str, keys: Sequence[tuple[bytes, bytes]]) -> None:
+    if any(len(key) != HASH_BYTES for _, key in keys):
         raise NetworkError(f"{name}: keys have {HASH_BYTES} bytes")
-    if keys != sorted(set(keys)):
+    if list(keys) != sorted(set(keys)):
         raise NetworkError(f"{name}: keys must ascend, each once")
-    if any(not 1 <= number <= most for _, number in rows):
-        raise NetworkError(f"{name}: numbers must be from 1 to {most}")
-    if sum(number for _, number in rows) > MAX_INT:
-        raise NetworkError(f"{name}: the sum must stay below 2**63")
 
 
 DEVNET_GENESIS = Network(
     parameters=DEVNET,
     genesis_time_ms=1_767_225_600_000,  # 2026-01-01T00:00:00Z
-    attesters=(),
-    units=(),
+    bonds=(),
     accounts=(),
 )
 """What the name `devnet` means: nobody attests, but a lone node has a chain to serve."""

@@ -7,11 +7,14 @@ from itertools import pairwise
 
 from node.chain.errors import NetworkError
 from node.chain.hashing import MAX_INT
-from node.chain.messages import MAX_COMMITS
+from node.chain.messages import MAX_ATTESTERS, MAX_COMMITS
 from node.chain.published.limits import TaskLimits
 
 FLOOR_TIMES_CHANCE = 3
 """A claim must reach this multiple of chance, else constant designs win (consensus E5)."""
+
+MAX_WEIGHT = MAX_INT // MAX_ATTESTERS
+"""Keeps the weight of all seats together below 2**63."""
 
 MAX_FEE_PER_BYTE = 2**32
 """Keeps the least fee of every transaction far below 2**63."""
@@ -85,6 +88,10 @@ class Parameters:
     is what a transaction costs at least for each byte of its envelope. `max_units` (U) are the
     units a producer may hold, `max_commits` (K) the commitments a list may name, `max_walked` (V)
     the models an attester evaluates in a round at most.
+
+    `era_rounds` is the length of an era, for which seats are fixed; a seat weighs the base units
+    of its bond, `max_weight` (W_CAP) at most. `unit_bond` (UNIT) is the least bond, and what one
+    commitment a round takes of a producer's; `unit_fee` (FEE) what a certified one costs.
     """
 
     name: str
@@ -96,6 +103,10 @@ class Parameters:
     halving_rounds: int
     account_deposit: int
     fee_per_byte: int
+    era_rounds: int
+    unit_bond: int
+    unit_fee: int
+    max_weight: int
     max_units: int
     max_commits: int
     max_walked: int
@@ -109,6 +120,15 @@ class Parameters:
             "fee_per_byte",
             f"at most {MAX_FEE_PER_BYTE}",
         )
+        _require(self.era_rounds >= 2, "era_rounds", "at least two rounds")
+        # V false claims in a round must cost more than two subsidies (consensus D3).
+        _require(
+            self.subsidy <= 8 * self.unit_bond and 1 <= self.unit_bond <= MAX_WEIGHT,
+            "unit_bond",
+            f"an eighth of the subsidy at least, from 1 to {MAX_WEIGHT}",
+        )
+        _require(0 <= self.unit_fee <= self.unit_bond, "unit_fee", "from 0 to the bond of a unit")
+        _require(1 <= self.max_weight <= MAX_WEIGHT, "max_weight", f"1 to {MAX_WEIGHT}")
         _require(self.max_units >= 1, "max_units", "at least one unit")
         _require(1 <= self.max_commits <= MAX_COMMITS, "max_commits", f"1 to {MAX_COMMITS}")
         _require(self.max_walked >= 1, "max_walked", "at least one model")
@@ -188,6 +208,10 @@ def _local(name: str, round_ms: int) -> Parameters:
         halving_rounds=2_100_000,
         account_deposit=1_000_000,
         fee_per_byte=10,
+        era_rounds=100,
+        unit_bond=625_000_000,
+        unit_fee=1_000_000,
+        max_weight=625_000_000_000,
         max_units=4,
         max_commits=MAX_COMMITS,
         max_walked=16,

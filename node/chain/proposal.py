@@ -38,11 +38,11 @@ def select_votes(
     context: RoundContext, parent: State, parent_id: bytes, votes: Iterable[Signed[Vote]]
 ) -> Votes:
     """Votes that a child of `parent` may include, ascending by id; the newest if too many."""
-    ancestors = child_ancestors(parent, parent_id)
+    ancestors, eras = child_ancestors(parent, parent_id), parent.eras.enter(context.round)
     chosen: list[Signed[Vote]] = []
     for vote in sorted(votes, key=lambda v: (-v.message.round, v.id)):
         try:
-            ancestors = include_vote(context, ancestors, vote)
+            ancestors = include_vote(eras, ancestors, vote)
         except InvalidBlock:
             continue
         chosen.append(vote)

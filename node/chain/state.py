@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
+from node.chain.bonds import Bond, BondKey, BondKind
 from node.chain.codec import Uint
+from node.chain.eras import Candidate, Eras, Seats, draw_seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
 from node.chain.messages import MAX_ATTESTERS
@@ -13,7 +15,7 @@ from node.chain.table import Table
 
 VOTE_WINDOW = 32
 """Blocks back for which a body may still include votes."""
-TABLES = ("accounts",)
+TABLES = ("accounts", "bonds")
 """The tables of a state, by the names of their fields, in the order in which the root has them.
 
 Whoever adds a table adds its field to `State` and `Draft`, and its name here."""
@@ -43,7 +45,7 @@ class Ancestor:
     """A recent block with what its votes need.
 
     `source` is the checkpoint justified in its state, `voters` has bit i set once the
-    vote of the i-th attester for it is in a body.
+    vote of the i-th seat of its era for it is in a body.
     """
 
     block: Checkpoint
@@ -66,7 +68,9 @@ class State:
     ancestors: tuple[Ancestor, ...]
     issued: int
     burnt: int
+    eras: Eras
     accounts: Table[Account]
+    bonds: Table[Bond]
 
     def account(self, address: bytes) -> Account:
         """The account of an address; an empty one if it has none."""
@@ -83,8 +87,23 @@ def genesis_state(network: Network) -> State:
         ancestors=(),
         issued=0,
         burnt=0,
+        eras=_genesis_eras(network),
         accounts=Table((row.address, Account(row.balance)) for row in network.accounts),
+        bonds=Table(
+            (BondKey(BondKind(row.kind), row.identity).to_bytes(), Bond(row.owner, row.amount))
+            for row in network.bonds
+        ),
     )
+
+
+def _genesis_eras(network: Network) -> Eras:
+    """Genesis draws the seats of the first two eras."""
+    parameters = network.parameters
+    attesters = (row for row in network.bonds if row.kind == BondKind.ATTEST)
+    seats = draw_seats(
+        (Candidate(row.identity, row.amount, 0) for row in attesters), parameters.max_weight
+    )
+    return Eras(parameters.era_rounds, 0, seats, seats, 0, Seats())
 
 
 def compute_held(state: State) -> int:
@@ -115,8 +134,21 @@ def root_parts(state: State) -> tuple[bytes, ...]:
         blake("ponas/ancestors", *ancestors),
         u64(state.issued),
         u64(state.burnt),
+        _eras_hash(state.eras),
     )
     return (head, *(getattr(state, name).root for name in TABLES))
+
+
+def _eras_hash(eras: Eras) -> bytes:
+    return blake(
+        "ponas/eras",
+        u64(eras.era),
+        eras.current.root,
+        eras.next.root,
+        u64(eras.last_era),
+        eras.last.root,
+        eras.seen.to_bytes(MAX_ATTESTERS // 8, "little"),
+    )
 
 
 def _checkpoint_bytes(checkpoint: Checkpoint) -> bytes:

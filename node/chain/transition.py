@@ -6,6 +6,7 @@ from node.chain.block import Block, Header
 from node.chain.context import RoundContext, next_beacon
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
+from node.chain.erachange import change_era
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.lists import is_ascending
 from node.chain.messages import Body, Claim, Fallback, Transaction, Vote
@@ -68,25 +69,28 @@ def state_after(
 ) -> State:
     """State that a header and its opened body lead to; leaves the header's hashes unread.
 
-    In this order: transactions, votes, fees, rewards, end of poor accounts. Raises InvalidBlock
-    if a transaction or a vote does not stand.
+    In this order: transactions, votes, fees, rewards, change of era, end of poor accounts. Raises
+    InvalidBlock if a transaction or a vote does not stand.
     """
     draft = Draft(parent, header.round)
     for transaction in transactions:
         apply_transaction(draft, context, transaction)
     ancestors = child_ancestors(parent, header.parent)
     for vote in votes:
-        ancestors = include_vote(context, ancestors, vote)
+        ancestors = include_vote(draft.eras, ancestors, vote)
+        draft.eras = draft.eras.note_vote(vote.signer)
+    justified = highest_justified(draft.eras, parent.justified, ancestors)
     draft.pay_fees(signer)
     if isinstance(header, Claim):
         _reward(draft, context, header, signer, body, votes)
+    change_era(draft, parent.eras, context.network.parameters.max_weight)
     draft.sweep(context.network.parameters.account_deposit)
     secrets = header.secrets if isinstance(header, Claim) else ()
     return draft.finish(
         round=header.round,
         height=parent.height + 1,
         beacon=next_beacon(parent.beacon, header.round, secrets),
-        justified=highest_justified(context, parent.justified, ancestors),
+        justified=justified,
         ancestors=ancestors,
     )
 
@@ -100,10 +104,8 @@ def _reward(
     votes: tuple[Signed[Vote], ...],
 ) -> None:
     """Issue the subsidy of a won round."""
-    genesis_supply = sum(row.balance for row in context.network.accounts)
-    subsidy = compute_subsidy(
-        context.network.parameters, context.round, genesis_supply + draft.issued
-    )
-    voters = paid_voters(context.weights, votes, claim.parent, body.parent_logits_hash)
+    supply = context.network.supply + draft.issued
+    subsidy = compute_subsidy(context.network.parameters, context.round, supply)
+    voters = paid_voters(draft.eras, votes, claim.parent, body.parent_logits_hash)
     for address, amount in compute_rewards(subsidy, signer, body.payouts, voters).items():
         draft.issue(address, amount)

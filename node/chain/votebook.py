@@ -45,9 +45,12 @@ class VoteBook:
         """Hand out the votes that waited for a block."""
         return list(self._waiting.pop(target, {}).values())
 
-    def waiting_voters(self, target: bytes) -> set[bytes]:
-        """Who has voted for a block that is not known yet."""
-        return {vote.signer for vote in self._waiting.get(target, {}).values()}
+    def waiting_voters(self, target: bytes) -> dict[int, set[bytes]]:
+        """Who has voted for a block that is not known yet, by the round they say it is of."""
+        voters: dict[int, set[bytes]] = {}
+        for vote in self._waiting.get(target, {}).values():
+            voters.setdefault(vote.message.round, set()).add(vote.signer)
+        return voters
 
     def counted(self) -> tuple[Signed[Vote], ...]:
         """All counted votes, in the order in which they came."""

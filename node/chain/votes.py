@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
-from node.chain.context import RoundContext
 from node.chain.envelope import Signed
+from node.chain.eras import Eras
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import blake
 from node.chain.messages import Vote
@@ -27,11 +27,12 @@ def child_ancestors(parent: State, parent_id: bytes) -> Ancestors:
     return (*parent.ancestors, nearest)[-VOTE_WINDOW:]
 
 
-def include_vote(context: RoundContext, ancestors: Ancestors, vote: Signed[Vote]) -> Ancestors:
+def include_vote(eras: Eras, ancestors: Ancestors, vote: Signed[Vote]) -> Ancestors:
     """Return the ancestors with the vote noted. Raises InvalidBlock."""
     message = vote.message
-    # 1. The voter attests.
-    if vote.signer not in context.weights:
+    # 1. The voter attests in the era of its target.
+    place = eras.seats_at(message.round).places.get(vote.signer)
+    if place is None:
         raise InvalidBlock(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
     # 2. The target is a recent ancestor of the block, at the round the vote is for.
     target = Checkpoint(message.round, message.target)
@@ -43,26 +44,23 @@ def include_vote(context: RoundContext, ancestors: Ancestors, vote: Signed[Vote]
     if (message.source_round, message.source) != ancestor.source:
         raise InvalidBlock(Reason.VOTE_SOURCE, "the source is not the target's justified block")
     # 4. The attester's vote for that round is not on this chain yet.
-    bit = 1 << list(context.weights).index(vote.signer)
+    bit = 1 << place
     if ancestor.voters & bit:
         raise InvalidBlock(Reason.VOTE_REPEATED, "this attester's vote is on the chain already")
     noted = replace(ancestor, voters=ancestor.voters | bit)
     return (*ancestors[:index], noted, *ancestors[index + 1 :])
 
 
-def highest_justified(
-    context: RoundContext, justified: Checkpoint, ancestors: Ancestors
-) -> Checkpoint:
+def highest_justified(eras: Eras, justified: Checkpoint, ancestors: Ancestors) -> Checkpoint:
     """Highest checkpoint that the votes on the chain justify, at least the one before.
 
     The source of every included vote is justified on this chain by rule 3, so a
     quorum for a target is all that it takes.
     """
-    attesters = list(context.weights)
     reached = (
         ancestor.block
         for ancestor in ancestors
-        if context.is_quorum(a for i, a in enumerate(attesters) if ancestor.voters >> i & 1)
+        if (seats := eras.seats_at(ancestor.block.round)).is_quorum(seats.voters(ancestor.voters))
     )
     return max((justified, *reached))
 
@@ -77,7 +75,7 @@ def compute_logits_digest(voter: bytes, logits_hash: bytes) -> bytes:
 
 
 def paid_voters(
-    weights: Mapping[bytes, int],
+    eras: Eras,
     votes: Iterable[Signed[Vote]],
     parent_id: bytes,
     logits_hash: bytes,
@@ -91,5 +89,5 @@ def paid_voters(
     for vote in votes:
         digest = compute_logits_digest(vote.signer, logits_hash)
         if vote.message.target != parent_id or vote.message.logits_digest == digest:
-            voters[vote.signer] += weights[vote.signer]
+            voters[vote.signer] += eras.seats_at(vote.message.round).weights[vote.signer]
     return voters

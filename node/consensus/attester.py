@@ -68,10 +68,10 @@ def silence_through(round_number: int) -> list[Change]:
 
 
 class Attester:
-    """Signs for one key. Everything it sends goes through `send`.
+    """Signs for one key in the rounds in which it has a seat.
 
-    `why_silent` is asked before each signature: a reason not to sign now, such as a clock that is
-    off, or nothing.
+    Everything it sends goes through `send`. `why_silent` is asked before each signature: a reason
+    not to sign now, such as a clock that is off, or nothing.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Attester:
         why_silent: Callable[[], str],
     ) -> None:
         self._key = key
+        self._public_key = bytes(key.verify_key)
         self._chain = chain
         self._rounds = rounds
         self._mempool = mempool
@@ -96,7 +97,7 @@ class Attester:
 
     async def sign_list(self, context: RoundContext) -> None:
         """List the commits that are here at the deadline."""
-        if self._is_silent(context.round):
+        if not self._is_seated(context) or self._is_silent(context.round):
             return
         commits = self._rounds.book(context.round).commits.values()
         listed = List(context.round, choose_listed(context, commits))
@@ -105,9 +106,11 @@ class Attester:
 
     async def propose_fallback(self, context: RoundContext) -> None:
         """Propose a block without a winner, unless one of a lower order came before our turn."""
+        if not self._is_seated(context):
+            return
         network = context.network
         order = context.fallback_order()
-        place = order.index(bytes(self._key.verify_key))
+        place = order.index(self._public_key)
         claim_end, vote_at = (
             deadline(network, context.round, phase) for phase in (Phase.CLAIM, Phase.VALIDATE)
         )
@@ -125,7 +128,7 @@ class Attester:
             context,
             parent.state,
             draft,
-            bytes(self._key.verify_key),
+            self._public_key,
             Body(),
             self._chain.tree.votes(),
             self._mempool.transactions(),
@@ -150,13 +153,16 @@ class Attester:
 
     async def vote(self, context: RoundContext, target: bytes) -> None:
         """Vote for a block of the round, from the checkpoint that its state has justified."""
-        if self._is_silent(context.round):
+        if not self._is_seated(context) or self._is_silent(context.round):
             return
         source = self._chain.tree.source_for(target)
-        digest = compute_logits_digest(bytes(self._key.verify_key), self._chain.logits_hash(target))
+        digest = compute_logits_digest(self._public_key, self._chain.logits_hash(target))
         vote = Vote(source.round, source.id, context.round, target, digest, b"")
         if await self._signed_before.allows_vote(vote):
             self._send(sign(vote, self._key, context.network.id).envelope)
+
+    def _is_seated(self, context: RoundContext) -> bool:
+        return self._public_key in context.weights
 
     def _is_silent(self, round_number: int) -> bool:
         if reason := self._why_silent():

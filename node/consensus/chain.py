@@ -7,6 +7,7 @@ from node.chain.block import Block
 from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, open_as
+from node.chain.eras import Eras
 from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree, Entry
 from node.chain.genesis import Network
@@ -58,6 +59,8 @@ class Chain:
         self._signed: dict[tuple[bytes, int], bytes] = {}
         # Greatest height of a block with this model, by the model's hash.
         self._models: dict[bytes, int] = {}
+        # The seats that counted in each era, for people who ask about old blocks.
+        self._eras: dict[int, Eras] = {}
         # Final heights whose losing blocks are still in the store.
         self._unsettled: list[int] = []
         self._load()
@@ -155,6 +158,13 @@ class Chain:
         """Blocks from genesis to a block, or None if it is unknown."""
         return self._heights.get(block_id)
 
+    def eras_at(self, round_number: int) -> Eras:
+        """The seats of a round that a block of this node is of.
+
+        Of a fork that has lasted for more than an era it may be the other side's.
+        """
+        return self._eras[round_number // self.network.parameters.era_rounds]
+
     def id_at(self, height: int) -> bytes | None:
         """The block at a height of the chain this node follows."""
         if 0 <= height < len(self._final_ids):
@@ -195,6 +205,7 @@ class Chain:
         with self._alarmed():
             self.tree.add(block, state)
         self._heights[block.id] = state.height
+        self._eras[state.eras.era] = state.eras
         if isinstance(block.header.message, Claim):
             self._models[block.header.message.model_hash] = state.height
         self._signed.setdefault((block.header.signer, block.round), block.id)

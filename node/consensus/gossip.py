@@ -117,9 +117,7 @@ class ChainGate:
         network_id = self._chain.network.id
         opened = [open_block(block.header, block.body, network_id) for block in blocks]
         self._take_votes((open_as(Vote, vote, network_id) for vote in votes), are_in_block=False)
-        for block in opened:
-            self._take_votes(block.votes, are_in_block=True)
-        vouched = self._vouched(opened)
+        era, vouched = self._weigh(opened)
         learnt = False
         now = phase_at(self._chain.network, self._clock.now_ms()).round
         for block in opened:
@@ -128,6 +126,9 @@ class ChainGate:
                 break
             if self._chain.height(block.id) is not None:
                 continue
+            if block.id not in vouched and self._era() > era:
+                # The blocks before have drawn seats by which more votes can be weighed.
+                era, vouched = self._weigh(opened)
             is_vouched = block.id in vouched
             if (more_follow and not is_vouched) or not await self._import(block, is_vouched):
                 break
@@ -235,6 +236,16 @@ class ChainGate:
             _log.warning("backed_block_not_imported", block=header.id, reason=str(error))
         finally:
             self._importing.discard(header.id)
+
+    def _weigh(self, blocks: Sequence[Block]) -> tuple[int, set[bytes]]:
+        """Count the votes in blocks; the era by whose seats, and the blocks vouched for."""
+        era = self._era()
+        for block in blocks:
+            self._take_votes(block.votes, are_in_block=True)
+        return era, self._vouched(blocks)
+
+    def _era(self) -> int:
+        return self._chain.tree.head().state.eras.era
 
     def _vouched(self, blocks: Sequence[Block]) -> set[bytes]:
         """Blocks that a quorum votes for, and those below them: who votes holds the chain good."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.chain.genesis import Attester, Network, Producer
+from node.chain.genesis import Network, first_bonds
 from node.chain.params import Parameters
 from node.config import Role
 from node.folder import DataFolder
@@ -59,16 +59,15 @@ def make_network(parameters: Parameters, public_keys: Mapping[str, bytes], now_m
     """A genesis whose round 1 starts `STARTUP_MS` after `now_ms`; keys are by node name.
 
     The full nodes attest with equal weight, so both must vote. Manager and miners have a unit
-    each to back a commitment. Nobody holds coins.
+    each to back a commitment. Nobody holds coins beside these bonds.
     """
     return Network(
         parameters=parameters,
         genesis_time_ms=now_ms + STARTUP_MS - parameters.timing.round_ms,
-        attesters=tuple(
-            sorted(Attester(public_keys[m.name], 1) for m in MEMBERS if m.role is Role.FULL)
-        ),
-        units=tuple(
-            sorted(Producer(public_keys[m.name], 1) for m in MEMBERS if m.role is not Role.FULL)
+        bonds=first_bonds(
+            parameters,
+            attesters={public_keys[m.name]: 1 for m in MEMBERS if m.role is Role.FULL},
+            producers={public_keys[m.name]: 1 for m in MEMBERS if m.role is not Role.FULL},
         ),
         accounts=(),
     )

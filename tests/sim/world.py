@@ -18,7 +18,7 @@ from nacl.signing import SigningKey
 
 from nas.jobs import Count, Verify
 from node.assembly import Node, Setup, Surroundings, mines_solo
-from node.chain.genesis import Attester, Network, Producer
+from node.chain.genesis import Network, first_bonds
 from node.chain.params import FAST, Parameters
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from node.clock import Clock, LoopClock
@@ -301,15 +301,16 @@ def _network(plan: Plan, identities: dict[str, Identity]) -> Network:
         return sorted(who.public_key for name, who in identities.items() if name.startswith(kinds))
 
     weights = plan.weights or (1,) * plan.full
-    attesters = [
-        Attester(identities[f"full{number}"].public_key, weight)
-        for number, weight in enumerate(weights)
-    ]
-
     return Network(
         parameters=plan.parameters,
         genesis_time_ms=0,
-        attesters=tuple(sorted(attesters)),
-        units=tuple(Producer(key, 1) for key in keys("manager", "solo", "mint")),
+        bonds=first_bonds(
+            plan.parameters,
+            attesters={
+                identities[f"full{number}"].public_key: weight
+                for number, weight in enumerate(weights)
+            },
+            producers=dict.fromkeys(keys("manager", "solo", "mint"), 1),
+        ),
         accounts=(),
     )

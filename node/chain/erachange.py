@@ -1,0 +1,59 @@
+"""What the first block of an era does beside its own business (consensus A3, A5, A7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from node.chain.bonds import Bond, BondKey, BondKind, release
+from node.chain.draft import Draft
+from node.chain.eras import Candidate, Eras, draw_seats
+
+_ATTEST = bytes((BondKind.ATTEST,))
+
+
+def change_era(draft: Draft, before: Eras, max_weight: int) -> None:
+    """Note who was absent, pay what is unbonded, draw the seats of the next era.
+
+    `before` are the eras of the block's parent; nothing happens within an era.
+    """
+    if draft.eras.era == before.era:
+        return
+    _count_absence(draft, before)
+    _release(draft)
+    if draft.eras.draws(draft.round):
+        seats = draw_seats(
+            (
+                Candidate(key[1:], bond.amount, bond.absent_eras)
+                for key, bond in draft.bonds.items()
+                if key.startswith(_ATTEST)
+            ),
+            max_weight,
+        )
+        draft.eras = replace(draft.eras, next=seats)
+
+
+def _count_absence(draft: Draft, ended: Eras) -> None:
+    """Only seats count: who has none can't have voted."""
+    absentees = set(ended.absentees())
+    for attester in ended.current.weights:
+        key = BondKey(BondKind.ATTEST, attester).to_bytes()
+        bond = draft.bonds.get(key)
+        if bond is not None:
+            absent_eras = bond.absent_eras + 1 if attester in absentees else 0
+            draft.bonds = draft.bonds.set(key, replace(bond, absent_eras=absent_eras))
+
+
+def _release(draft: Draft) -> None:
+    due = [
+        (key, bond)
+        for key, bond in draft.bonds.items()
+        if any(entry.release_era <= draft.eras.era for entry in bond.unbonding)
+    ]
+    for key, bond in sorted(due, key=_by_key):
+        left, paid = release(bond, draft.eras.era)
+        draft.put_bond(key, left)
+        draft.credit(bond.owner, paid)
+
+
+def _by_key(entry: tuple[bytes, Bond]) -> bytes:
+    return entry[0]
