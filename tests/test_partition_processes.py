@@ -12,7 +12,7 @@ import grpc
 import pytest
 from nacl.utils import random as random_bytes
 
-from node.chain.genesis import Attester, Network, Producer, network_to_json
+from node.chain.genesis import Network, first_bonds, network_to_json
 from node.chain.params import DIGITS, FAST, Timing
 from node.chain.timing import Phase, deadline, round_start
 from node.clock import SystemClock
@@ -54,8 +54,11 @@ def make_network(folder: Path) -> tuple[Network, Mapping[str, Identity]]:
     network = Network(
         parameters=PARAMETERS,
         genesis_time_ms=CLOCK.now_ms() + STARTUP_MS - PARAMETERS.timing.round_ms,
-        attesters=tuple(sorted(Attester(each.public_key, 1) for each in identities.values())),
-        units=(Producer(identities["miner"].public_key, 1),),
+        bonds=first_bonds(
+            PARAMETERS,
+            attesters={each.public_key: 1 for each in identities.values()},
+            producers={identities["miner"].public_key: 1},
+        ),
         accounts=(),
     )
     (folder / "network.json").write_text(network_to_json(network))

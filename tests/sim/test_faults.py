@@ -219,7 +219,7 @@ async def survive(seed: int, rounds: int) -> None:
     check_final_blocks_agree(world)
     check_nobody_signed_twice(world)
     state = world["full0"].chain.tree.head().state
-    assert compute_held(state) + state.burnt == state.issued
+    assert compute_held(state) + state.burnt == world.network.supply + state.issued
     await world.close()
 
 
