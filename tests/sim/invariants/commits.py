@@ -10,6 +10,7 @@ from node.chain.envelope import Signed
 from node.chain.hashing import u64
 from node.chain.messages import Body, Claim, Commit, List, Payload
 from node.chain.timing import Phase, deadline
+from tests.sim.offences import first_weights
 from tests.sim.watch import Invariant, Seen, Watch
 
 SLACK_MS = 500
@@ -86,7 +87,7 @@ class InTimeIsCertified(Invariant):
         lists = self._lists.pop(last, {})
         if not self.scene.is_calm(last, last):
             return
-        weights = self.scene.network.weights
+        weights = first_weights(self.scene.network)
         attesters = {
             name
             for name in self.scene.honest
