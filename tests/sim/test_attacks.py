@@ -38,15 +38,15 @@ async def test_an_invalid_fallback_does_not_keep_others_from_proposing(body_hash
     await world.start()
     key = world.machines["full3"].setup.identity.signing_key
     first_places = 0
-    for number in range(1, 9):
+    for number in range(1, 21):
         await world.clock.sleep_until(round_start(world.network, number) + 1_000)
         place, head = place_of(world, "full3", number), world["full3"].chain.head(number)
         first_places += place == 0
         false = Fallback(number, head.id, place, (), body_hash, bytes(32))
         world["full3"].submit(sign(false, key, world.network.id).envelope)
-    await world.until_round(9)
+    await world.until_round(21)
     assert first_places > 0
-    assert len(kinds_of_blocks(world)) == 8
+    assert len(kinds_of_blocks(world)) == 20
     await world.close()
 
 
