@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.decisions.members import MAX_CONNECTED, refuse_join
+from pool.decisions.admission import MAX_CONNECTED, refuse_join
 from pool.records import events
 from pool.records.refusals import Refusal
 from pool.records.state import PoolState

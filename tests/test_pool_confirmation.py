@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from nas.designs.genotype import Genotype
@@ -39,7 +40,8 @@ def claim(correct: int, act_bits: int = 0) -> Checked:
         return checked
     tokens = list(checked.design.genotype.tokens)
     tokens[6:8] = [0, act_bits]
-    return replace(checked, design=replace(checked.design, genotype=Genotype.from_tokens(tokens)))
+    design = replace(checked.design, genotype=Genotype.from_tokens(tokens))
+    return msgspec.structs.replace(checked, design=design)
 
 
 async def confirmed(checked: Checked, model: bytes) -> bytes | None:

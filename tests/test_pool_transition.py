@@ -6,8 +6,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from pool.decisions.admission import MAX_CONNECTED, refuse_join
 from pool.decisions.advance import advance, hand_out
-from pool.decisions.members import MAX_CONNECTED, decide_join, decide_leave, refuse_join
+from pool.decisions.members import decide_join, decide_leave
 from pool.decisions.pay import decide_missing
 from pool.decisions.results import decide_acceptance
 from pool.decisions.rounds import blobs_due, decide_open

@@ -7,34 +7,10 @@ from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import Exploration, MinerState, PoolState, is_full
 from pool.records.strengths import Strength
-from pool.rules.bans import VISITS_A_MINUTE, ban_until, faded, visits_too_often
+from pool.rules.bans import ban_until, faded
 from pool.rules.delivery import Delivery
 from pool.rules.reliability import assess, choose_backups
 from pool.rules.strength import Typing, resolve_strength
-
-MAX_CONNECTED = 12_000
-"""Miners served at a time."""
-
-MAX_KNOWN = 50_000
-"""Miners remembered, connected or not."""
-
-
-def refuse_join(pool: PoolState, key: bytes, now_ms: int) -> tuple[str, str] | None:
-    """Why a miner that has proved its key may not join now: a stable word and a sentence."""
-    known = pool.miners.get(key)
-    is_one_more = known is None or not known.connected
-    if is_one_more and pool.strong + pool.weak >= MAX_CONNECTED:
-        return "pool-full", f"the pool serves {MAX_CONNECTED} miners at most"
-    if known is None:
-        if len(pool.miners) >= MAX_KNOWN:
-            return "pool-full", f"the pool has met {MAX_KNOWN} miners of late, and knows no more"
-        return None
-    left_ms = known.conduct.banned_until_ms - now_ms
-    if left_ms > 0:
-        return "banned", f"the miner is banned for another {left_ms} ms"
-    if visits_too_often(known.conduct, now_ms):
-        return "reconnects-too-often", f"at most {VISITS_A_MINUTE} registrations a minute"
-    return None
 
 
 def decide_join(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from node.chain.hashing import HASH_BYTES, blake, u64
+from node.chain.hashing import blake, u64
+from pool.decisions.admission import forgettable
 from pool.decisions.members import decide_retype
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState, RoundTask
 from pool.records.strengths import Strength
-from pool.rules.bans import faded
 
 
 def decide_open(
@@ -41,23 +41,6 @@ def close_stale(pool: PoolState, task: RoundTask, now_ms: int) -> tuple[AnyEvent
     if pool.round is None or not pool.round.is_open or pool.round.task.round == task.round:
         return ()
     return (events.RoundClosed(now_ms),)
-
-
-def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:
-    """Miners that have left and have no work in the books, no audit and no ban to remember."""
-    gone = {
-        key
-        for key, miner in pool.miners.items()
-        if not (miner.connected or miner.is_awaited)
-        and miner.conduct.banned_until_ms <= now_ms
-        and faded(miner.conduct, now_ms) == 0
-    }
-    if not gone:
-        return ()
-    for work in (pool.books.earned, *(round_.work for round_ in pool.books.past)):
-        gone.difference_update(who[:HASH_BYTES] for who in work)
-    gone.difference_update(pool.audits)
-    return tuple(sorted(gone))
 
 
 def blobs_due(pool: PoolState) -> frozenset[bytes]:

@@ -25,7 +25,8 @@ from node.net.link import LinkClosed, ManagerLink
 from node.store.base import Store
 from node.store.writer import Writer
 from ponas.v1 import pool_service_pb2 as pb
-from pool.decisions.members import decide_join, decide_leave, refuse_join
+from pool.decisions.admission import refuse_join
+from pool.decisions.members import decide_join, decide_leave
 from pool.decisions.pay import decide_defection, decide_missing
 from pool.decisions.rounds import decide_open
 from pool.manager.audits import Audits

@@ -126,8 +126,8 @@ class Session:
     """A registered miner's connection.
 
     `held` finds the weights that it may ask for. Results wait while one is confirmed, so that they
-    are judged in their order. `heard_ms` is when its last message came by `clock`, which never goes
-    back, and `heartbeat_ms` how often it was asked to send one.
+    are judged in their order. By `clock`, which never goes back, it began at `since_ms` and its
+    last message came at `heard_ms`; `heartbeat_ms` is how often it was asked to send one.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Session:
         self.is_confirming = False
         self._waiting_bytes = 0
         self._clock = clock
-        self.heard_ms = clock.now_ms()
+        self.since_ms = self.heard_ms = clock.now_ms()
         self.heartbeat_ms = 0
         self._allowance = float(MESSAGES_AT_ONCE)
 

@@ -5,6 +5,7 @@ Lost are silent connections, and miners that did not come back after a restart.
 
 from __future__ import annotations
 
+from pool.decisions.admission import decide_forgotten, is_idle
 from pool.decisions.members import decide_backups, decide_leave
 from pool.manager.core import Core
 from pool.manager.letters import heartbeat_ms
@@ -40,6 +41,7 @@ class Watch:
                 self._assessed_ms = now_ms
                 at_ms = self._core.now_ms()
                 self._core.happen(*decide_backups(self._core.pool, at_ms))
+                self._make_room(now_ms)
             self._end_silent(now_ms)
             if self._is_after_restart and now_ms >= self._started_ms + 2 * self._interval_ms():
                 self._is_after_restart = False
@@ -48,6 +50,16 @@ class Watch:
     def _interval_ms(self) -> int:
         round_ = self._core.pool.round
         return heartbeat_ms(None if round_ is None else round_.task)
+
+    def _make_room(self, now_ms: int) -> None:
+        """Send idle strangers away and forget those that have left, when there are too many."""
+        pool = self._core.pool
+        for session in list(self._core.sessions.values()):
+            if is_idle(pool, pool.miners[session.key], now_ms - session.since_ms):
+                session.channel.end("the pool is full, and this miner has brought no result yet")
+        forgotten = decide_forgotten(pool, self._core.now_ms())
+        if forgotten is not None:
+            self._core.happen(forgotten)
 
     def _end_silent(self, now_ms: int) -> None:
         interval_ms = self._interval_ms()

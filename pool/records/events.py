@@ -53,6 +53,12 @@ class Left(Event, frozen=True, tag="left"):
     reason: str
 
 
+class Forgotten(Event, frozen=True, tag="forgotten"):
+    """Miners that have left, with nothing coming to them, are known no longer."""
+
+    miners: tuple[bytes, ...]
+
+
 class Restarted(Event, frozen=True, tag="restarted"):
     """The manager was started anew, so that nobody is connected."""
 
@@ -278,6 +284,7 @@ AnyEvent = (
     Joined
     | TurnedAway
     | Left
+    | Forgotten
     | Restarted
     | ClockStepped
     | Retyped

@@ -33,6 +33,7 @@ _APPLY: Mapping[type, Callable[[PoolState, Any], PoolState]] = {
     events.Joined: members.joined,
     events.TurnedAway: members.turned_away,
     events.Left: members.left,
+    events.Forgotten: members.forgotten,
     events.Restarted: members.restarted,
     events.ClockStepped: members.clock_stepped,
     events.Retyped: members.retyped,

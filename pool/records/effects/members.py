@@ -5,6 +5,7 @@ from __future__ import annotations
 from immutables import Map
 
 from pool.records import events
+from pool.records.books import without_standings
 from pool.records.effects.steps import counted, freed, stopped, with_miner
 from pool.records.state import MinerState, PoolState
 from pool.records.strengths import Strength
@@ -64,6 +65,14 @@ def left(pool: PoolState, event: events.Left) -> PoolState:
     return with_miner(
         pool, stopped(miner, event.at_ms).but(connected=False, is_awaited=False, covers=None)
     )
+
+
+def forgotten(pool: PoolState, event: events.Forgotten) -> PoolState:
+    """As if these miners had never come."""
+    miners = pool.miners
+    for key in event.miners:
+        miners = miners.delete(key)
+    return pool.but(miners=miners, books=without_standings(pool.books, event.miners))
 
 
 def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
