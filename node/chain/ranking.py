@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed
@@ -24,6 +25,14 @@ def rank(context: RoundContext, claims: Iterable[Signed[Claim]]) -> list[Signed[
         (claim for claim in unique if claims_of[claim.signer] == 1),
         key=lambda claim: (-claim.message.correct, _tie_hash(context, claim)),
     )
+
+
+def choose_walked(
+    context: RoundContext, claims: Iterable[Signed[Claim]], head: bytes
+) -> list[Signed[Claim]]:
+    """The claims that an attester may evaluate: the V best of those that build on its head."""
+    ranked = (claim for claim in rank(context, claims) if claim.message.parent == head)
+    return list(islice(ranked, context.network.parameters.max_walked))
 
 
 def _tie_hash(context: RoundContext, claim: Signed[Claim]) -> bytes:

@@ -9,7 +9,7 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed
 from node.chain.errors import Rejected
 from node.chain.messages import Claim
-from node.chain.ranking import rank
+from node.chain.ranking import choose_walked
 from node.chain.timing import Phase, deadline
 from node.clock import Clock
 from node.consensus.book import Rounds
@@ -51,9 +51,7 @@ class Validator:
 
     async def _walk(self, context: RoundContext, give_up_ms: int) -> bytes | None:
         book, head = self._rounds.book(context.round), self._chain.head(context.round).id
-        ranked = rank(context, book.eligible_claims())
-        claims = [claim for claim in ranked if claim.message.parent == head]
-        claims = claims[: self._chain.network.parameters.max_walked]
+        claims = choose_walked(context, book.eligible_claims(), head)
         async with asyncio.TaskGroup() as group:
             ready = [group.create_task(self._prepare(claim, give_up_ms)) for claim in claims]
             for claim, preparing in zip(claims, ready, strict=True):

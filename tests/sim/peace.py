@@ -19,6 +19,8 @@ class Peace:
         self._last_trouble_ms = 0
         self._troubles = 0
         self._together_since = 1
+        # Whether machines that can split the honest keep still.
+        self.is_truce = False
 
     def disturb(self) -> None:
         """Something went wrong just now, and is over."""

@@ -7,7 +7,7 @@ import pytest
 from node.chain.messages import Fallback
 from node.chain.state import Checkpoint, compute_held
 from node.chain.timing import Phase
-from tests.sim.adversary import hide_commits
+from tests.sim.adversaries.tampering import hide_commits
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual, virtual_time
 

@@ -23,7 +23,7 @@ from node.identity import format_address
 from node.net.protocol import Refusal
 from pool.manager.manager import ConfirmedBest, Promised
 from tests.scripted import scripted_model
-from tests.sim.adversary import Tamper, corrupt, hide_commits, honest, replace_best
+from tests.sim.adversaries.tampering import Tamper, corrupt, hide_commits, honest, replace_best
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual
 

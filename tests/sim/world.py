@@ -156,7 +156,8 @@ class World:
 
     def node(self, name: str) -> Node | None:
         """The node of a machine, or None while it is down."""
-        return self.machines[name].node
+        machine = self.machines.get(name)
+        return None if machine is None else machine.node
 
     def is_calm(self, first_round: int, last_round: int) -> bool:
         """See `tests.sim.watch.Scene`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.chain.errors import Rejected
 from node.chain.forkchoice import BlockTree
 from node.chain.state import compute_root
 from node.chain.transition import apply_block
@@ -27,7 +28,11 @@ class Replays(Invariant):
                 block = self.watch.blocks[block_id].block
                 context = tree.context_for(block.parent, block.round)
                 parent = tree.entry(block.parent).state
-                tree.add(block, apply_block(context, parent, block, node._designs))
+                try:
+                    tree.add(block, apply_block(context, parent, block, node._designs))
+                except Rejected as error:
+                    self.fail(f"{name} follows a block of round {block.round} that is {error}")
+                    return
             if compute_root(tree.head().state) != compute_root(head.state):
                 self.fail(f"{name} holds another state than its blocks give")
             return

@@ -11,6 +11,7 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed
 from node.chain.hashing import u64
 from node.chain.messages import Claim, Payload
+from node.chain.params import FLOOR_TIMES_CHANCE
 from node.chain.state import Checkpoint
 from node.chain.timing import Phase, deadline, phase_at
 from tests.scripted import scripted_count
@@ -40,7 +41,8 @@ class TrueResults(Invariant):
         model = self.watch.models.get(claim.model_hash)
         if model is None or scripted_count(model, "test") != claim.correct:
             self.fail(f"{what} does not count {claim.correct}")
-        if not claim.correct >= context.network.parameters.task.min_correct:
+        task = context.network.parameters.task
+        if claim.correct * task.classes < FLOOR_TIMES_CHANCE * task.test_size:
             self.fail(f"{what} is below the floor")
         space = node._designs.space(context)
         verdict = judge(Genotype.from_bytes(claim.genotype), node._designs.task, space)

@@ -1,0 +1,57 @@
+"""Machines that break rules on purpose, one script a class (list at the end of section I of the
+consensus reference).
+
+A script is a `tests.sim.world.Hack`: it changes a node each time it starts. Those of
+`SPLITTING` can keep the honest from agreeing in a round; they keep still while a world rests, for
+then progress is asked for. All others may go on for ever.
+"""
+
+from collections.abc import Mapping
+
+from tests.sim.adversaries.attesters import (
+    LateLister,
+    LaxLister,
+    LazyVoter,
+    ListEquivocator,
+    ListWithholder,
+    VoteEquivocator,
+    VoteHoarder,
+    VoteWithholder,
+)
+from tests.sim.adversaries.peers import Flooder, Muffler
+from tests.sim.adversaries.producers import (
+    Crook,
+    HalfServer,
+    HeaderEquivocator,
+    LateCommitter,
+    ModelWithholder,
+    Sniper,
+    boast,
+    overstate,
+    understate,
+)
+from tests.sim.world import Hack
+
+ATTESTERS: Mapping[str, Hack] = {
+    "vote equivocator": VoteEquivocator(),
+    "vote withholder": VoteWithholder(),
+    "vote hoarder": VoteHoarder(),
+    "lazy voter": LazyVoter(),
+    "list equivocator": ListEquivocator(),
+    "list withholder": ListWithholder(),
+    "late lister": LateLister(),
+    "lax lister": LaxLister(),
+    "muffler": Muffler(),
+    "flooder": Flooder(),
+}
+PRODUCERS: Mapping[str, Hack] = {
+    "liar, bold": Crook(boast),
+    "liar, subtle": Crook(overstate),
+    "understater": Crook(understate),
+    "late committer": LateCommitter(),
+    "withholder of models": ModelWithholder(),
+    "server of half": HalfServer(),
+    "header equivocator": HeaderEquivocator(),
+    "sniper": Sniper(),
+    "flooder": Flooder(),
+}

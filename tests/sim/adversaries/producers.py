@@ -1,0 +1,178 @@
+"""Producers that break rules; the pool they commit for always has the best model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from node.assembly import Node
+from node.chain.envelope import Signed, sign
+from node.chain.messages import Claim, Envelope, Kind
+from node.chain.timing import Phase, deadline, phase_at
+from node.consensus.producer import Producer
+from pool.manager.manager import ConfirmedBest, Promised
+from tests.scripted import scripted_model
+from tests.sim.adversaries.sending import is_odd, tell_halves, tell_some
+from tests.sim.adversaries.tampering import Tamper, corrupt, hide_commits, honest, replace_best
+from tests.sim.world import World
+
+SUPERB = 355
+"""Correct images of 360: more than any scripted training gets, so that a crook is walked first."""
+
+
+def superb(best: ConfirmedBest) -> ConfirmedBest:
+    """The same design with a model that beats everybody's."""
+    return worth(best, SUPERB)
+
+
+def worth(best: ConfirmedBest, correct: int) -> ConfirmedBest:
+    """The same design with a model that counts so many images."""
+    model = scripted_model("digits", best.genotype, validation=correct, test=correct)
+    return replace(best, model=model)
+
+
+@dataclass(frozen=True)
+class Crook:
+    """A mint that commits a model of `correct` images, and reveals `tamper` of it."""
+
+    tamper: Tamper = honest
+    correct: int = SUPERB
+
+    def corrupt(self, world: World, name: str, node: Node) -> None:
+        producer = corrupt(node, self.tamper)
+        replace_best(producer, lambda best: self.change(best))
+        self.prepare(world, node, producer)
+
+    def change(self, best: ConfirmedBest) -> ConfirmedBest:
+        """What it commits instead of its model."""
+        return worth(best, self.correct)
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        """Change what else it does."""
+
+
+def boast(committed: Promised, correct: int) -> tuple[Promised, int]:
+    """Claim every image."""
+    return committed, 360
+
+
+def overstate(committed: Promised, correct: int) -> tuple[Promised, int]:
+    """Claim one image too many."""
+    return committed, correct + 1
+
+
+def understate(committed: Promised, correct: int) -> tuple[Promised, int]:
+    """Claim one image too few."""
+    return committed, correct - 1
+
+
+class HiddenCommitter(Crook):
+    """Shows nobody its commit."""
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        hide_commits(producer)
+
+
+class LateCommitter(Crook):
+    """Sends its commit after the lists were signed, to whoever still lists it."""
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        send = producer._send
+
+        async def send_late(envelope: Envelope) -> None:
+            now = phase_at(world.network, world.now_ms()).round
+            await world.clock.sleep_until(deadline(world.network, now, Phase.TRAIN) + 100)
+            send(envelope)
+
+        def send_in_time_all_else(envelope: Envelope) -> None:
+            if envelope.kind == Kind.COMMIT:
+                node._round_tasks.spawn(send_late(envelope), name="late commit")
+            else:
+                send(envelope)
+
+        producer._send = send_in_time_all_else
+
+
+class ModelWithholder(Crook):
+    """Claims, and gives its model to nobody."""
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        serve = node._gate.blob
+
+        def serve_all_else(wanted: bytes) -> bytes | None:
+            promised = producer.committed
+            is_model = promised is not None and wanted == promised.claim.model_hash
+            return None if is_model else serve(wanted)
+
+        node._gate.blob = serve_all_else  # type: ignore[assignment, method-assign]
+
+
+class HalfServer(Crook):
+    """Shows its claim to one half of its peers, at the last moment."""
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        send = producer._send
+
+        def send_to_half(envelope: Envelope) -> None:
+            if envelope.kind == Kind.CLAIM and not world.peace.is_truce:
+                node._gate.on_gossip(envelope)
+                node._round_tasks.spawn(
+                    at_the_last_moment(world, lambda: tell_some(node, envelope, is_odd)),
+                    name="late claim",
+                )
+            else:
+                send(envelope)
+
+        producer._send = send_to_half
+
+
+class HeaderEquivocator(Crook):
+    """Shows one claim to one half of its peers and another one to the other half."""
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        reveal = producer.reveal
+
+        def reveal_two(claim: Signed[Claim], body: bytes, model: bytes) -> None:
+            if world.peace.is_truce:
+                reveal(claim, body, model)
+                return
+            other = sign(
+                replace(claim.message, correct=claim.message.correct - 1),
+                producer._key,
+                world.network.id,
+            )
+            for blob in (body, model):
+                node._rounds.shelve(claim.message.round, blob)
+            node._round_tasks.spawn(
+                at_the_last_moment(
+                    world, lambda: tell_halves(node, claim.envelope, other.envelope)
+                ),
+                name="two claims",
+            )
+
+        producer.reveal = reveal_two  # type: ignore[method-assign]
+
+
+class Sniper(Crook):
+    """Claims when votes are almost due, so that only some can have it counted."""
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        send = producer._send
+
+        def send_at_the_end(envelope: Envelope) -> None:
+            if envelope.kind == Kind.CLAIM and not world.peace.is_truce:
+                node._round_tasks.spawn(
+                    at_the_last_moment(world, lambda: send(envelope)), name="late claim"
+                )
+            else:
+                send(envelope)
+
+        producer._send = send_at_the_end
+
+
+async def at_the_last_moment(world: World, act: Callable[[], None]) -> None:
+    """Do something when the claims of the round are looked at."""
+    now = phase_at(world.network, world.now_ms()).round
+    await world.clock.sleep_until(deadline(world.network, now, Phase.CLAIM) - 20)
+    world.peace.disturb()
+    act()
