@@ -123,9 +123,9 @@ def test_a_rule_that_reads_the_clock_breaks_i18(monkeypatch: pytest.MonkeyPatch)
 
     assert broken_by(linger, MINTS) == set()
 
-    def compute_by_the_hour(parameters: Parameters, supply: int) -> int:
+    def compute_by_the_hour(parameters: Parameters, round_number: int, supply: int) -> int:
         is_late = asyncio.get_running_loop().time() > 32
-        return compute_subsidy(parameters, supply) + is_late
+        return compute_subsidy(parameters, round_number, supply) + is_late
 
     monkeypatch.setattr(transition_module, "compute_subsidy", compute_by_the_hour)
     assert broken_by(linger, MINTS) == {"I18"}
