@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.chain import context as context_module
-from node.chain import finality as finality_module
-from node.chain import forkchoice as forkchoice_module
+from node.chain import eras as eras_module
 from node.net.peers import PeerNet
 from tests.sim.trial import broken_by
 from tests.sim.world import Plan, World
@@ -22,8 +20,7 @@ async def go_on_without_one(world: World) -> None:
 
 def test_a_quorum_of_all_breaks_i10(monkeypatch: pytest.MonkeyPatch) -> None:
     assert broken_by(go_on_without_one, FOUR) == set()
-    for module in (context_module, finality_module, forkchoice_module):
-        monkeypatch.setattr(module, "is_quorum", lambda weight, total: weight == total)
+    monkeypatch.setattr(eras_module, "is_quorum", lambda weight, total: weight == total)
     assert broken_by(go_on_without_one, FOUR) == {"I10"}
 
 

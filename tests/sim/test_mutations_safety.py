@@ -4,9 +4,7 @@ import asyncio
 
 import pytest
 
-from node.chain import context as context_module
-from node.chain import finality as finality_module
-from node.chain import forkchoice as forkchoice_module
+from node.chain import eras as eras_module
 from node.chain.finality import Tally
 from node.chain.messages import Envelope, Kind
 from node.chain.timing import Phase
@@ -94,8 +92,7 @@ def at_least_two_thirds(weight: int, total: int) -> bool:
 
 def test_a_quorum_of_exactly_two_thirds_breaks_i3(monkeypatch: pytest.MonkeyPatch) -> None:
     assert broken_by(split_by_a_third, THREE, puppets(THREE)) == set()
-    for module in (context_module, finality_module, forkchoice_module):
-        monkeypatch.setattr(module, "is_quorum", at_least_two_thirds)
+    monkeypatch.setattr(eras_module, "is_quorum", at_least_two_thirds)
     assert "I3" in broken_by(split_by_a_third, THREE, puppets(THREE))
 
 
