@@ -26,10 +26,12 @@ from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
 from node.consensus.solo import SoloProducer
+from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
 from node.errors import NodeError
 from node.identity import Identity
 from node.inspection import NodeViews
+from node.ledger_inspection import ChainLedger
 from node.net.drift import ClockVerdict, judge_clock
 from node.net.link import ManagerLink, PeerLink, Transport
 from node.net.memory import MemoryNetwork, at_once
@@ -160,6 +162,9 @@ class Node:
             addresses=setup.peers,
             discovers=setup.discovers,
         )
+        self._submissions = Submissions(
+            self.chain, self._mempool, outside.store, outside.writer, self.peers.broadcast
+        )
         self._promises = Promises(outside.store, self._keep)
         self._manager = self._make_manager()
         self._producer = self._make_producer()
@@ -190,7 +195,7 @@ class Node:
         clockwork = Clockwork(
             self.chain,
             self._rounds,
-            self._mempool,
+            self._submissions,
             self._outside.clock,
             self._round_tasks,
             Validator(self.chain, self._rounds, self._importer, self._outside.clock)
@@ -380,4 +385,5 @@ class Node:
             self._manager,
             lambda: "" if self.miner is None else self.miner.status.activity,
             ShelfProofs(ReceiptShelf(self._outside.store), PageShelf(self._outside.store)),
+            ChainLedger(self.chain, self._submissions),
         )

@@ -21,16 +21,15 @@ from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.validator import EQUIVOCATED
-from node.identity import AddressError, Identity, format_address, parse_address
+from node.identity import Identity, format_address
+from node.ledger_views import Ledger
 from node.net.drift import ClockVerdict
 from node.proof_views import Proofs
 from node.views import (
-    AccountView,
     BlockBytesView,
     BlockView,
     ClaimView,
     CommitView,
-    InvalidQuery,
     LayerRangesView,
     LayerView,
     ListView,
@@ -75,8 +74,10 @@ class NodeViews:
         manager: Manager | None,
         activity: Callable[[], str],
         proofs: Proofs,
+        ledger: Ledger,
     ) -> None:
         self.proofs = proofs
+        self.ledger = ledger
         self._role = role
         self._identity = identity
         self._payout_address = payout_address
@@ -127,7 +128,7 @@ class NodeViews:
         if block is None:
             return _genesis_view(self._chain.network)
         final = self._chain.id_at(height) if height <= self._chain.final_height else None
-        payouts, attester_rewards = _rewards(
+        payouts, attester_rewards = rewards_of(
             self._chain.network.parameters, self._chain.eras_at(block.round), block
         )
         return BlockView(
@@ -196,14 +197,6 @@ class NodeViews:
                 for ranges in space.ranges
             ],
         )
-
-    def account(self, address: str) -> AccountView:
-        try:
-            key = parse_address(address)
-        except AddressError as error:
-            raise InvalidQuery(str(error)) from error
-        account = self._chain.tree.head().state.account(key)
-        return AccountView(address, account.balance, account.nonce)
 
     def pool(self) -> PoolView:
         manager = self._pool_of()
@@ -306,7 +299,7 @@ def _claims(book: RoundBook) -> list[ClaimView]:
     ]
 
 
-def _rewards(
+def rewards_of(
     parameters: Parameters, eras: Eras, block: Block
 ) -> tuple[Sequence[PayoutView], Sequence[PayoutView]]:
     """What a block paid by its lines and to attesters.

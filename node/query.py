@@ -1,16 +1,21 @@
 """The query service: convert, call, convert. What there is to show is the business of `Views`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields, is_dataclass
+from inspect import isawaitable
 from typing import Any, TypeVar
 
 import grpc
 import structlog
 from google.protobuf.message import Message
 
+from node.chain.errors import Rejected
+from node.ledger_views import AccountView, SubmittedView
 from node.views import InvalidQuery, NotOffered, QueryError, UnknownItem, Views
+from node.wire import envelope_from_proto
 from ponas.v1 import query_service_pb2 as pb
 from ponas.v1.query_service_pb2_grpc import QueryServiceServicer
+from ponas.v1.types_pb2 import Envelope
 
 M = TypeVar("M", bound=Message)
 
@@ -50,9 +55,34 @@ class QueryServicer(QueryServiceServicer):
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: Any
     ) -> pb.GetAccountResponse:
+        def account() -> AccountView:
+            block = _parse_hash("block", request.block) if request.block else None
+            return self._views.ledger.account(request.address, block)
+
+        return await _answer(context, pb.GetAccountResponse, account)
+
+    async def GetHistory(
+        self, request: pb.GetHistoryRequest, context: Any
+    ) -> pb.GetHistoryResponse:
         return await _answer(
-            context, pb.GetAccountResponse, lambda: self._views.account(request.address)
+            context,
+            pb.GetHistoryResponse,
+            lambda: self._views.ledger.history(request.address, request.below),
         )
+
+    async def SubmitTransaction(
+        self, request: pb.SubmitTransactionRequest, context: Any
+    ) -> pb.SubmitTransactionResponse:
+        return await _answer(
+            context, pb.SubmitTransactionResponse, lambda: self._submitted(request.transaction)
+        )
+
+    async def _submitted(self, message: Envelope) -> SubmittedView:
+        try:
+            envelope = envelope_from_proto(message)
+        except Rejected as refusal:
+            return SubmittedView(b"", refusal.reason, refusal.detail)
+        return await self._views.ledger.submit(envelope)
 
     async def GetPool(self, request: pb.GetPoolRequest, context: Any) -> pb.GetPoolResponse:
         return await _answer(context, pb.GetPoolResponse, self._views.pool)
@@ -157,11 +187,14 @@ def _parse_hash(field: str, text: str) -> bytes:
     return value
 
 
-async def _answer(context: Any, response: type[M], ask: Callable[[], object]) -> M:
+async def _answer(
+    context: Any, response: type[M], ask: Callable[[], object | Awaitable[object]]
+) -> M:
     """Fill a response from a view, or end the call with the status of the error."""
     message = response()
     try:
-        fill(message, ask())
+        view = ask()
+        fill(message, await view if isawaitable(view) else view)
     except QueryError as error:
         await context.abort(STATUS_OF[type(error)], str(error))
     except Exception:

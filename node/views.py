@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from node.ledger_views import Ledger
 from node.proof_views import Proofs
 
 
@@ -219,13 +220,6 @@ class TaskView:
 
 
 @dataclass(frozen=True)
-class AccountView:
-    address: str
-    balance: int
-    nonce: int
-
-
-@dataclass(frozen=True)
 class BestView:
     finder: bytes
     genotype: bytes
@@ -301,8 +295,6 @@ class Views(Protocol):
         """The task of a round, or of the current one."""
         ...
 
-    def account(self, address: str) -> AccountView: ...
-
     def pool(self) -> PoolView: ...
 
     def miners(self) -> MinersView: ...
@@ -313,6 +305,11 @@ class Views(Protocol):
 
     def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
         """The bytes of what `block` shows."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Accounts, their history, and the way in for transactions."""
         ...
 
     @property

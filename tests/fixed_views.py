@@ -1,10 +1,17 @@
 """Views of a node that never changes, for tests of whatever shows or serves them."""
 
+from node.chain.messages import Envelope, Kind
+from node.ledger_views import (
+    AccountProofView,
+    AccountView,
+    EntryView,
+    HistoryView,
+    SubmittedView,
+)
 from node.proof_inspection import ShelfProofs
 from node.store.base import Store
 from node.store.memory import MemoryStore
 from node.views import (
-    AccountView,
     BanView,
     BestView,
     BlockBytesView,
@@ -135,7 +142,15 @@ TASK = TaskView(
     insecure_standing_task=True,
     layers=(RANGES, RANGES, RANGES),
 )
-ACCOUNT = AccountView("pn-miner", 90, 0)
+ACCOUNT = AccountView(
+    "pn-miner",
+    90,
+    0,
+    AccountProofView(hash_of(3), 6, False, (hash_of(7), hash_of(8)), (hash_of(9),), b"", b""),
+)
+HISTORY = HistoryView(
+    (EntryView(5, 6, True, hash_of(3), "transfer", 7, 2, "pn-payout", hash_of(4)),), 5
+)
 POOL = PoolView(
     manager=hash_of(15),
     round=7,
@@ -180,12 +195,33 @@ def _store_with_page() -> Store:
     return store
 
 
+class FixedLedger:
+    """One account, and a way in for transactions that takes only those of kind 6."""
+
+    def account(self, address: str, block: bytes | None) -> AccountView:
+        if address != ACCOUNT.address:
+            raise InvalidQuery("address has a wrong checksum")
+        if block not in (None, ACCOUNT.proof.block):
+            raise UnknownItem("this node keeps no state of that block")
+        return ACCOUNT
+
+    async def history(self, address: str, below: int) -> HistoryView:
+        self.account(address, None)
+        return HISTORY
+
+    async def submit(self, envelope: Envelope) -> SubmittedView:
+        if envelope.kind != Kind.TRANSFER:
+            return SubmittedView(b"", "wrong-kind", "expected a transaction")
+        return SubmittedView(hash_of(4), "", "")
+
+
 class FixedViews:
     """`Views` of a full node with one block and one fallback block; runs no pool unless told."""
 
     def __init__(self, *, has_pool: bool = True, store: Store | None = None) -> None:
         self._has_pool = has_pool
         shelved = _store_with_page() if store is None else store
+        self.ledger = FixedLedger()
         self.proofs = ShelfProofs(ReceiptShelf(shelved), PageShelf(shelved))
 
     def status(self) -> StatusView:
@@ -204,11 +240,6 @@ class FixedViews:
 
     def task(self, number: int | None) -> TaskView:
         return TASK
-
-    def account(self, address: str) -> AccountView:
-        if address != ACCOUNT.address:
-            raise InvalidQuery("address has a wrong checksum")
-        return ACCOUNT
 
     def pool(self) -> PoolView:
         if not self._has_pool:

@@ -9,12 +9,13 @@ from typing import Any, get_args, get_type_hints
 import grpc
 import pytest
 
-from node import proof_views, query, views
+from node import ledger_views, proof_views, query, views
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer, fill
 from node.views import QueryError, StatusView, Views
 from ponas.v1 import query_service_pb2 as pb
+from ponas.v1 import types_pb2
 from ponas.v1.query_service_pb2_grpc import QueryServiceStub
 from tests.fixed_views import BLOCK, FALLBACK, FixedViews, hash_of
 
@@ -23,7 +24,9 @@ PAIRS = {
     views.BlockView: pb.GetBlockResponse,
     views.RoundView: pb.GetRoundResponse,
     views.TaskView: pb.GetTaskResponse,
-    views.AccountView: pb.GetAccountResponse,
+    ledger_views.AccountView: pb.GetAccountResponse,
+    ledger_views.HistoryView: pb.GetHistoryResponse,
+    ledger_views.SubmittedView: pb.SubmitTransactionResponse,
     views.PoolView: pb.GetPoolResponse,
     views.MinersView: pb.ListMinersResponse,
     views.PoolEventsView: pb.ListPoolEventsResponse,
@@ -129,6 +132,16 @@ def test_requests_reach_the_views() -> None:
             "wrong checksum",
         ),
         (
+            lambda stub: stub.GetAccount(pb.GetAccountRequest(address="pn-miner", block="ab")),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "block takes 64 hexadecimal digits",
+        ),
+        (
+            lambda stub: stub.GetHistory(pb.GetHistoryRequest(address="pn-typo")),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "wrong checksum",
+        ),
+        (
             lambda stub: stub.GetPool(pb.GetPoolRequest()),
             grpc.StatusCode.FAILED_PRECONDITION,
             "runs no pool",
@@ -148,6 +161,25 @@ def test_errors_are_statuses_with_a_sentence(
             with pytest.raises(grpc.aio.AioRpcError, match=sentence) as failed:
                 await ask(stub)
             assert failed.value.code() is code
+
+    asyncio.run(scenario())
+
+
+def test_a_transaction_is_taken_in_or_refused_by_a_reason() -> None:
+    def envelope(kind: int, **changes: bytes) -> types_pb2.Envelope:
+        parts = {"payload": b"p", "public_key": bytes(32), "signature": bytes(64)} | changes
+        return types_pb2.Envelope(kind=kind, **parts)  # type: ignore[arg-type]
+
+    async def scenario() -> None:
+        async with serving(FixedViews()) as stub:
+            for transaction, outcome in (
+                (envelope(6), (hash_of(4).hex(), "")),
+                (envelope(1), ("", "wrong-kind")),
+                (envelope(6, signature=b"short"), ("", "bad-signature")),
+            ):
+                request = pb.SubmitTransactionRequest(transaction=transaction)
+                answer = await stub.SubmitTransaction(request)
+                assert (answer.id, answer.reason) == outcome
 
     asyncio.run(scenario())
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from node.net.grpc_transport import GrpcServer
 from node.net.link import ManagerLink, PeerLink
 from node.query import QueryServicer
-from tests.fixed_views import BLOCK, PAGE_HASH, FixedViews
+from tests.fixed_views import BLOCK, PAGE_HASH, FixedViews, hash_of
 
 GRPCURL = Path(sys.executable).parent / "grpcurl"
 
@@ -73,12 +74,20 @@ def test_describe_shows_services_and_messages() -> None:
     with_server(scenario)
 
 
+TRANSACTION = {
+    "kind": "KIND_TRANSFER",
+    "payload": "AA==",
+    "public_key": b64encode(bytes(32)).decode(),
+    "signature": b64encode(bytes(64)).decode(),
+}
 CALLS = {
     "GetStatus": ("", "round", "7"),
     "GetBlock": (json.dumps({"height": 5}), "id", BLOCK.id.hex()),
     "GetRound": ("", "phase", "PHASE_CLAIM"),
     "GetTask": (json.dumps({"round": 7}), "dataset", "digits"),
     "GetAccount": (json.dumps({"address": "pn-miner"}), "balance", "90"),
+    "GetHistory": (json.dumps({"address": "pn-miner"}), "entries", None),
+    "SubmitTransaction": (json.dumps({"transaction": TRANSACTION}), "id", hash_of(4).hex()),
     "GetPool": ("", "round", "7"),
     "ListMiners": ("", "miners", None),
     "ListPoolEvents": ("", "next", "8"),

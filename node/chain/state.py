@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -113,8 +114,13 @@ def compute_held(state: State) -> int:
 
 
 def compute_root(state: State) -> bytes:
-    """Hash of a state, of `root_parts`."""
-    return blake("ponas/state", *root_parts(state))
+    """The hash that a header names."""
+    return combine_roots(root_parts(state))
+
+
+def combine_roots(parts: Sequence[bytes]) -> bytes:
+    """Hash of a state whose `root_parts` are these."""
+    return blake("ponas/state", *parts)
 
 
 def root_parts(state: State) -> tuple[bytes, ...]:

@@ -3,6 +3,7 @@
     book      what was heard for one round
     ledger    the block tree with its votes, kept in the store
     mempool   transactions that wait for a block
+    submissions  those of this node's users, kept on disk
     designs   the chain's questions about a design, answered by the NAS engine
     verifier  a claim fetched, checked and counted
     gossip    the peer network's door: admission of every message, sync, blobs

@@ -138,10 +138,10 @@ class Chain:
         """A block from the tree or the store; None if unknown, or for genesis."""
         if block_id in self.tree:
             return self.tree.entry(block_id).block
-        record = self._record(block_id)
+        record = self.record(block_id)
         return None if record is None else record.open(self.network.id)
 
-    def _record(self, block_id: bytes) -> BlockRecord | None:
+    def record(self, block_id: bytes) -> BlockRecord | None:
         """A block as it lies in the store; it was checked before it was written."""
         height = self._heights.get(block_id)
         if height is None:
@@ -151,7 +151,7 @@ class Chain:
 
     def body(self, block_id: bytes) -> bytes | None:
         """The body of a block of this node, or None."""
-        record = self._record(block_id)
+        record = self.record(block_id)
         return None if record is None else record.body
 
     def height(self, block_id: bytes) -> int | None:
@@ -194,7 +194,7 @@ class Chain:
         start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
         top = self.tree.head().state.height
         ids = (self.id_at(height) for height in range(start + 1, min(top, start + limit) + 1))
-        records = (record for block_id in ids if block_id and (record := self._record(block_id)))
+        records = (record for block_id in ids if block_id and (record := self.record(block_id)))
         return [(record.envelope, record.body) for record in records]
 
     def _height_on_chain(self, block_id: bytes) -> int | None:

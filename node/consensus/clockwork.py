@@ -7,7 +7,7 @@ from node.clock import Clock
 from node.consensus.attester import Attester
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
-from node.consensus.mempool import Mempool
+from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
 from node.tasks import TaskOwner
 
@@ -31,7 +31,7 @@ class Clockwork:
         self,
         chain: Chain,
         rounds: Rounds,
-        mempool: Mempool,
+        submissions: Submissions,
         clock: Clock,
         tasks: TaskOwner,
         validator: Validator | None,
@@ -40,7 +40,7 @@ class Clockwork:
     ) -> None:
         self._chain = chain
         self._rounds = rounds
-        self._mempool = mempool
+        self._submissions = submissions
         self._clock = clock
         self._tasks = tasks
         self._validator = validator
@@ -49,6 +49,7 @@ class Clockwork:
 
     async def run(self) -> None:
         """Start each round in a task of its own, so that one that fails stays alone."""
+        self._tasks.spawn(self._submissions.follow(), name="offer kept transactions")
         self._tasks.spawn(self._join_late(), name="claim after a restart")
         next_round = 0
         while True:
@@ -73,8 +74,7 @@ class Clockwork:
 
     async def _play(self, round_number: int) -> None:
         self._rounds.forget_before(round_number - 1)
-        chain = self._chain
-        self._mempool.follow(chain.next_context(), chain.tree.head().state, chain.final_state)
+        await self._submissions.follow()
         if self._producer is not None:
             self._tasks.spawn(self._producer.train(round_number), name=f"train {round_number}")
         if not await self._reach(round_number, Phase.TRAIN):

@@ -146,7 +146,7 @@ def test_a_transfer_waits_only_if_it_can_ever_be_paid(
         await world.start()
         await world.until_round(NOW)
         payer = world.machines["strong0"].setup.identity
-        account = world["full0"].views.account(payer.address)
+        account = world["full0"].views.ledger.account(payer.address, None)
         amount, ahead = change(account.balance)
         nonce = account.nonce + ahead
         transfer = sign(Transfer(HASH, amount, nonce, FEE), payer.signing_key, world.network.id)

@@ -129,7 +129,7 @@ async def test_a_gossiped_transfer_is_in_the_next_block_on_every_node() -> None:
     await world.start()
     await world.until_round(2)
     payer, payee = world.machines["strong0"].setup.identity, bytes(range(32))
-    account, amount = world["full0"].views.account(payer.address), FAST.account_deposit
+    account, amount = world["full0"].views.ledger.account(payer.address, None), FAST.account_deposit
     transfer = sign(
         Transfer(payee, amount, account.nonce, FEE), payer.signing_key, world.network.id
     )

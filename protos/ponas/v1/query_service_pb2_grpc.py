@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class QueryServiceStub:
-    """Read-only views for people and programs, decoded. Hashes, keys and ids are
-    lower-case hexadecimal, accounts are checksummed addresses, amounts are base
-    units.
+    """Views for people and programs, decoded, and the way in for transactions.
+    Hashes, keys and ids are lower-case hexadecimal, accounts are checksummed
+    addresses, amounts are base units.
     """
 
     def __init__(self, channel):
@@ -61,6 +61,16 @@ class QueryServiceStub:
                 '/ponas.v1.QueryService/GetAccount',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetAccountRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetAccountResponse.FromString,
+                _registered_method=True)
+        self.GetHistory = channel.unary_unary(
+                '/ponas.v1.QueryService/GetHistory',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryResponse.FromString,
+                _registered_method=True)
+        self.SubmitTransaction = channel.unary_unary(
+                '/ponas.v1.QueryService/SubmitTransaction',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionResponse.FromString,
                 _registered_method=True)
         self.GetPool = channel.unary_unary(
                 '/ponas.v1.QueryService/GetPool',
@@ -105,9 +115,9 @@ class QueryServiceStub:
 
 
 class QueryServiceServicer:
-    """Read-only views for people and programs, decoded. Hashes, keys and ids are
-    lower-case hexadecimal, accounts are checksummed addresses, amounts are base
-    units.
+    """Views for people and programs, decoded, and the way in for transactions.
+    Hashes, keys and ids are lower-case hexadecimal, accounts are checksummed
+    addresses, amounts are base units.
     """
 
     def GetStatus(self, request, context):
@@ -135,6 +145,18 @@ class QueryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAccount(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistory(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitTransaction(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,6 +238,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetAccountRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetAccountResponse.SerializeToString,
             ),
+            'GetHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistory,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'SubmitTransaction': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitTransaction,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionResponse.SerializeToString,
+            ),
             'GetPool': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPool,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetPoolRequest.FromString,
@@ -265,9 +297,9 @@ def add_QueryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QueryService:
-    """Read-only views for people and programs, decoded. Hashes, keys and ids are
-    lower-case hexadecimal, accounts are checksummed addresses, amounts are base
-    units.
+    """Views for people and programs, decoded, and the way in for transactions.
+    Hashes, keys and ids are lower-case hexadecimal, accounts are checksummed
+    addresses, amounts are base units.
     """
 
     @staticmethod
@@ -395,6 +427,60 @@ class QueryService:
             '/ponas.v1.QueryService/GetAccount',
             ponas_dot_v1_dot_query__service__pb2.GetAccountRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetHistory',
+            ponas_dot_v1_dot_query__service__pb2.GetHistoryRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitTransaction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/SubmitTransaction',
+            ponas_dot_v1_dot_query__service__pb2.SubmitTransactionRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.SubmitTransactionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,9 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueryServiceStub:
-    """Read-only views for people and programs, decoded. Hashes, keys and ids are
-    lower-case hexadecimal, accounts are checksummed addresses, amounts are base
-    units.
+    """Views for people and programs, decoded, and the way in for transactions.
+    Hashes, keys and ids are lower-case hexadecimal, accounts are checksummed
+    addresses, amounts are base units.
     """
 
     @_typing.overload
@@ -41,6 +41,8 @@ class QueryServiceStub:
     GetRound: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetRoundRequest, _query_service_pb2.GetRoundResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]
     GetAccount: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]
+    GetHistory: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]
+    SubmitTransaction: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]
     GetPool: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]
     ListMiners: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]
     GetBlockBytes: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockBytesRequest, _query_service_pb2.GetBlockBytesResponse]
@@ -52,9 +54,9 @@ class QueryServiceStub:
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
-    """Read-only views for people and programs, decoded. Hashes, keys and ids are
-    lower-case hexadecimal, accounts are checksummed addresses, amounts are base
-    units.
+    """Views for people and programs, decoded, and the way in for transactions.
+    Hashes, keys and ids are lower-case hexadecimal, accounts are checksummed
+    addresses, amounts are base units.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -63,6 +65,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetRound: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetRoundRequest, _query_service_pb2.GetRoundResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     GetAccount: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]  # type: ignore[assignment]
+    GetHistory: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
+    SubmitTransaction: _aio.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]  # type: ignore[assignment]
     GetPool: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]  # type: ignore[assignment]
     ListMiners: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]  # type: ignore[assignment]
     GetBlockBytes: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockBytesRequest, _query_service_pb2.GetBlockBytesResponse]  # type: ignore[assignment]
@@ -73,9 +77,9 @@ class QueryServiceAsyncStub(QueryServiceStub):
     ListPeers: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListPeersRequest, _query_service_pb2.ListPeersResponse]  # type: ignore[assignment]
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Read-only views for people and programs, decoded. Hashes, keys and ids are
-    lower-case hexadecimal, accounts are checksummed addresses, amounts are base
-    units.
+    """Views for people and programs, decoded, and the way in for transactions.
+    Hashes, keys and ids are lower-case hexadecimal, accounts are checksummed
+    addresses, amounts are base units.
     """
 
     @_abc_1.abstractmethod
@@ -112,6 +116,20 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetAccountResponse, _abc.Awaitable[_query_service_pb2.GetAccountResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetHistory(
+        self,
+        request: _query_service_pb2.GetHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetHistoryResponse, _abc.Awaitable[_query_service_pb2.GetHistoryResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SubmitTransaction(
+        self,
+        request: _query_service_pb2.SubmitTransactionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.SubmitTransactionResponse, _abc.Awaitable[_query_service_pb2.SubmitTransactionResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetPool(
