@@ -29,7 +29,7 @@ from pool.records.books import (
 )
 from pool.rules.appraisal import (
     Appraisal,
-    Delivery,
+    Reported,
     Standing,
     appraise,
     audit_of,
@@ -60,7 +60,7 @@ ROUND_MS = 30_000
 class Job:
     """What a miner says of a candidate, and what is true: its model's count, its states."""
 
-    delivery: Delivery
+    reported: Reported
     true_correct: int
     states: tuple[bytes, ...]
     true_states: tuple[bytes, ...]
@@ -90,8 +90,8 @@ def honest(name: str) -> Worker:
         model = blake("test/model", name.encode(), u64(number))
         design = alive_design(int.from_bytes(model[:4], "big"))
         correct = min(360, round(rng.gauss(310, 15)))
-        delivery = Delivery(design, number, EPOCHS, correct, model, is_same_precision=True)
-        return Job(delivery, correct, states(name, number), states(name, number))
+        reported = Reported(design, number, EPOCHS, correct, model, is_same_precision=True)
+        return Job(reported, correct, states(name, number), states(name, number))
 
     return job
 
@@ -130,41 +130,41 @@ class Manager:
         return self.books.standing(public(name))
 
     def _enter(self, number: int, name: str, job: Job, elapsed_ms: int) -> None:
-        delivery = job.delivery
+        reported = job.reported
         standing = self.standing(name)
-        size = class_of(delivery.design.macs)
+        size = class_of(reported.design.macs)
         record = self.books.classes.get(size, ClassRecord())
         found = appraise(
-            delivery, INFO, self.protocol, self.books.seen, standing, record, elapsed_ms
+            reported, INFO, self.protocol, self.books.seen, standing, record, elapsed_ms
         )
         self.appraisals.setdefault(name, []).append(found)
         share = Share(
             miner=public(name),
             address=public(name),
             assignment=number,
-            episode=delivery.training_seed,
-            genotype=delivery.design.genotype.to_bytes(),
-            training_seed=delivery.training_seed,
-            epochs=delivery.epochs,
-            correct=delivery.correct,
+            episode=reported.training_seed,
+            genotype=reported.design.genotype.to_bytes(),
+            training_seed=reported.training_seed,
+            epochs=reported.epochs,
+            correct=reported.correct,
             size=INFO.validation,
-            model_hash=delivery.model_hash,
+            model_hash=reported.model_hash,
             work=found.work,
         )
         self.books = with_result(self.books, share, found.keys.trainings)
         hash_ = share_hash(share)
-        kind = audit_of(SECRET, hash_, delivery, found, standing)
+        kind = audit_of(SECRET, hash_, reported, found, standing)
         fault = None if kind is None else self._audit(kind, hash_, job)
         if fault is not None:
             self.faults.append((name, fault))
             self.books = with_forfeited(self.books, public(name), fault)
         elif kind is not None:
-            self.books = with_passed_audit(self.books, size, delivery.correct)
+            self.books = with_passed_audit(self.books, size, reported.correct)
 
     @staticmethod
     def _audit(kind: AuditKind, share: bytes, job: Job) -> Fault | None:
         if kind is AuditKind.COUNT:
-            return judge_count(job.delivery.correct, job.true_correct)
+            return judge_count(job.reported.correct, job.true_correct)
         epoch = epoch_to_repeat(SECRET, share, EPOCHS)
         return judge_repetition(job.states, epoch, job.true_states[epoch + 1])
 
@@ -193,14 +193,14 @@ def assert_honest_miners_lose_nothing(manager: Manager, **options: object) -> No
 def inventor(number: int) -> Job:
     """Claims counts that its models don't have."""
     job = honest("mal")(number)
-    return replace(job, true_correct=job.delivery.correct - 40)
+    return replace(job, true_correct=job.reported.correct - 40)
 
 
 def idler(number: int) -> Job:
     """Hands in untrained models, counted truly, with made-up states."""
     job = honest("mal")(number)
-    delivery = replace(job.delivery, correct=40)
-    return replace(job, delivery=delivery, true_correct=40, true_states=states("true", number))
+    reported = replace(job.reported, correct=40)
+    return replace(job, reported=reported, true_correct=40, true_states=states("true", number))
 
 
 def test_honest_miners_pass_every_audit() -> None:
@@ -224,11 +224,11 @@ def test_who_replays_the_models_of_others_earns_nothing() -> None:
     def replayer(number: int) -> Job:
         mine, of_ann = honest("mal")(number), honest("ann")(number)
         stolen = replace(
-            mine.delivery,
-            correct=of_ann.delivery.correct,
-            model_hash=of_ann.delivery.model_hash,
+            mine.reported,
+            correct=of_ann.reported.correct,
+            model_hash=of_ann.reported.model_hash,
         )
-        return replace(mine, delivery=stolen, true_correct=of_ann.true_correct)
+        return replace(mine, reported=stolen, true_correct=of_ann.true_correct)
 
     manager = played(replayer)
 
@@ -248,7 +248,7 @@ def test_who_hands_in_untrained_models_as_full_work_is_caught_by_a_repeated_epoc
 def test_untrained_models_of_another_precision_pay_their_evaluation() -> None:
     def elsewhere(number: int) -> Job:
         job = idler(number)
-        return replace(job, delivery=replace(job.delivery, is_same_precision=False))
+        return replace(job, reported=replace(job.reported, is_same_precision=False))
 
     manager = played(elsewhere)
 
@@ -260,13 +260,13 @@ def test_untrained_models_of_another_precision_pay_their_evaluation() -> None:
 def test_float_weights_used_again_pay_their_evaluation() -> None:
     def bit_changer(number: int) -> Job:
         first = honest("mal")(0)
-        tokens = list(first.delivery.design.genotype.tokens)
+        tokens = list(first.reported.design.genotype.tokens)
         for at in (9, 19, 29):
             tokens[at] = 2 + number // 4 ** (at // 10) % 4
-        design = replace(first.delivery.design, genotype=Genotype.from_tokens(tokens))
+        design = replace(first.reported.design, genotype=Genotype.from_tokens(tokens))
         model = blake("test/model", b"mal", u64(number))
-        delivery = replace(first.delivery, design=design, model_hash=model)
-        return Job(delivery, delivery.correct, states("mal", 0), states("mal", 0))
+        reported = replace(first.reported, design=design, model_hash=model)
+        return Job(reported, reported.correct, states("mal", 0), states("mal", 0))
 
     manager = played(bit_changer, rounds=1, protocol=Protocol.PTQ)
 
@@ -295,9 +295,9 @@ def test_a_sleeper_loses_by_cheating() -> None:
             share = blake("test/share", u64(seed), u64(cheat))
             job = inventor(cheat)
             found = appraise(
-                job.delivery, INFO, Protocol.QAT, set(), standing, ClassRecord(), ROUND_MS
+                job.reported, INFO, Protocol.QAT, set(), standing, ClassRecord(), ROUND_MS
             )
-            if audit_of(SECRET, share, job.delivery, found, standing):
+            if audit_of(SECRET, share, job.reported, found, standing):
                 lost += standing.unpaid
                 break
             standing = with_share(standing, found.work)
@@ -312,11 +312,11 @@ def replace_streak(shares: int) -> Standing:
 def test_after_a_payout_the_next_shares_are_audited() -> None:
     standing = with_payout(replace_streak(1_000))
     job = inventor(1)
-    found = appraise(job.delivery, INFO, Protocol.QAT, set(), standing, ClassRecord(), ROUND_MS)
+    found = appraise(job.reported, INFO, Protocol.QAT, set(), standing, ClassRecord(), ROUND_MS)
 
     for seed in range(20):
         share = blake("test/share", u64(seed))
-        assert audit_of(SECRET, share, job.delivery, found, standing) is AuditKind.COUNT
+        assert audit_of(SECRET, share, job.reported, found, standing) is AuditKind.COUNT
 
 
 @pytest.mark.parametrize("work", [0, 7])

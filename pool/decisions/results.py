@@ -44,7 +44,7 @@ def decide_acceptance(
     miner = pool.miners[checked.assignment.miner]
     task, info = round_.task.task, describe(round_.task.task.dataset)
     standing = pool.books.standing(miner.key)
-    delivery = appraisal.Delivery(
+    reported = appraisal.Reported(
         checked.design,
         report.training_seed,
         report.epochs,
@@ -53,7 +53,7 @@ def decide_acceptance(
         report.precision == PRECISION,
     )
     found = appraisal.appraise(
-        delivery,
+        reported,
         info,
         Protocol(task.protocol),
         pool.books.seen,
@@ -64,7 +64,7 @@ def decide_acceptance(
     audit = None
     if found.work and not is_confirmed:
         share = _share_id(report, miner.key)
-        kind = appraisal.audit_of(secret, share, delivery, found, standing)
+        kind = appraisal.audit_of(secret, share, reported, found, standing)
         pending = pool.audits.get(miner.key)
         if kind is not None and (pending is None or precedes(secret, share, pending.audit.share)):
             audit = _audit(share, kind, checked, secret)

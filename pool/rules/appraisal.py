@@ -21,7 +21,7 @@ from pool.rules.worth import ShareKeys, Worth, share_keys, work_of, worth_of
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Reported:
     """A result that obeys the rules of reporting.
 
     `epochs` are new ones; `correct` counts validation images. `is_same_precision` says whether this
@@ -59,7 +59,7 @@ class Appraisal(msgspec.Struct, frozen=True, gc=False):
 
 
 def appraise(
-    delivery: Delivery,
+    reported: Reported,
     info: DatasetInfo,
     protocol: Protocol,
     paid: Container[bytes],
@@ -72,25 +72,25 @@ def appraise(
     `paid` holds the keys of all shares paid before, `record` what is known of the design's class
     (`pool.rules.prices.class_of`), `elapsed_ms` how long the miner had work in hand this round.
     """
-    design, epochs = delivery.design, delivery.epochs
+    design, epochs = reported.design, reported.epochs
     keys = share_keys(
-        design.genotype, delivery.training_seed, protocol, epochs, delivery.model_hash
+        design.genotype, reported.training_seed, protocol, epochs, reported.model_hash
     )
     least = floor(record, info.validation, info.classes)
-    is_shown = delivery.correct >= least or delivery.is_same_precision
+    is_shown = reported.correct >= least or reported.is_same_precision
     worth = worth_of(design, epochs, keys, paid, is_shown)
     priced = work_of(worth, design, info, epochs)
     work = payable(standing.pace, priced, elapsed_ms)
     suspicions = set()
     if work < priced:
         suspicions.add(Suspicion.TOO_FAST)
-    if is_out_of_line(record, delivery.correct):
+    if is_out_of_line(record, reported.correct):
         suspicions.add(Suspicion.OUT_OF_CLASS)
     return Appraisal(worth, work, keys, frozenset(suspicions), least)
 
 
 def audit_of(
-    secret: bytes, share: bytes, delivery: Delivery, appraisal: Appraisal, standing: Standing
+    secret: bytes, share: bytes, reported: Reported, appraisal: Appraisal, standing: Standing
 ) -> AuditKind | None:
     """How a share with this hash is audited, or None. What is not paid is not audited.
 
@@ -102,7 +102,7 @@ def audit_of(
     if not is_drawn(secret, share, likely):
         return None
     return kind_of(
-        delivery.correct, appraisal.floor, delivery.is_same_precision, appraisal.suspicions
+        reported.correct, appraisal.floor, reported.is_same_precision, appraisal.suspicions
     )
 
 
