@@ -82,7 +82,7 @@ class PoolRecords:
             for episode, one in enumerate(units):
                 self._enter(number, miner, share(miner, episode, one, number))
         earned = {public(miner) * 2: sum(units) for miner, units in work.items() if sum(units)}
-        self.rounds.append(RoundWork(number, Map(earned)))
+        self.rounds.append(RoundWork.of(number, Map(earned)))
         for miner in caught:
             self.open = with_forfeit(self.open, public(miner), "count-differs")
             self.rounds = list(forfeit(self.rounds, public(miner)))

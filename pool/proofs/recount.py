@@ -26,7 +26,7 @@ def work_of_log(pages: Sequence[Page]) -> tuple[RoundWork, ...]:
                 share = page.shares[at]
                 of_round, who = work[page.round], share.miner + share.address
                 work[page.round] = of_round.set(who, of_round.get(who, 0) + share.work)
-    return tuple(RoundWork(round_, of_round) for round_, of_round in sorted(work.items()))
+    return tuple(RoundWork.of(round_, of_round) for round_, of_round in sorted(work.items()))
 
 
 def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:

@@ -133,4 +133,4 @@ def _rounds(books: Books, round_number: int) -> tuple[RoundWork, ...]:
     """The newest rounds with work, the current one included."""
     if not books.earned:
         return books.past
-    return (*books.past, RoundWork(round_number, books.earned))[-LOG_ROUNDS:]
+    return (*books.past, RoundWork.of(round_number, books.earned))[-LOG_ROUNDS:]

@@ -30,7 +30,10 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     def __contains__(self, key: object) -> bool:
         if key in self.trainings or key in self.models:
             return True
-        return any(key in models for models in self.past)
+        for models in self.past:
+            if key in models:
+                return True
+        return False
 
 
 def with_paid(seen: Seen, trainings: tuple[bytes, ...], model_hash: bytes) -> Seen:

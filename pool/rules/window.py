@@ -33,11 +33,17 @@ class RoundWork(msgspec.Struct, frozen=True, gc=False):
 
     round: int
     work: Map[bytes, int]
+    total: int
 
-    @property
-    def total(self) -> int:
-        """The round's work."""
-        return sum(self.work.values())
+    @classmethod
+    def of(cls, round_number: int, work: Map[bytes, int]) -> RoundWork:
+        """A round's work with its total, which is asked for in many rounds to come.
+
+        Raises ValueError for entries without work.
+        """
+        if min(work.values(), default=1) <= 0:
+            raise ValueError("an entry holds work of at least 1")
+        return cls(round_number, work, sum(work.values()))
 
 
 def window_size(totals: Sequence[int]) -> int:
@@ -53,18 +59,15 @@ def window(rounds: Sequence[RoundWork]) -> tuple[RoundWork, ...]:
     """The paid part of rounds given from old to new, in the same order.
 
     Its work adds up to `window_size` exactly, or to all there is if that is less. Parts of the cut
-    round are rounded by largest remainder. Raises ValueError for entries without work.
+    round are rounded by largest remainder.
     """
-    if any(min(round_.work.values(), default=1) <= 0 for round_ in rounds):
-        raise ValueError("an entry holds work of at least 1")
-    totals = [round_.total for round_ in rounds]
-    left = window_size(totals)
+    left = window_size([round_.total for round_ in rounds])
     paid: list[RoundWork] = []
-    for round_, total in zip(reversed(rounds), reversed(totals), strict=True):
+    for round_ in reversed(rounds):
         if left == 0:
             break
-        taken = round_ if total <= left else _cut(round_, left)
-        left -= min(total, left)
+        taken = round_ if round_.total <= left else _cut(round_, left)
+        left -= taken.total
         if taken.work:
             paid.append(taken)
     return tuple(reversed(paid))
@@ -81,7 +84,7 @@ def work_by_address(rounds: Sequence[RoundWork]) -> Mapping[bytes, int]:
 
 def forfeit(rounds: Sequence[RoundWork], miner: bytes) -> tuple[RoundWork, ...]:
     """The rounds without a miner's work, under whatever addresses it earned it."""
-    return tuple(RoundWork(each.round, without(each.work, miner)) for each in rounds)
+    return tuple(RoundWork.of(each.round, without(each.work, miner)) for each in rounds)
 
 
 def without(work: Map[bytes, int], miner: bytes) -> Map[bytes, int]:
@@ -96,4 +99,4 @@ def _cut(round_: RoundWork, units: int) -> RoundWork:
     ordered = sorted(round_.work.items())
     parts = split(units, [whole for _, whole in ordered])
     kept = {who: part for (who, _), part in zip(ordered, parts, strict=True) if part}
-    return RoundWork(round_.round, Map(kept))
+    return RoundWork(round_.round, Map(kept), units)
