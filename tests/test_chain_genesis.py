@@ -160,6 +160,7 @@ def test_contradictory_tables(change: dict[str, Any], message: str) -> None:
         (FAST, {"subsidy": MAX_INT + 1}, "subsidy"),
         (FAST, {"halving_rounds": 0}, "halving_rounds"),
         (FAST, {"account_deposit": 0}, "account_deposit"),
+        (FAST, {"faucet": MAX_INT + 1}, "faucet"),
         (FAST, {"fee_per_byte": 2**32 + 1}, "fee_per_byte"),
         (FAST, {"max_units": 0}, "max_units"),
         (FAST, {"max_commits": 65}, "max_commits"),

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nacl.signing import SigningKey
 
 from node.chain.context import next_beacon
 from node.chain.draft import Draft, first_nonce
-from node.chain.errors import InvalidBlock
+from node.chain.envelope import Signed, sign
+from node.chain.errors import InvalidBlock, Reason
 from node.chain.genesis import Endowment, Network
 from node.chain.hashing import MAX_INT
-from node.chain.messages import MAX_TRANSACTIONS, PayoutLine
+from node.chain.messages import MAX_TRANSACTIONS, Body, Faucet, PayoutLine
 from node.chain.params import FAST
 from node.chain.proposal import select_transactions
 from node.chain.rewards import compute_rewards, compute_subsidy, split
@@ -26,6 +28,7 @@ from tests.chain_world import (
     ATTESTERS,
     ENDOWMENT,
     FEE,
+    OUTSIDER,
     PRODUCERS,
     ClaimPlan,
     World,
@@ -339,3 +342,48 @@ def test_beacon_does_not_depend_on_the_winner() -> None:
     lost = world.add(world.fallback_block(world.genesis, 1))
     beacons = {world.tree.entry(b.id).state.beacon for b in (won, lost)}
     assert beacons == {next_beacon(genesis_state(world.network).beacon, 1, ())}
+
+
+def draw(world: World, key: SigningKey, nonce: int = 0) -> Signed[Faucet]:
+    return sign(Faucet(nonce, FEE), key, world.network.id)
+
+
+def faucet_refusal(world: World, parent: bytes, at: int, signed: Signed[Faucet]) -> Reason:
+    def carry(body: Body) -> Body:
+        return replace(body, transactions=(signed.envelope,))
+
+    with pytest.raises(InvalidBlock) as refused:
+        world.apply(world.claim_block(parent, at, ClaimPlan(edit_body=carry)))
+    return refused.value.reason
+
+
+def test_a_newcomer_draws_from_the_faucet_and_pays_the_fee_out_of_it() -> None:
+    world = World()
+    plan = ClaimPlan(transactions=(draw(world, OUTSIDER),))
+    block = world.add(world.claim_block(world.genesis, 1, plan))
+    state = world.tree.entry(block.id).state
+    drawn = state.account(public(OUTSIDER))
+    assert drawn == Account(FAST.faucet - FEE, first_nonce(1) + 1, faucet_era=1)
+    assert compute_held(state) + state.burnt == supply(world.network, state)
+
+
+def test_an_account_draws_once_an_era() -> None:
+    world = World(make_network(replace(FAST, era_rounds=3)))
+    plan = ClaimPlan(transactions=(draw(world, PRODUCERS[0]),))
+    first = world.add(world.claim_block(world.genesis, 1, plan)).id
+    again = draw(world, PRODUCERS[0], nonce=1)
+    assert faucet_refusal(world, first, 2, again) is Reason.FAUCET_DRAWN
+    later = world.claim_block(first, 3, ClaimPlan(transactions=(again,)))
+    assert len(later.transactions) == 1
+
+
+def test_a_network_that_is_in_earnest_gives_nothing_away() -> None:
+    for parameters in (
+        replace(FAST, task=replace(FAST.task, insecure=False)),
+        replace(FAST, faucet=0),
+        # All coins that there can be are there already.
+        replace(FAST, faucet=MAX_INT - 1),
+    ):
+        world = World(make_network(parameters))
+        refusal = faucet_refusal(world, world.genesis, 1, draw(world, OUTSIDER))
+        assert refusal is Reason.FAUCET

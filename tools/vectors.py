@@ -25,6 +25,7 @@ from node.chain.messages import (
     Body,
     Claim,
     Fallback,
+    Faucet,
     Lease,
     LeaseAcceptance,
     List,
@@ -95,6 +96,7 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
         sign(vote, ATTESTER, network.id),
         transfer,
         sign(fallback, ATTESTER, network.id),
+        sign(Faucet(1, 2_000), PRODUCER, network.id),
         sign(registration, ATTESTER, network.id),
         *compute_pool_objects(network.id, commit.message.commitment),
     ]

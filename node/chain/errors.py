@@ -78,6 +78,8 @@ class Reason(StrEnum):
     NONCE = "nonce"
     BALANCE = "balance"
     TRANSFER_AMOUNT = "transfer-amount"
+    FAUCET = "faucet"
+    FAUCET_DRAWN = "faucet-drawn"
     # Transactions that may not wait for a block here.
     KNOWN = "known"
     ORPHAN_NONCE = "orphan-nonce"

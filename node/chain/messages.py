@@ -38,6 +38,7 @@ class Kind(IntEnum):
     LEASE_ACCEPTANCE = 9
     RECEIPT = 10
     PAYOUT_NOTICE = 11
+    FAUCET = 19
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,14 @@ class Transfer:
     amount: Annotated[int, Uint(2)]
     nonce: Annotated[int, Uint(3)]
     fee: Annotated[int, Uint(4)]
+
+
+@dataclass(frozen=True)
+class Faucet:
+    """Asks for coins, where a network gives them away; the fee is taken out of them."""
+
+    nonce: Annotated[int, Uint(1)]
+    fee: Annotated[int, Uint(2)]
 
 
 @dataclass(frozen=True)
@@ -212,7 +221,7 @@ class Body:
     parent_logits_hash: Annotated[bytes, Bytes(6, 0)] = b""
 
 
-Transaction = Transfer
+Transaction = Transfer | Faucet
 """What a body may carry; each kind has `nonce` and `fee`."""
 Payload = (
     Commit
@@ -229,6 +238,7 @@ Payload = (
 )
 TRANSACTIONS: dict[Kind, type[Transaction]] = {
     Kind.TRANSFER: Transfer,
+    Kind.FAUCET: Faucet,
 }
 PAYLOADS: dict[Kind, type[Payload]] = {
     Kind.COMMIT: Commit,

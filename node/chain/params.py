@@ -84,10 +84,11 @@ class Parameters:
     """Everything the rules of a network depend on beside its genesis.
 
     `subsidy` is in base units a round, and halves every `halving_rounds`. `account_deposit` is
-    the least balance of an account; below it the account vanishes. `fee_per_byte`
-    is what a transaction costs at least for each byte of its envelope. `max_units` (U) are the
-    units a producer may hold, `max_commits` (K) the commitments a list may name, `max_walked` (V)
-    the models an attester evaluates in a round at most.
+    the least balance of an account; below it the account vanishes. `fee_per_byte` is what
+    a transaction costs at least for each byte of its envelope. `faucet` are the base units that
+    whoever asks gets once an era, where the standing task is insecure anyway. `max_units` (U) are
+    the units a producer may hold, `max_commits` (K) the commitments a list may name, `max_walked`
+    (V) the models an attester evaluates in a round at most.
 
     `era_rounds` is the length of an era, for which seats are fixed; a seat weighs the base units
     of its bond, `max_weight` (W_CAP) at most. `unit_bond` (UNIT) is the least bond, and what one
@@ -103,6 +104,7 @@ class Parameters:
     halving_rounds: int
     account_deposit: int
     fee_per_byte: int
+    faucet: int
     era_rounds: int
     unit_bond: int
     unit_fee: int
@@ -120,6 +122,7 @@ class Parameters:
             "fee_per_byte",
             f"at most {MAX_FEE_PER_BYTE}",
         )
+        _require(0 <= self.faucet <= MAX_INT, "faucet", "an amount below 2**63")
         _require(self.era_rounds >= 2, "era_rounds", "at least two rounds")
         # V false claims in a round must cost more than two subsidies (consensus D3).
         _require(
@@ -208,6 +211,7 @@ def _local(name: str, round_ms: int) -> Parameters:
         halving_rounds=2_100_000,
         account_deposit=1_000_000,
         fee_per_byte=10,
+        faucet=1_000_000_000,
         era_rounds=100,
         unit_bond=625_000_000,
         unit_fee=1_000_000,

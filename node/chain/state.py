@@ -31,10 +31,14 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Account:
-    """Balance in base units; `nonce` is that of the account's next transaction."""
+    """Balance in base units; `nonce` is that of the account's next transaction.
+
+    `faucet_era` is 1 more than the era in which it last drew from the faucet, 0 for never.
+    """
 
     balance: Annotated[int, Uint(1)] = 0
     nonce: Annotated[int, Uint(2)] = 0
+    faucet_era: Annotated[int, Uint(3)] = 0
 
     @property
     def held(self) -> int:

@@ -14,12 +14,13 @@ from node.chain.context import RoundContext
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
-from node.chain.messages import Transaction, Transfer
-from node.chain.transactions import transfer
+from node.chain.messages import Faucet, Transaction, Transfer
+from node.chain.transactions import faucet, transfer
 
 Apply = Callable[[Draft, RoundContext, Signed[Any]], None]
 APPLY: dict[type[Transaction], Apply] = {
     Transfer: transfer.apply,
+    Faucet: faucet.apply,
 }
 """The rules of each kind: `apply` raises InvalidBlock, and may have changed the draft by then."""
 

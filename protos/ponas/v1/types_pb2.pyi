@@ -45,6 +45,7 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_LEASE_ACCEPTANCE: _Kind.ValueType  # 9
     KIND_RECEIPT: _Kind.ValueType  # 10
     KIND_PAYOUT_NOTICE: _Kind.ValueType  # 11
+    KIND_FAUCET: _Kind.ValueType  # 19
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope carries. Signatures cover the kind."""
@@ -63,6 +64,7 @@ KIND_LEASE: Kind.ValueType  # 8
 KIND_LEASE_ACCEPTANCE: Kind.ValueType  # 9
 KIND_RECEIPT: Kind.ValueType  # 10
 KIND_PAYOUT_NOTICE: Kind.ValueType  # 11
+KIND_FAUCET: Kind.ValueType  # 19
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final
@@ -325,6 +327,32 @@ class Transfer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Transfer: _TypeAlias = Transfer  # noqa: Y015
+
+@_typing.final
+class Faucet(_message.Message):
+    """Asks for coins, where a network gives them away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.int
+    """What the signer's account states; 0 if it has none."""
+    fee: _builtins.int
+    """Taken out of the coins."""
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee", b"fee", "nonce", b"nonce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Faucet: _TypeAlias = Faucet  # noqa: Y015
 
 @_typing.final
 class ListProof(_message.Message):
