@@ -25,6 +25,7 @@ from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
+from node.consensus.sealer import Sealer
 from node.consensus.solo import SoloProducer
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
@@ -202,6 +203,7 @@ class Node:
             if self._importer.can_count
             else None,
             self._make_attester(),
+            self._make_sealer(),
             self._on_duty(),
         )
         self._tasks.spawn(self.peers.run(), name="peers")
@@ -267,6 +269,17 @@ class Node:
             self._rounds,
             self._mempool,
             SignedBefore(self._outside.store, self._outside.writer),
+            self._outside.clock,
+            self.submit,
+            lambda: self._judge_clock().reason,
+        )
+
+    def _make_sealer(self) -> Sealer | None:
+        if not self._importer.can_count:
+            return None
+        return Sealer(
+            self._setup.identity.signing_key,
+            self._rounds,
             self._outside.clock,
             self.submit,
             lambda: self._judge_clock().reason,

@@ -31,6 +31,7 @@ from node.chain.messages import (
 )
 from node.chain.params import FAST, Parameters
 from node.chain.proposal import complete
+from node.chain.seals import make_seal
 from node.chain.state import State
 from node.chain.transition import apply_block
 
@@ -145,7 +146,7 @@ class World:
             payout_root=compute_payout_root(lines),
             salt=SALT,
             correct=plan.correct,
-            secrets=(),
+            secrets=tuple(self.seal(context, sealer) for sealer in context.sealers),
             body_hash=EMPTY_HASH,
             state_root=EMPTY_HASH,
         )
@@ -176,15 +177,17 @@ class World:
         edit: Callable[[Fallback], Fallback] = lambda fallback: fallback,
         change_body: Callable[[Body], Body] = unchanged_body,
         signer: SigningKey | None = None,
+        missing: tuple[bytes, ...] = (),
+        listers: Sequence[SigningKey] = (),
     ) -> Block:
         context = self.context(parent, round_number)
         attester = context.fallback_order()[place]
         key = signer or next(key for key in ATTESTERS if public(key) == attester)
-        draft = Fallback(round_number, parent, place, (), EMPTY_HASH, EMPTY_HASH)
+        draft = Fallback(round_number, parent, place, missing, EMPTY_HASH, EMPTY_HASH)
+        commit_ids, proofs = fold(self.list(lister, round_number, ()) for lister in listers)
+        body = Body(commit_ids=commit_ids, lists=proofs)
         state = self.tree.entry(parent).state
-        header, body_bytes = complete(
-            context, state, draft, public(key), Body(), votes, transactions
-        )
+        header, body_bytes = complete(context, state, draft, public(key), body, votes, transactions)
         header, body_bytes = edit_body(header, body_bytes, change_body)
         signed = sign(edit(header), key, self.network.id)
         return open_block(signed.envelope, body_bytes, self.network.id)
@@ -194,6 +197,13 @@ class World:
 
     def list(self, key: SigningKey, round_number: int, ids: tuple[bytes, ...]) -> Signed[List]:
         return sign(List(round_number, ids), key, self.network.id)
+
+    def seal(self, context: RoundContext, sealer: bytes) -> bytes:
+        """The preimage that an attester of the world reveals in a round."""
+        key = next(key for key in ATTESTERS if public(key) == sealer)
+        chain = context.state.seals.get(sealer)
+        assert chain is not None
+        return make_seal(key, self.network.id, chain.start_round, context.round)
 
     def apply(self, block: Block) -> State:
         """Judge a block on the tree without adding it."""

@@ -32,6 +32,7 @@ PARAMETERS = replace(
     timing=TIMING,
     max_units=1,
     max_walked=4,
+    seals=0,
 )
 STARTUP_MS = 5_000
 ROUNDS = 6

@@ -20,7 +20,7 @@ from node.chain.genesis import (
     network_to_json,
 )
 from node.chain.hashing import MAX_INT
-from node.chain.params import DEVNET, DIGITS, FAST, Parameters, StandingTask, Timing
+from node.chain.params import DEVNET, DIGITS, FAST, TESTNET, Parameters, StandingTask, Timing
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from tests.chain_world import make_network
 
@@ -178,7 +178,16 @@ def test_parameters_that_contradict_themselves(
 
 
 def test_a_public_network_takes_a_sealed_task() -> None:
-    assert replace(FAST, public=True, task=replace(DIGITS, insecure=False)).public
+    assert TESTNET.public
+    assert not TESTNET.task.insecure
+    assert TESTNET.seals == 4
+
+
+def test_the_testnet_rounds_end_as_consensus_h_says() -> None:
+    parts = (0.80, 0.83, 0.86, 0.97)
+    timing = TESTNET.timing
+    ends = (timing.lists_ms, timing.secrets_ms, timing.claims_ms, timing.vote_ms)
+    assert ends == tuple(round(600_000 * part) for part in parts)
 
 
 @pytest.mark.parametrize(("size", "classes", "floor"), [(360, 10, 108), (100, 7, 43), (7, 3, 7)])

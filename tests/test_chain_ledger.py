@@ -17,7 +17,7 @@ from node.chain.errors import InvalidBlock, Reason
 from node.chain.genesis import Endowment, Network
 from node.chain.hashing import MAX_INT
 from node.chain.messages import MAX_TRANSACTIONS, Body, Faucet, PayoutLine
-from node.chain.params import FAST
+from node.chain.params import FAST, SEALED
 from node.chain.proposal import select_transactions
 from node.chain.rewards import compute_rewards, compute_subsidy, split
 from node.chain.state import Account, State, compute_held, compute_root, genesis_state
@@ -379,7 +379,7 @@ def test_an_account_draws_once_an_era() -> None:
 
 def test_a_network_that_is_in_earnest_gives_nothing_away() -> None:
     for parameters in (
-        replace(FAST, task=replace(FAST.task, insecure=False)),
+        SEALED,
         replace(FAST, faucet=0),
         # All coins that there can be are there already.
         replace(FAST, faucet=MAX_INT - 1),

@@ -42,6 +42,7 @@ from tests.chain_world import (
     ClaimPlan,
     World,
     make_network,
+    public,
 )
 
 QUORUM = tuple(ATTESTERS[:3])
@@ -513,9 +514,10 @@ def test_fallback_at_the_place_of_another(world: World) -> None:
     assert reason is Reason.FALLBACK_ORDER
 
 
-def test_fallback_names_no_secrets(world: World) -> None:
-    reason = fallback_refusal(world, edit=lambda f: replace(f, missing=(b"k" * 32,)))
-    assert reason is Reason.SECRETS
+def test_fallback_names_nobody_where_nothing_is_sealed(world: World) -> None:
+    attester = public(ATTESTERS[0])
+    reason = fallback_refusal(world, edit=lambda f: replace(f, missing=(attester,)))
+    assert reason is Reason.MISSING
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ PARAMETERS = replace(
     ),
     max_units=1,
     max_walked=4,
+    seals=0,
 )
 STARTUP_MS = 11_000
 # A kill comes at most so long after the first best of a round, and after the commitment; and the

@@ -51,6 +51,7 @@ PARAMETERS = replace(
     task=replace(DIGITS, epochs=2),
     max_units=1,
     max_walked=4,
+    seals=0,
 )
 STARTUP_MS = 22_000
 # Results of each strong miner when the best dies.

@@ -34,11 +34,13 @@ from node.chain.messages import (
     PayoutNotice,
     PoolRegistration,
     Receipt,
+    Seal,
     Transfer,
     Vote,
 )
 from node.chain.params import DEVNET
 from node.chain.proposal import complete
+from node.chain.seals import make_end, make_seal
 from node.chain.state import compute_root
 
 PATH = Path(__file__).parent.parent / "tests" / "vectors" / "chain.json"
@@ -86,7 +88,9 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
     header, body_bytes = complete(context, state, draft, producer, body, (), [transfer])
     claim = sign(header, PRODUCER, network.id)
     block = open_block(claim.envelope, body_bytes, network.id)
-    vote = Vote(0, network.genesis_id, ROUND, block.id, b"\x0e" * 32, b"")
+    chain = (make_end(ATTESTER, network.id, ROUND),)
+    vote = Vote(0, network.genesis_id, ROUND, block.id, b"\x0e" * 32, b"", chain)
+    seal = Seal(ROUND + 1, make_seal(ATTESTER, network.id, ROUND, ROUND + 1))
     fallback = Fallback(ROUND, network.genesis_id, 0, (), b"\x0f" * 32, b"\x10" * 32)
     registration = PoolRegistration(b"\x11" * 32, producer, 2, b"\x12" * 32)
     objects: list[Signed[Payload]] = [
@@ -94,6 +98,7 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
         listed,
         claim,
         sign(vote, ATTESTER, network.id),
+        sign(seal, ATTESTER, network.id),
         transfer,
         sign(fallback, ATTESTER, network.id),
         sign(Faucet(1, 2_000), PRODUCER, network.id),

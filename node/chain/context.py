@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from node.chain.bonds import BondKey, BondKind, units_of
 from node.chain.eras import Seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
+from node.chain.seals import draw_sealers
 from node.chain.state import State
+
+RECENT_BLOCKS = 2
+"""An attester counts as there if its vote for one of so many newest blocks is on the chain."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,36 @@ class RoundContext:
     def instance(self, producer: bytes, unit: int) -> bytes:
         """Names the very problem that a unit solves (H of beacon, round, producer, unit)."""
         return self.draw("ponas/instance", producer, u64(unit))
+
+    def test_seed(self, secrets: Iterable[bytes]) -> bytes:
+        """What the test images of every instance of the round are drawn from."""
+        return self.draw("ponas/test-seed", *sorted(secrets))
+
+    @cached_property
+    def sealers(self) -> tuple[bytes, ...]:
+        """Attesters whose seals open the test images, ascending; none if the task is insecure.
+
+        Drawn by weight among those with a seal for the round whose vote for one of the last blocks
+        is on the chain, so that an outage rarely costs. Unless these are no quorum: whoever makes a
+        block could leave out the votes of others, to be drawn alone.
+        """
+        recent = self._recent_voters()
+        present = recent if self.is_quorum(recent) else self.weights
+        able = {
+            attester: self.weights[attester]
+            for attester in present
+            if (chain := self.state.seals.get(attester)) and chain.can_seal(self.round)
+        }
+        count = self.network.parameters.seals
+        return draw_sealers(able, count, lambda number: self.draw("ponas/sealer", u64(number)))
+
+    def _recent_voters(self) -> set[bytes]:
+        return {
+            voter
+            for ancestor in self.state.ancestors[-RECENT_BLOCKS:]
+            for voter in self.state.eras.seats_at(ancestor.block.round).voters(ancestor.voters)
+            if voter in self.weights
+        }
 
     def draw(self, tag: str, *fields: bytes) -> bytes:
         """Hash fields with the beacon and the round: a lottery nobody can have prepared."""

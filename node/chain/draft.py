@@ -29,6 +29,7 @@ class Draft:
         self.eras = state.eras.enter(round_number)
         self.accounts = state.accounts
         self.bonds = state.bonds
+        self.seals = state.seals
         self._state = state
         # Grows only: an account too many in it is looked at in vain.
         self._touched: set[bytes] = set()

@@ -23,6 +23,8 @@ class Reason(StrEnum):
     NO_UNIT = "no-unit"
     LIST_ORDER = "list-order"
     LIST_TOO_LONG = "list-too-long"
+    NOT_SEALER = "not-sealer"
+    SEAL = "seal"
     # Place of a block in the chain.
     UNKNOWN_PARENT = "unknown-parent"
     ROUND_NOT_RISING = "round-not-rising"
@@ -44,6 +46,8 @@ class Reason(StrEnum):
     # Fallback blocks.
     FALLBACK_ORDER = "fallback-order"
     FALLBACK_BODY = "fallback-body"
+    MISSING = "missing"
+    MISSING_UNPROVED = "missing-unproved"
     # Bodies.
     PAYOUT_EMPTY = "payout-empty"
     PAYOUT_ORDER = "payout-order"

@@ -39,6 +39,7 @@ class Kind(IntEnum):
     RECEIPT = 10
     PAYOUT_NOTICE = 11
     FAUCET = 19
+    SEAL = 22
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ class Fallback:
 
 @dataclass(frozen=True)
 class Vote:
-    """A link from a justified checkpoint to the block of `round` that the voter found valid."""
+    """A link from a justified checkpoint to the block of `round` that the voter found valid.
+
+    `seal_chain` is the end of a new chain of seals of the voter (`node.chain.seals`), or nothing.
+    """
 
     source_round: Annotated[int, Uint(1)]
     source: Annotated[bytes, Bytes(2)]
@@ -97,6 +101,15 @@ class Vote:
     target: Annotated[bytes, Bytes(4)]
     logits_digest: Annotated[bytes, Bytes(5, 0)]
     tasks_held: Annotated[bytes, Bytes(6, 0, 4)]
+    seal_chain: Annotated[tuple[bytes, ...], RepeatedBytes(7, most=1)] = ()
+
+
+@dataclass(frozen=True)
+class Seal:
+    """A sealer's part of what opens the test images of the round."""
+
+    round: Annotated[int, Uint(1)]
+    preimage: Annotated[bytes, Bytes(2)]
 
 
 @dataclass(frozen=True)
@@ -229,6 +242,7 @@ Payload = (
     | Claim
     | Fallback
     | Vote
+    | Seal
     | Transaction
     | PoolRegistration
     | Lease
@@ -246,6 +260,7 @@ PAYLOADS: dict[Kind, type[Payload]] = {
     Kind.CLAIM: Claim,
     Kind.FALLBACK: Fallback,
     Kind.VOTE: Vote,
+    Kind.SEAL: Seal,
     **TRANSACTIONS,
     Kind.POOL_REGISTRATION: PoolRegistration,
     Kind.LEASE: Lease,

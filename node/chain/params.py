@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from node.chain.errors import NetworkError
 from node.chain.hashing import MAX_INT
-from node.chain.messages import MAX_ATTESTERS, MAX_COMMITS
+from node.chain.messages import MAX_ATTESTERS, MAX_COMMITS, MAX_SECRETS
 from node.chain.published.limits import TaskLimits
 
 FLOOR_TIMES_CHANCE = 3
@@ -93,6 +93,8 @@ class Parameters:
     `era_rounds` is the length of an era, for which seats are fixed; a seat weighs the base units
     of its bond, `max_weight` (W_CAP) at most. `unit_bond` (UNIT) is the least bond, and what one
     commitment a round takes of a producer's; `unit_fee` (FEE) what a certified one costs.
+
+    `seals` (k) is the number of attesters whose seals together open the test images.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Parameters:
     max_units: int
     max_commits: int
     max_walked: int
+    seals: int
 
     def __post_init__(self) -> None:
         _require(0 <= self.subsidy <= MAX_INT, "subsidy", "an amount below 2**63")
@@ -135,6 +138,11 @@ class Parameters:
         _require(self.max_units >= 1, "max_units", "at least one unit")
         _require(1 <= self.max_commits <= MAX_COMMITS, "max_commits", f"1 to {MAX_COMMITS}")
         _require(self.max_walked >= 1, "max_walked", "at least one model")
+        _require(
+            1 <= self.seals <= MAX_SECRETS if not self.task.insecure else self.seals == 0,
+            "seals",
+            f"1 to {MAX_SECRETS}, or 0 for an insecure standing task",
+        )
         # On public data a stored model wins without work (consensus E).
         _require(
             not (self.public and self.task.insecure),
@@ -219,8 +227,19 @@ def _local(name: str, round_ms: int) -> Parameters:
         max_units=4,
         max_commits=MAX_COMMITS,
         max_walked=16,
+        seals=0,
     )
 
 
 DEVNET = _local("devnet", 40_000)
 FAST = _local("fast", 10_000)
+SEALED = replace(FAST, name="sealed", task=PROCEDURAL, seals=4)
+"""The standing task of public networks in short rounds, for one's own machines."""
+TESTNET = replace(
+    SEALED,
+    name="testnet",
+    public=True,
+    timing=Timing(
+        round_ms=600_000, lists_ms=480_000, secrets_ms=498_000, claims_ms=516_000, vote_ms=582_000
+    ),
+)

@@ -11,6 +11,7 @@ from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.lists import is_ascending
 from node.chain.messages import Body, Claim, Fallback, Transaction, Vote
 from node.chain.rewards import compute_rewards, compute_subsidy
+from node.chain.sealing import note_chains, settle_seals
 from node.chain.state import State, compute_root
 from node.chain.transactions import apply_transaction
 from node.chain.validity import DesignRules, check_claim, check_fallback
@@ -69,8 +70,8 @@ def state_after(
 ) -> State:
     """State that a header and its opened body lead to; leaves the header's hashes unread.
 
-    In this order: transactions, votes, fees, rewards, change of era, end of poor accounts. Raises
-    InvalidBlock if a transaction or a vote does not stand.
+    In this order: transactions, votes, seals, fees, rewards, change of era, end of poor accounts.
+    Raises InvalidBlock if a transaction or a vote does not stand.
     """
     draft = Draft(parent, header.round)
     for transaction in transactions:
@@ -79,6 +80,8 @@ def state_after(
     for vote in votes:
         ancestors = include_vote(draft.eras, ancestors, vote)
         draft.eras = draft.eras.note_vote(vote.signer)
+    settle_seals(draft, context, header)
+    note_chains(draft, votes)
     justified = highest_justified(draft.eras, parent.justified, ancestors)
     draft.pay_fees(signer)
     if isinstance(header, Claim):

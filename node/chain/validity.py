@@ -15,6 +15,7 @@ from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import MAX_INT, blob_hash
 from node.chain.lists import certified, is_ascending, unfold
 from node.chain.messages import Body, Claim, Fallback, PayoutLine
+from node.chain.sealing import check_missing, check_secrets
 
 
 class DesignRules(Protocol):
@@ -48,8 +49,8 @@ def check_claim(
         raise InvalidBlock(
             Reason.CORRECT_ABOVE_SIZE, f"{claim.correct} correct of {task.test_size}"
         )
-    # 4. What opened the test set; nothing, as this version's task has nothing sealed.
-    _check_no_secrets(claim.secrets)
+    # 4. What opened the test images: the seals of all sealers.
+    check_secrets(context, claim.secrets)
     # 5. The payout lines are in their one form and the ones that were committed.
     _check_payouts(body.payouts)
     if compute_payout_root(body.payouts) != claim.payout_root:
@@ -71,11 +72,11 @@ def check_fallback(context: RoundContext, fallback: Fallback, attester: bytes, b
         raise InvalidBlock(
             Reason.FALLBACK_ORDER, f"place {fallback.order} is not {attester.hex()[:8]}'s"
         )
-    # 2. Nothing can be missing, as this version's task has nothing sealed.
-    _check_no_secrets(fallback.missing)
-    # 3. Nobody won, so there is nothing to certify and nobody to pay.
-    if body.commit_ids or body.lists or body.payouts:
-        raise InvalidBlock(Reason.FALLBACK_BODY, "a fallback carries no lists and no payouts")
+    # 2. Nobody won, so there is nobody to pay.
+    if body.payouts:
+        raise InvalidBlock(Reason.FALLBACK_BODY, "a fallback carries no payouts")
+    # 3. Who is named as missing a seal was to reveal it.
+    check_missing(context, fallback, body)
 
 
 def check_model(claim: Claim, model: bytes, designs: DesignRules) -> None:
@@ -85,11 +86,6 @@ def check_model(claim: Claim, model: bytes, designs: DesignRules) -> None:
         raise InvalidBlock(Reason.MODEL_LENGTH, f"{len(model)} bytes, the genotype has {expected}")
     if blob_hash(model) != claim.model_hash:
         raise InvalidBlock(Reason.MODEL_HASH, "the model is not the committed one")
-
-
-def _check_no_secrets(secrets: Sequence[bytes]) -> None:
-    if secrets:
-        raise InvalidBlock(Reason.SECRETS, "the standing task has no secrets")
 
 
 def _check_payouts(lines: Sequence[PayoutLine]) -> None:

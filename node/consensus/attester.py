@@ -10,8 +10,10 @@ from node.chain.context import RoundContext
 from node.chain.envelope import sign
 from node.chain.finality import Watermark, advance, is_safe_to_sign, link_of
 from node.chain.hashing import u64
+from node.chain.lists import fold
 from node.chain.messages import Body, Envelope, Fallback, List, Vote
 from node.chain.proposal import complete
+from node.chain.seals import make_end, needs_chain
 from node.chain.timing import Phase, deadline
 from node.chain.votes import compute_logits_digest
 from node.clock import Clock
@@ -122,14 +124,17 @@ class Attester:
             return
         if self._is_silent(context.round):
             return
-        parent = self._chain.head(context.round)
-        draft = Fallback(context.round, parent.id, place, (), bytes(32), bytes(32))
+        parent, book = self._chain.head(context.round), self._rounds.book(context.round)
+        missing = book.missing(context)
+        draft = Fallback(context.round, parent.id, place, missing, bytes(32), bytes(32))
+        # Lists are the proof that those who are missing should have revealed.
+        commit_ids, proofs = fold(book.lists.values()) if missing else ((), ())
         header, body = complete(
             context,
             parent.state,
             draft,
             self._public_key,
-            Body(),
+            Body(commit_ids=commit_ids, lists=proofs),
             self._chain.tree.votes(),
             self._mempool.transactions(),
         )
@@ -141,13 +146,17 @@ class Attester:
         return self._fallback_of(context, context.fallback_order())
 
     def _fallback_of(self, context: RoundContext, attesters: Sequence[bytes]) -> bytes | None:
-        """The first of these attesters' fallback blocks that is in the tree, on the head."""
-        fallbacks = self._rounds.book(context.round).fallbacks
-        head = self._chain.head(context.round).id
+        """The first of these attesters' fallback blocks that is in the tree, on the head, and
+        says of the seals nothing that this node knows better."""
+        book, head = self._rounds.book(context.round), self._chain.head(context.round).id
         for attester in attesters:
-            fallback = fallbacks.get(attester)
-            is_on_head = fallback is not None and fallback.message.parent == head
-            if fallback is not None and is_on_head and fallback.id in self._chain.tree:
+            fallback = book.fallbacks.get(attester)
+            if (
+                fallback is not None
+                and fallback.message.parent == head
+                and fallback.id in self._chain.tree
+                and not book.contradicts(context, fallback.message.missing)
+            ):
                 return fallback.id
         return None
 
@@ -157,9 +166,17 @@ class Attester:
             return
         source = self._chain.tree.source_for(target)
         digest = compute_logits_digest(self._public_key, self._chain.logits_hash(target))
-        vote = Vote(source.round, source.id, context.round, target, digest, b"")
+        chain = self._new_chain(context, target)
+        vote = Vote(source.round, source.id, context.round, target, digest, b"", chain)
         if await self._signed_before.allows_vote(vote):
             self._send(sign(vote, self._key, context.network.id).envelope)
+
+    def _new_chain(self, context: RoundContext, target: bytes) -> tuple[bytes, ...]:
+        """The chain of seals that a vote registers: mostly none."""
+        known = self._chain.tree.entry(target).state.seals.get(self._public_key)
+        if not context.network.parameters.seals or not needs_chain(known, context.round):
+            return ()
+        return (make_end(self._key, context.network.id, context.round),)
 
     def _is_seated(self, context: RoundContext) -> bool:
         return self._public_key in context.weights

@@ -1,12 +1,14 @@
 """What a node has heard for the rounds at hand."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from node.chain.context import RoundContext
 from node.chain.counting import CountVerdict
 from node.chain.envelope import Signed
 from node.chain.hashing import blob_hash
-from node.chain.messages import Claim, Commit, Fallback, List
+from node.chain.messages import Claim, Commit, Fallback, List, Seal
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -17,8 +19,9 @@ class RoundBook:
     """The messages of one round, each admitted at most once per signer.
 
     Bounded by the units and attesters of the network: only their messages are admitted.
-    `verdicts` says how this node judged a claim: "valid", or why not; `counts` whether those that
-    it evaluated hold, so that no model is evaluated twice.
+    `in_time` are the sealers whose seals were here when they were due, `were_due` says whether
+    lists of a quorum were. `verdicts` says how this node judged a claim: "valid", or why not;
+    `counts` whether those that it evaluated hold, so that no model is evaluated twice.
     """
 
     round: int
@@ -26,6 +29,9 @@ class RoundBook:
     lists: dict[bytes, Signed[List]] = field(default_factory=dict)
     claims: dict[bytes, Signed[Claim]] = field(default_factory=dict)
     fallbacks: dict[bytes, Signed[Fallback]] = field(default_factory=dict)
+    seals: dict[bytes, Signed[Seal]] = field(default_factory=dict)
+    in_time: frozenset[bytes] = frozenset()
+    were_due: bool = False
     equivocators: set[bytes] = field(default_factory=set)
     verdicts: dict[bytes, str] = field(default_factory=dict)
     counts: dict[bytes, CountVerdict] = field(default_factory=dict)
@@ -51,6 +57,42 @@ class RoundBook:
     def add_fallback(self, fallback: Signed[Fallback]) -> bool:
         """Keep the first fallback block of an attester."""
         return _add_first(self.fallbacks, fallback.signer, fallback)
+
+    def add_seal(self, seal: Signed[Seal]) -> bool:
+        """Keep the seal of a sealer, of which there is just one."""
+        return _add_first(self.seals, seal.signer, seal)
+
+    def close_seals(self, context: RoundContext) -> None:
+        """Note what is here at the moment at which seals are due."""
+        self.in_time = frozenset(self.seals)
+        self.were_due = context.is_quorum(self.lists)
+
+    def opened_in_time(self, context: RoundContext) -> bool:
+        """Whether all seals were here when they were due. Else no claim is to be voted for: one
+        that came late may have been told to a friend alone (consensus D11)."""
+        return self.in_time.issuperset(context.sealers)
+
+    def secrets(self, context: RoundContext) -> tuple[bytes, ...] | None:
+        """The seals in the order in which a claim has them.
+
+        None while one is missing, or if a sealed round has no sealers.
+        """
+        is_sealed = context.network.parameters.seals > 0
+        if (is_sealed and not context.sealers) or not self.seals.keys() >= set(context.sealers):
+            return None
+        return tuple(self.seals[sealer].message.preimage for sealer in context.sealers)
+
+    def missing(self, context: RoundContext) -> tuple[bytes, ...]:
+        """Sealers that did not reveal in time although lists of a quorum were out."""
+        late = tuple(sealer for sealer in context.sealers if sealer not in self.in_time)
+        return late if self.were_due else ()
+
+    def contradicts(self, context: RoundContext, missing: Iterable[bytes]) -> bool:
+        """Whether a fallback block blames a sealer that revealed in time, or spares one that has
+        not revealed at all."""
+        named = set(missing)
+        silent = set(context.sealers) - self.seals.keys() if self.were_due else set()
+        return bool(named & self.in_time) or not silent <= named
 
     def eligible_claims(self) -> list[Signed[Claim]]:
         """Claims of producers that made just one."""

@@ -2,11 +2,13 @@
 
 from typing import Protocol
 
+from node.chain.context import RoundContext
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from node.clock import Clock
 from node.consensus.attester import Attester
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
+from node.consensus.sealer import Sealer
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
 from node.tasks import TaskOwner
@@ -36,6 +38,7 @@ class Clockwork:
         tasks: TaskOwner,
         validator: Validator | None,
         attester: Attester | None,
+        sealer: Sealer | None,
         producer: Producing | None,
     ) -> None:
         self._chain = chain
@@ -45,6 +48,7 @@ class Clockwork:
         self._tasks = tasks
         self._validator = validator
         self._attester = attester
+        self._sealer = sealer
         self._producer = producer
 
     async def run(self) -> None:
@@ -81,14 +85,18 @@ class Clockwork:
             return
         if self._attester is not None:
             await self._attester.sign_list(self._chain.context(round_number))
+        if self._sealer is not None:
+            revealing = self._sealer.reveal(self._chain.context(round_number))
+            self._tasks.spawn(revealing, name=f"seal {round_number}")
         if not await self._reach(round_number, Phase.LIST):
             return
+        self._rounds.book(round_number).close_seals(self._chain.context(round_number))
         if self._producer is not None:
             self._tasks.spawn(self._producer.claim(round_number), name=f"claim {round_number}")
         if not await self._reach(round_number, Phase.CLAIM):
             return
         context = self._chain.context(round_number)
-        accepted = None if self._validator is None else await self._validator.walk(context)
+        accepted = await self._walk(context)
         if self._attester is None:
             return
         if accepted is None:
@@ -98,6 +106,13 @@ class Clockwork:
         target = accepted or self._attester.choose_fallback(context)
         if target is not None:
             await self._attester.vote(context, target)
+
+    async def _walk(self, context: RoundContext) -> bytes | None:
+        """The claim that this node accepts; without all seals in time it takes the votes' word."""
+        is_open = self._rounds.book(context.round).opened_in_time(context)
+        if self._validator is None or not is_open:
+            return None
+        return await self._validator.walk(context)
 
     async def _reach(self, round_number: int, phase: Phase) -> bool:
         """Wait for the end of a phase; False if the next one has passed as well.

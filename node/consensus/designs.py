@@ -12,6 +12,7 @@ from nas.evaluation.model_format import model_length
 from nas.task import Task
 from node.chain.context import RoundContext
 from node.chain.errors import NetworkError, Reason
+from node.chain.messages import Claim
 from node.chain.params import StandingTask
 from pool.partition.algorithm1 import holds_usable_design, round_space
 
@@ -68,6 +69,13 @@ class NasDesigns:
         if not is_own:
             raise ValueError(f"the task has no data {data!r:.120}")
         return replace(self.task, dataset=data)
+
+    def test_data(self, context: RoundContext, producer: bytes, claim: Claim) -> str:
+        """The data set whose test images a claim is counted on, by the secrets that it carries."""
+        if not self._is_drawn:
+            return self.task.dataset
+        instance = context.instance(producer, claim.unit)
+        return procedural.name_of(instance, context.test_seed(claim.secrets))
 
     def price(self, genotype: Genotype) -> design.Design:
         """The verdict on a genotype of any round: what its hardware costs."""

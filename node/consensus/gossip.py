@@ -18,9 +18,11 @@ from node.chain.messages import (
     Fallback,
     List,
     Payload,
+    Seal,
     Transaction,
     Vote,
 )
+from node.chain.sealing import check_seal
 from node.chain.timing import Phase, deadline, phase_at
 from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
@@ -35,7 +37,7 @@ from node.wire import WireBlock
 # How long a synced block's model may take to come.
 _SYNC_PATIENCE_MS = 5_000
 
-RoundMessage = Commit | List | Claim | Fallback
+RoundMessage = Commit | List | Seal | Claim | Fallback
 Header = Signed[Claim | Fallback]
 
 M = TypeVar("M", bound=Payload)
@@ -106,7 +108,7 @@ class ChainGate:
         match signed.message:
             case Vote() as vote:
                 return self._on_vote(_narrow(signed, vote))
-            case Commit() | List() | Claim() | Fallback() as message:
+            case Commit() | List() | Seal() | Claim() | Fallback() as message:
                 return self._on_round_message(_narrow(signed, message))
             case _:
                 raise Rejected(Reason.WRONG_KIND, "this kind is not for the peer network")
@@ -160,6 +162,9 @@ class ChainGate:
             case List() as listed:
                 check_list(context, _narrow(signed, listed))
                 return book.add_list(_narrow(signed, listed))
+            case Seal() as seal:
+                check_seal(context, _narrow(signed, seal))
+                return book.add_seal(_narrow(signed, seal))
             case Claim() as claim:
                 check_unit(context, signed.signer, claim.unit)
                 return book.add_claim(_narrow(signed, claim))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nas.designs.genotype import Genotype
 from nas.jobs import Count, Counted, Executor, FailureKind, JobFailed, Refuted, Verify
 from node.chain.block import Block, open_block
+from node.chain.context import RoundContext
 from node.chain.counting import check_verdict, judge_count
 from node.chain.envelope import Signed
 from node.chain.hashing import blob_hash as hash_blob
@@ -99,9 +100,11 @@ class Importer:
             logits_hash = await self._verify(signed, prepared.model)
         await self.chain.adopt(prepared.block, prepared.state, prepared.model, logits_hash)
 
-    async def count(self, claim: Claim, model: bytes) -> Counted:
+    async def count(
+        self, context: RoundContext, producer: bytes, claim: Claim, model: bytes
+    ) -> Counted:
         """Count a model's correct test images exactly. Raises JobFailed."""
-        return await self._worker().run(self._count_of(claim, model))
+        return await self._worker().run(self._count_of(context, producer, claim, model))
 
     async def _verify(self, claim: Signed[Claim], model: bytes) -> bytes:
         """Hash of the logits of a model that counts as claimed; the verdict is noted.
@@ -113,9 +116,9 @@ class Importer:
             # One that was found false costs nothing the second time.
             check_verdict(book.counts[claim.id])
         try:
-            found = await self._worker().run(
-                Verify(self._count_of(message, model), message.correct)
-            )
+            context = self.chain.tree.context_for(message.parent, message.round)
+            count = self._count_of(context, claim.signer, message, model)
+            found = await self._worker().run(Verify(count, message.correct))
             logits_hash = b"" if isinstance(found, Refuted) else found.logits_hash
         except JobFailed as error:
             if error.kind is FailureKind.OTHER:
@@ -126,9 +129,11 @@ class Importer:
         check_verdict(verdict)
         return logits_hash
 
-    def _count_of(self, claim: Claim, model: bytes) -> Count:
-        genotype = Genotype.from_bytes(claim.genotype)
-        return Count(self._designs.task.dataset, "test", genotype, model)
+    def _count_of(
+        self, context: RoundContext, producer: bytes, claim: Claim, model: bytes
+    ) -> Count:
+        data = self._designs.test_data(context, producer, claim)
+        return Count(data, "test", Genotype.from_bytes(claim.genotype), model)
 
     def _worker(self) -> Executor:
         if self._executor is None:

@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -36,8 +36,8 @@ _log = structlog.get_logger("producer")
 # The unit that it commits with.
 _UNIT = 0
 _LOOK_EVERY_MS = 1_000
-# How often a claim that waits for lists looks for new ones.
-_LISTS_EVERY_MS = 100
+# How often a claim that waits for lists or seals looks for new ones.
+_LOOK_AGAIN_MS = 100
 
 
 class Pool(Protocol):
@@ -199,11 +199,17 @@ class Producer:
             return
         context = self._chain.context(round_number)
         own = commit_id(context.network.id, producer, commit_of(context, committed.claim, producer))
-        if not await self._is_listed(context, own):
+        book = self._rounds.book(round_number)
+        if not await self._comes(context, lambda: own in certified(context, book.lists.values())):
             _log.warning("not_claimed", round=context.round, reason="no quorum listed the commit")
             return
+        if not await self._comes(context, lambda: book.secrets(context) is not None):
+            _log.warning("not_claimed", round=context.round, reason="not all seals are here")
+            return
+        claim = replace(committed.claim, secrets=book.secrets(context) or ())
+        committed = replace(committed, claim=claim)
         try:
-            counted = await self._importer.count(committed.claim, committed.model)
+            counted = await self._importer.count(context, producer, claim, committed.model)
         except JobFailed as error:
             _log.error("not_claimed", round=context.round, reason=str(error))
             return
@@ -212,15 +218,14 @@ class Producer:
             return
         await self._propose(context, committed, counted)
 
-    async def _is_listed(self, context: RoundContext, commit: bytes) -> bool:
-        """Whether a quorum lists a commit; waits for lists until claims are due, for after a
-        restart they still have to come."""
+    async def _comes(self, context: RoundContext, is_there: Callable[[], bool]) -> bool:
+        """Wait for what a claim needs, until claims are due: after a restart, lists and seals
+        still have to come."""
         due_ms = deadline(context.network, context.round, Phase.CLAIM)
-        lists = self._rounds.book(context.round).lists
-        while commit not in certified(context, lists.values()):
+        while not is_there():
             if self._clock.now_ms() >= due_ms:
                 return False
-            await self._clock.sleep_until(min(due_ms, self._clock.now_ms() + _LISTS_EVERY_MS))
+            await self._clock.sleep_until(min(due_ms, self._clock.now_ms() + _LOOK_AGAIN_MS))
         return True
 
     def build(

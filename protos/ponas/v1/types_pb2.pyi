@@ -46,6 +46,8 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_RECEIPT: _Kind.ValueType  # 10
     KIND_PAYOUT_NOTICE: _Kind.ValueType  # 11
     KIND_FAUCET: _Kind.ValueType  # 19
+    KIND_SEAL: _Kind.ValueType  # 22
+    """Of gossip alone; a claim carries the preimages."""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope carries. Signatures cover the kind."""
@@ -65,6 +67,8 @@ KIND_LEASE_ACCEPTANCE: Kind.ValueType  # 9
 KIND_RECEIPT: Kind.ValueType  # 10
 KIND_PAYOUT_NOTICE: Kind.ValueType  # 11
 KIND_FAUCET: Kind.ValueType  # 19
+KIND_SEAL: Kind.ValueType  # 22
+"""Of gossip alone; a claim carries the preimages."""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final
@@ -237,7 +241,7 @@ class Fallback(_message.Message):
     state_root: _builtins.bytes
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Secrets that did not come."""
+        """Keys of the sealers whose seals did not come in time, ascending."""
 
     def __init__(
         self,
@@ -269,6 +273,7 @@ class Vote(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     LOGITS_DIGEST_FIELD_NUMBER: _builtins.int
     TASKS_HELD_FIELD_NUMBER: _builtins.int
+    SEAL_CHAIN_FIELD_NUMBER: _builtins.int
     source_round: _builtins.int
     source: _builtins.bytes
     round: _builtins.int
@@ -277,6 +282,10 @@ class Vote(_message.Message):
     """H(voter, logits hash of the target's model): shows that the voter counted."""
     tasks_held: _builtins.bytes
     """Bitmap of queued tasks whose data the voter holds."""
+    @_builtins.property
+    def seal_chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """End of a new chain of seals of the voter, 32 bytes; at most one, mostly none."""
+
     def __init__(
         self,
         *,
@@ -286,14 +295,41 @@ class Vote(_message.Message):
         target: _builtins.bytes = ...,
         logits_digest: _builtins.bytes = ...,
         tasks_held: _builtins.bytes = ...,
+        seal_chain: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["logits_digest", b"logits_digest", "round", b"round", "source", b"source", "source_round", b"source_round", "target", b"target", "tasks_held", b"tasks_held"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logits_digest", b"logits_digest", "round", b"round", "seal_chain", b"seal_chain", "source", b"source", "source_round", b"source_round", "target", b"target", "tasks_held", b"tasks_held"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Vote: _TypeAlias = Vote  # noqa: Y015
+
+@_typing.final
+class Seal(_message.Message):
+    """A sealer's part of what opens the test images of a round. Sent once lists of a
+    quorum are out, and due before the claims.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    PREIMAGE_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    preimage: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        preimage: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preimage", b"preimage", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Seal: _TypeAlias = Seal  # noqa: Y015
 
 @_typing.final
 class Transfer(_message.Message):

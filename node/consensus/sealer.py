@@ -1,0 +1,68 @@
+"""A sealer's duty in a round: to reveal its seal once no commitment can be made any more."""
+
+from collections.abc import Callable
+
+import structlog
+from nacl.signing import SigningKey
+
+from node.chain.context import RoundContext
+from node.chain.envelope import sign
+from node.chain.messages import Seal
+from node.chain.seals import make_seal
+from node.chain.timing import Phase, deadline
+from node.clock import Clock
+from node.consensus.attester import Send
+from node.consensus.book import Rounds
+
+_log = structlog.get_logger("sealer")
+
+# How often a sealer that waits for lists looks for new ones.
+_LISTS_EVERY_MS = 50
+
+
+class Sealer:
+    """Reveals the seals of one key. All of them follow from the key, so there is nothing to keep.
+
+    `why_silent` is asked before a seal is signed: a reason not to, or nothing.
+    """
+
+    def __init__(
+        self,
+        key: SigningKey,
+        rounds: Rounds,
+        clock: Clock,
+        send: Send,
+        why_silent: Callable[[], str],
+    ) -> None:
+        self._key = key
+        self._public_key = bytes(key.verify_key)
+        self._rounds = rounds
+        self._clock = clock
+        self._send = send
+        self._why_silent = why_silent
+
+    async def reveal(self, context: RoundContext) -> None:
+        """Send the round's seal as soon as lists of a quorum are here, and only then.
+
+        Whoever is certified has a quorum of lists as well, so that an honest attester listed the
+        commitment before this node revealed anything (consensus B1).
+        """
+        if self._public_key not in context.sealers:
+            return
+        book, due_ms = (
+            self._rounds.book(context.round),
+            deadline(context.network, context.round, Phase.LIST),
+        )
+        while not context.is_quorum(book.lists):
+            if self._clock.now_ms() >= due_ms:
+                _log.warning("not_sealed", round=context.round, reason="no lists of a quorum")
+                return
+            await self._clock.sleep_until(min(due_ms, self._clock.now_ms() + _LISTS_EVERY_MS))
+        if reason := self._why_silent():
+            _log.warning("not_sealed", round=context.round, reason=reason)
+            return
+        chain = context.state.seals.get(self._public_key)
+        if chain is None:
+            return
+        preimage = make_seal(self._key, context.network.id, chain.start_round, context.round)
+        self._send(sign(Seal(context.round, preimage), self._key, context.network.id).envelope)
