@@ -353,7 +353,7 @@ def faucet_refusal(world: World, parent: bytes, at: int, signed: Signed[Faucet])
         return replace(body, transactions=(signed.envelope,))
 
     with pytest.raises(InvalidBlock) as refused:
-        world.apply(world.claim_block(parent, at, ClaimPlan(edit_body=carry)))
+        world.apply(world.fallback_block(parent, at, change_body=carry))
     return refused.value.reason
 
 
