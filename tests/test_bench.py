@@ -30,6 +30,7 @@ from nas.data.datasets import load
 from nas.designs.genotype_json import genotype_to_object
 from node.bench.registry import BENCHMARKS as NODE
 from node.bench.sync import measure_sync
+from node.bench.transfers import measure_transfers
 from node.chain.params import DEVNET
 from node.cli.bench import NAMES, NODE_NAMES
 from node.cli.client import main as ponas
@@ -64,6 +65,7 @@ TINY: dict[str, tuple[Callable[[], tuple[Figure, ...]], tuple[str, ...]]] = {
     ),
     "candidate": (lambda: measure_candidate(2, 1, 1, CLOCK), ("candidate", "candidate_accuracy")),
     "sync": (lambda: (measure_sync(1, 3, 1, CLOCK),), ("sync",)),
+    "transfers": (lambda: (measure_transfers(2, 1_500, 1, CLOCK),), ("transfers",)),
     "idle": (lambda: measure_idle(0.5, 0.5, CLOCK), ("idle_cpu", "idle_memory")),
 }
 

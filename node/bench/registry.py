@@ -10,6 +10,7 @@ from nas.bench.figures import Figure
 from node.bench.manager import Load, measure_manager
 from node.bench.simulation import measure_simulation
 from node.bench.sync import measure_sync
+from node.bench.transfers import measure_transfers
 
 SEED = 1
 
@@ -18,5 +19,6 @@ BENCHMARKS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
         "manager": lambda: measure_manager(Load(10_000, every_s=30.0, seconds=90.0), SEED),
         "pool-simulation": lambda: measure_simulation(10_000, 100, SEED, time.perf_counter),
         "sync": lambda: measure_sync(5, 500, SEED, time.perf_counter),
+        "transfers": lambda: measure_transfers(10, 100_000, SEED, time.perf_counter),
     }
 )

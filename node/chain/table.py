@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Generic, Protocol, TypeAlias, TypeVar
 
 from node.chain.codec import Bytes, RepeatedBytes, encode
@@ -209,7 +210,9 @@ def _remove(node: _Node[V], depth: int, path: int) -> _Node[V]:
     return _Branch(left, right)
 
 
+@lru_cache(maxsize=16_384)
 def _path(key: bytes) -> int:
+    """Remembered, since a transaction looks at the same two accounts again and again."""
     return int.from_bytes(blake("ponas/table/path", key), "little")
 
 
