@@ -254,10 +254,12 @@ async def test_a_weak_miner_that_is_back_first_does_not_explore_while_a_strong_o
     world.start_round()
     weak = await RawMiner(world, "w").connect(Strength.WEAK)
 
-    assert "waits for the first confirmed best" in (await weak.expect("idle")).reason
+    async with asyncio.timeout(1):
+        assert "waits for the first confirmed best" in (await weak.expect("idle")).reason
     assert world.manager.state.awaited == 1
     # But not for ever.
-    assert (await weak.expect("assignment")).HasField("exploration")
+    async with asyncio.timeout(PHASE_MS / 1_000):
+        assert (await weak.expect("assignment")).HasField("exploration")
     assert world.manager.state.awaited == 0
     await world.close()
 
