@@ -64,13 +64,13 @@ OUTSIDER = make_key(99)
 PAYOUTS = (PayoutLine(b"\x01" * 32, 3), PayoutLine(b"\x02" * 32, 1))
 
 
-def make_network(parameters: Parameters = FAST, attesters: int = 4) -> Network:
+def make_network(parameters: Parameters = FAST, attesters: int = 4, bond_units: int = 1) -> Network:
     keys = [public(key) for key in ATTESTERS[:attesters]]
     producers = [public(key) for key in PRODUCERS]
     return Network(
         parameters=parameters,
         genesis_time_ms=1_000_000,
-        bonds=first_bonds(parameters, dict.fromkeys(keys, 1), dict.fromkeys(producers, 2)),
+        bonds=first_bonds(parameters, dict.fromkeys(keys, bond_units), dict.fromkeys(producers, 2)),
         accounts=tuple(Endowment(key, ENDOWMENT) for key in sorted(producers + keys)),
     )
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
-from node.chain.bonds import Bond, BondKey, BondKind
+from node.chain.bonds import Bond, BondKey, BondKind, Unbonding
 from node.chain.context import RoundContext, next_beacon
 from node.chain.envelope import Signed, sign
 from node.chain.errors import InvalidBlock, Reason, Rejected
@@ -39,6 +39,8 @@ from tests.chain_world import (
     public,
 )
 
+BOND_UNITS = 12
+"""Attesters' bonds: one and a half subsidies, so that the first fine leaves something."""
 KEY, NETWORK, START = make_key(7), b"n" * 32, 40
 END = make_end(KEY, NETWORK, START)
 CHAIN = SealChain(END, START, START)
@@ -148,7 +150,7 @@ def chain_votes(
 
 def sealed_world(parameters: Parameters = SEALED, keys: list[SigningKey] | None = None) -> World:
     """Blocks of rounds 1 to 3 without a winner; all of `keys` can seal round 4."""
-    world = World(make_network(parameters))
+    world = World(make_network(parameters, bond_units=BOND_UNITS))
     first = world.add(world.fallback_block(world.genesis, 1))
     second = world.add(world.fallback_block(first.id, 2, votes=chain_votes(world, first.id, keys)))
     world.add(world.fallback_block(second.id, 3, votes=world.votes(second.id, ATTESTERS)))
@@ -190,7 +192,7 @@ def test_all_four_of_four_attesters_seal(world: World) -> None:
 
 
 def test_nobody_seals_before_chains_are_on_the_chain(world: World) -> None:
-    early = World(make_network(SEALED))
+    early = World(make_network(SEALED, bond_units=BOND_UNITS))
     assert early.context(early.genesis, 1).sealers == ()
     assert world.context(head(world), 3).sealers == ()
 
@@ -209,6 +211,19 @@ def test_who_is_barred_or_out_of_seals_is_not_drawn(world: World) -> None:
         seals = seals.set(key, chain)
     changed = replace(fixed, state=replace(fixed.state, seals=seals))
     assert set(changed.sealers) == set(fixed.sealers) - {barred, spent}
+
+
+def test_who_cannot_pay_the_fine_is_not_drawn(world: World) -> None:
+    fixed, poor = context(world), public(ATTESTERS[1])
+    key = BondKey(BondKind.ATTEST, poor).to_bytes()
+    for held, is_drawn in ((SEALED.subsidy, True), (SEALED.subsidy - 1, False)):
+        bonds = fixed.state.bonds.set(key, Bond(poor, held))
+        changed = replace(fixed, state=replace(fixed.state, bonds=bonds))
+        assert (poor in changed.sealers) is is_drawn
+    # What is on its way back can still be taken.
+    leaving = Bond(poor, 1, (Unbonding(SEALED.subsidy - 1, 12),))
+    bonds = fixed.state.bonds.set(key, leaving)
+    assert poor in replace(fixed, state=replace(fixed.state, bonds=bonds)).sealers
 
 
 def absent_world(voters: list[SigningKey]) -> World:
@@ -321,18 +336,46 @@ def test_who_withholds_its_seal_is_fined_and_barred(world: World) -> None:
     state = world.apply(block)
     bond = bond_of(before, named)
     assert bond is not None
-    fine = min(SEALED.subsidy, bond.held)
+    fine = SEALED.subsidy
+    assert bond.held > fine == context(world).seal_fine
     assert state.burnt == before.burnt + fine
     assert compute_held(state) + state.burnt == compute_held(before) + before.burnt + (
         state.issued - before.issued
     )
     left = bond_of(state, named)
-    assert (0 if left is None else left.held) == bond.held - fine
+    assert left is not None
+    assert left.held == bond.held - fine
     chain = state.seals.get(named)
     assert chain is not None
     assert chain.barred_until == ROUND + SEALED.era_rounds
     others = {public(key) for key in ATTESTERS} - {named}
     assert all(state.seals.get(key) == before.seals.get(key) for key in others)
+
+
+def test_a_fine_takes_no_more_than_there_is(world: World) -> None:
+    named = public(ATTESTERS[2])
+    for number in (ROUND, ROUND + 1):
+        # Round 5 is played with a state that knows nothing of round 4 yet.
+        block = world.fallback_block(head(world), number, missing=(named,), listers=QUORUM)
+        world.add(block)
+    state = world.tree.head().state
+    assert bond_of(state, named) is None
+    assert state.burnt == BOND_UNITS * SEALED.unit_bond
+    assert named not in world.context(head(world), ROUND + 2).sealers
+
+
+def test_chains_of_who_has_neither_bond_nor_seat_are_forgotten() -> None:
+    world = sealed_world(replace(SEALED, era_rounds=4))
+    named, start = public(ATTESTERS[2]), head(world)
+    for number in (ROUND, ROUND + 1):
+        start = world.add(world.fallback_block(start, number, missing=(named,), listers=QUORUM)).id
+    # Its seats of eras 1 and 2 were drawn before it lost its bond.
+    for number in (8, 9, 12):
+        assert world.tree.entry(start).state.seals.get(named) is not None
+        start = world.add(world.fallback_block(start, number)).id
+    state = world.tree.entry(start).state
+    assert state.seals.get(named) is None
+    assert len(state.seals) == 3
 
 
 def fallback_refusal(world: World, missing: tuple[bytes, ...], listers: list[SigningKey]) -> Reason:

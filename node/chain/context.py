@@ -14,6 +14,7 @@ from node.chain.bonds import BondKey, BondKind, units_of
 from node.chain.eras import Seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
+from node.chain.rewards import compute_subsidy
 from node.chain.seals import draw_sealers
 from node.chain.state import State
 
@@ -63,19 +64,29 @@ class RoundContext:
     def sealers(self) -> tuple[bytes, ...]:
         """Attesters whose seals open the test images, ascending; none if the task is insecure.
 
-        Drawn by weight among those with a seal for the round whose vote for one of the last blocks
-        is on the chain, so that an outage rarely costs. Unless these are no quorum: whoever makes a
-        block could leave out the votes of others, to be drawn alone.
+        Drawn by weight among those that can seal and whose vote for one of the last blocks is on
+        the chain, so that an outage rarely costs. Unless these are no quorum: whoever makes a block
+        could leave out the votes of others, to be drawn alone.
         """
+        if not self.network.parameters.seals:
+            return ()
         recent = self._recent_voters()
         present = recent if self.is_quorum(recent) else self.weights
-        able = {
-            attester: self.weights[attester]
-            for attester in present
-            if (chain := self.state.seals.get(attester)) and chain.can_seal(self.round)
-        }
+        able = {key: self.weights[key] for key in present if self._can_seal(key)}
         count = self.network.parameters.seals
         return draw_sealers(able, count, lambda number: self.draw("ponas/sealer", u64(number)))
+
+    @property
+    def seal_fine(self) -> int:
+        """Base units that a withheld seal costs: the subsidy, as a veto may gain as much."""
+        return compute_subsidy(self.network.parameters, self.round, supply=0)
+
+    def _can_seal(self, attester: bytes) -> bool:
+        """Whether it has a seal for the round, and could pay the fine: no veto is free."""
+        chain = self.state.seals.get(attester)
+        bond = self.state.bonds.get(BondKey(BondKind.ATTEST, attester).to_bytes())
+        can_pay = bond is not None and bond.held >= self.seal_fine
+        return can_pay and chain is not None and chain.can_seal(self.round)
 
     def _recent_voters(self) -> set[bytes]:
         return {

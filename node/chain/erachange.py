@@ -30,6 +30,7 @@ def change_era(draft: Draft, before: Eras, max_weight: int) -> None:
             max_weight,
         )
         draft.eras = replace(draft.eras, next=seats)
+    _forget_chains(draft)
 
 
 def _count_absence(draft: Draft, ended: Eras) -> None:
@@ -53,6 +54,15 @@ def _release(draft: Draft) -> None:
         left, paid = release(bond, draft.eras.era)
         draft.put_bond(key, left)
         draft.credit(bond.owner, paid)
+
+
+def _forget_chains(draft: Draft) -> None:
+    """Seals of who has neither bond nor seat; while a seat lasts, its bar has to."""
+    seated = draft.eras.current.weights.keys() | draft.eras.next.weights.keys()
+    for attester, _ in list(draft.seals.items()):
+        is_bonded = draft.bonds.get(BondKey(BondKind.ATTEST, attester).to_bytes()) is not None
+        if not is_bonded and attester not in seated:
+            draft.seals = draft.seals.delete(attester)
 
 
 def _by_key(entry: tuple[bytes, Bond]) -> bytes:

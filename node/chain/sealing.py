@@ -15,7 +15,6 @@ from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.lists import is_ascending, unfold
 from node.chain.messages import Body, Claim, Fallback, Seal, Vote
-from node.chain.rewards import compute_subsidy
 from node.chain.seals import registered
 
 
@@ -68,7 +67,7 @@ def check_missing(context: RoundContext, fallback: Fallback, body: Body) -> None
 def settle_seals(draft: Draft, context: RoundContext, header: Claim | Fallback) -> None:
     """Note the seals that a claim reveals; fine the sealers that a fallback names, and bar them.
 
-    The fine is a subsidy, taken from the bond and burnt: what a veto may gain (consensus E1).
+    The fine is taken from the bond and burnt (consensus E1).
     """
     if isinstance(header, Claim):
         for sealer, seal in zip(context.sealers, header.secrets, strict=True):
@@ -77,16 +76,12 @@ def settle_seals(draft: Draft, context: RoundContext, header: Claim | Fallback) 
             if known and drawn and known.start_round == drawn.start_round:
                 draft.seals = draft.seals.set(sealer, known.advanced(seal, header.round))
         return
-    parameters = context.network.parameters
+    era_rounds = context.network.parameters.era_rounds
     for sealer in header.missing:
         if known := draft.seals.get(sealer):
-            barred = known.barred(header.round + parameters.era_rounds)
+            barred = known.barred(header.round + era_rounds)
             draft.seals = draft.seals.set(sealer, barred)
-        _fine(
-            draft,
-            sealer,
-            compute_subsidy(parameters, context.round, context.network.supply + draft.issued),
-        )
+        _fine(draft, sealer, context.seal_fine)
 
 
 def note_chains(draft: Draft, votes: Iterable[Signed[Vote]]) -> None:

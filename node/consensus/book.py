@@ -88,10 +88,11 @@ class RoundBook:
         return late if self.were_due else ()
 
     def contradicts(self, context: RoundContext, missing: Iterable[bytes]) -> bool:
-        """Whether a fallback block blames a sealer that revealed in time, or spares one that has
-        not revealed at all."""
-        named = set(missing)
-        silent = set(context.sealers) - self.seals.keys() if self.were_due else set()
+        """Whether a fallback block blames a sealer that revealed in time or had no lists to reveal
+        on, or spares one that has not revealed at all."""
+        named, silent = set(missing), set(context.sealers) - self.seals.keys()
+        if not self.were_due:
+            return bool(named)
         return bool(named & self.in_time) or not silent <= named
 
     def eligible_claims(self) -> list[Signed[Claim]]:
