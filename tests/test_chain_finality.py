@@ -45,7 +45,7 @@ def equal(keys: Iterable[bytes]) -> Seats:
 
 
 def count(ballots: Iterable[tuple[bytes, Link]], seats: Seats) -> Tally:
-    tally = Tally(GENESIS)
+    tally = Tally([GENESIS])
     for voter, ballot in ballots:
         tally.add(voter, ballot, seats)
     return tally
@@ -163,7 +163,7 @@ def test_justified_over_a_gap_is_not_final() -> None:
         mark = advance(mark, step)
     assert all(slashable(a, b) is None for a, b in combinations(schedule, 2))
     everybody = equal(voters(3))
-    tally = Tally(start)
+    tally = Tally([start])
     for voter, step in product(everybody.weights, schedule):
         tally.add(voter, step, everybody)
     # Both are justified with a justified block above them; neither may be final.

@@ -1,5 +1,6 @@
 """A damaged data folder: found at start, examined, and repaired without forgetting a signature."""
 
+import gc
 import json
 from collections.abc import Callable
 from contextlib import closing
@@ -50,7 +51,7 @@ def judge(store: Store, cast: Cast) -> Examination:
 
 
 def remove(store: Store, examination: Examination) -> None:
-    store.write([Delete(each.table, each.key) for each in examination.damage])
+    store.write([row for each in examination.damage for row in each.removal()])
 
 
 def rows(store: Store, table: Table) -> list[tuple[bytes, bytes]]:
@@ -91,7 +92,7 @@ async def test_a_damaged_block_is_found_and_goes_with_those_above_it(
     examination = judge(store, cast)
     assert examination.blocks == 4
     assert examination.damage
-    assert {each.table for each in examination.damage} == {Table.BLOCKS}
+    assert {each.table for each in examination.damage} <= {Table.BLOCKS, Table.HEIGHTS}
     remove(store, examination)
     assert [height_of(key) for key, _ in rows(store, Table.BLOCKS)] == [1, 2, 3, 4]
     assert not judge(store, cast).damage
@@ -136,10 +137,14 @@ class Answer(NamedTuple):
 
 
 def ponas(command: str, folder: Path) -> Answer:
-    """What `ponas chain` answers; its error is let go, since that would hold the store open."""
+    """What `ponas chain` answers."""
     options = ["--data-dir", str(folder / "node"), "--network", str(folder / "network.json")]
     done = CliRunner().invoke(main, ["chain", command, *options, "--json"])
-    return Answer(done.exit_code, done.output)
+    answer = Answer(done.exit_code, done.output)
+    # What an error still holds of the store ends with the program, which goes on here.
+    del done
+    gc.collect()
+    return answer
 
 
 async def fill(folder: Path, cast: Cast) -> None:

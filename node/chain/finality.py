@@ -6,6 +6,7 @@ link over consecutive rounds (consensus A1, A2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,15 +60,16 @@ def advance(signed: Watermark, link: Link) -> Watermark:
 class Tally:
     """Counts links of attesters. The order in which they come does not matter.
 
-    Takes each link at its word; whether the target descends from the source is the
+    Begins with blocks that are justified, the newest of which is final. Takes each link at its
+    word; whether the target descends from the source is the
     caller's to check.
     """
 
-    def __init__(self, genesis: Checkpoint) -> None:
+    def __init__(self, justified: Iterable[Checkpoint]) -> None:
         self._voters: dict[Link, set[bytes]] = {}
         self._quorum_links: set[Link] = set()
-        self.justified: set[Checkpoint] = {genesis}
-        self.final: set[Checkpoint] = {genesis}
+        self.justified = set(justified)
+        self.final = {max(self.justified)}
 
     def add(self, voter: bytes, link: Link, seats: Seats) -> None:
         """Count an attester for a link, once; `seats` are those of the target's era."""

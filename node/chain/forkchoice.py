@@ -6,7 +6,7 @@ weight; then lower id (consensus A4).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from node.chain.block import Block
@@ -47,21 +47,27 @@ class Entry:
 
 
 class BlockTree:
-    """Valid blocks from a little below the final one on. Does no I/O."""
+    """Valid blocks from a little below the final one on. Does no I/O.
 
-    def __init__(self, network: Network) -> None:
+    Begins with genesis, or with `base`: a final block and its parent, in the order of rounds, both
+    of which the caller answers for.
+    """
+
+    def __init__(self, network: Network, base: Sequence[Entry] = ()) -> None:
         self.network = network
-        genesis = Entry(network.genesis_id, genesis_state(network), None)
-        self._entries: dict[bytes, Entry] = {genesis.id: genesis}
+        base = base or [Entry(network.genesis_id, genesis_state(network), None)]
+        first = base[-1]
+        self._entries = {entry.id: entry for entry in base}
         self._children: dict[bytes, list[bytes]] = {}
-        self._tally = Tally(genesis.checkpoint)
+        # A final block is justified, and so is the one that it justified itself.
+        self._tally = Tally([first.state.justified, first.checkpoint])
         self._book = VoteBook()
-        self._horizon = 0
-        self.final = genesis.checkpoint
+        self._horizon = base[0].state.round
+        self.final = first.checkpoint
         # The final block and those below it.
-        self._own = {genesis.id}
+        self._own = set(self._entries)
         # The head when it was last asked for: its seats judge votes for blocks yet to come.
-        self._followed = genesis
+        self._followed = first
 
     def __contains__(self, block_id: bytes) -> bool:
         return block_id in self._entries

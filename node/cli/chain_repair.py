@@ -77,7 +77,6 @@ def repair(folder: Path, network_name: str, as_json: bool) -> None:
     from node.config import load_network
     from node.consensus.attester import silence_through
     from node.folder import open_data_folder
-    from node.store.base import Delete
     from node.store.mend import mend_store
     from node.store.rocks import open_store
 
@@ -89,7 +88,7 @@ def repair(folder: Path, network_name: str, as_json: bool) -> None:
             if has_lost_rows:
                 store.write(silence_through(phase_at(network, SystemClock().now_ms()).round))
             examination = _examine(store, network)
-            store.write([Delete(each.table, each.key) for each in examination.damage])
+            store.write([row for each in examination.damage for row in each.removal()])
     _report(examination, as_json, has_lost_rows)
 
 

@@ -16,7 +16,9 @@ from node.chain.messages import Claim, Envelope, Vote
 from node.chain.state import State
 from node.chain.transition import apply_block
 from node.chain.validity import DesignRules
-from node.consensus.records import BlockRecord, block_key
+from node.consensus.blockstore import BlockStore, StoredSnapshot
+from node.consensus.records import BlockRecord
+from node.consensus.snapshot import SnapshotError, encode_snapshot
 from node.errors import StoreError
 from node.store.base import Change, Delete, Put, Store, Table
 from node.store.writer import Writer
@@ -45,25 +47,20 @@ class Chain:
         on_alarm: Callable[[SafetyAlarm], None],
     ) -> None:
         self.network = network
-        self.tree = BlockTree(network)
         self._designs = designs
         self._store = store
+        self._blocks = BlockStore(store, network)
         self._writer = writer
         self._tasks = tasks
         self._on_alarm = on_alarm
-        # Height of every block in the store, and the id at every final height.
-        self._heights: dict[bytes, int] = {network.genesis_id: 0}
-        self._final_ids: list[bytes] = [network.genesis_id]
         self._logits: dict[bytes, bytes] = {}
         # The first block of each signer in each round that is not final yet.
         self._signed: dict[tuple[bytes, int], bytes] = {}
         # Greatest height of a block with this model, by the model's hash.
         self._models: dict[bytes, int] = {}
-        # The seats that counted in each era, for people who ask about old blocks.
-        self._eras: dict[int, Eras] = {}
-        # Final heights whose losing blocks are still in the store.
-        self._unsettled: list[int] = []
-        self._load()
+        # Up to here losing blocks were removed from the store.
+        self._settled_height = 0
+        self.tree = self._load()
 
     def head(self, before_round: int) -> Entry:
         """The block that a block of `before_round` builds on."""
@@ -95,13 +92,12 @@ class Chain:
         """Keep a block that `apply` let pass. Raises SafetyAlarm."""
         if block.id in self.tree:
             return
-        key, record = block_key(state.height, block.id), BlockRecord.of(block, logits_hash)
-        changes: list[Change] = [Put(Table.BLOCKS, key, encode(record))]
+        changes = self._blocks.put(block, state, logits_hash)
         if model is not None and isinstance(block.header.message, Claim):
             changes.append(Put(Table.BLOBS, block.header.message.model_hash, model))
         await self._writer.write(changes)
         final = self.tree.final
-        self._enter(block, state, logits_hash)
+        self._enter(self.tree, block, state, logits_hash)
         if self.tree.final != final:
             await self._settle()
 
@@ -122,9 +118,21 @@ class Chain:
                 self._writer.write([Put(Table.VOTES, key, encode(vote.envelope))]), name="keep vote"
             )
         if self.tree.final != final:
-            self._unsettled += self._note_final()
             self._tasks.spawn(self._settle(), name="settle")
         return is_new
+
+    async def begin_at(self, parent: Entry, entry: Entry) -> None:
+        """Leave what was known for a final block that others vouch for, given with its parent.
+
+        What is below it is not here then.
+        """
+        changes: list[Change] = []
+        for each in (parent, entry):
+            if each.block is not None:
+                changes += self._blocks.put(each.block, each.state, b"")
+        changes += self._snapshot(parent, entry)
+        await self._writer.write(changes)
+        self.tree = self._load()
 
     def logits_hash(self, block_id: bytes) -> bytes:
         """Hash of the logits of a block's model; empty if it was not counted here."""
@@ -142,12 +150,8 @@ class Chain:
         return None if record is None else record.open(self.network.id)
 
     def record(self, block_id: bytes) -> BlockRecord | None:
-        """A block as it lies in the store; it was checked before it was written."""
-        height = self._heights.get(block_id)
-        if height is None:
-            return None
-        data = self._store.get(Table.BLOCKS, block_key(height, block_id))
-        return None if data is None else decode(BlockRecord, data)
+        """A block as it lies in the store, or None; it was checked before it was written."""
+        return self._blocks.record(block_id)
 
     def body(self, block_id: bytes) -> bytes | None:
         """The body of a block of this node, or None."""
@@ -156,25 +160,29 @@ class Chain:
 
     def height(self, block_id: bytes) -> int | None:
         """Blocks from genesis to a block, or None if it is unknown."""
-        return self._heights.get(block_id)
+        return self._blocks.height(block_id)
+
+    def snapshots(self) -> list[StoredSnapshot]:
+        """States that peers can start from, oldest first; their bytes are served as blobs."""
+        return self._blocks.snapshots()
 
     def eras_at(self, round_number: int) -> Eras:
         """The seats of a round that a block of this node is of.
 
         Of a fork that has lasted for more than an era it may be the other side's.
         """
-        return self._eras[round_number // self.network.parameters.era_rounds]
+        return self._blocks.eras(round_number // self.network.parameters.era_rounds)
 
     def id_at(self, height: int) -> bytes | None:
-        """The block at a height of the chain this node follows."""
-        if 0 <= height < len(self._final_ids):
-            return self._final_ids[height]
-        chain = self.tree.chain(self.tree.head().id)
-        return next((entry.id for entry in chain if entry.state.height == height), None)
+        """The block at a height of the chain this node follows, or None if it is not here."""
+        if height > self._settled_height:
+            chain = self.tree.chain(self.tree.head().id)
+            return next((entry.id for entry in chain if entry.state.height == height), None)
+        return next(iter(self._blocks.ids_at(height)), None) if height >= 0 else None
 
     @property
     def final_height(self) -> int:
-        return len(self._final_ids) - 1
+        return self.final_state.height
 
     def blob(self, blob_hash: bytes) -> bytes | None:
         """A model that this node serves."""
@@ -190,28 +198,36 @@ class Chain:
         return [block_id for height in heights if (block_id := self.id_at(height))]
 
     def after(self, locator: Sequence[bytes], limit: int) -> list[tuple[Envelope, bytes]]:
-        """Headers and bodies of the followed chain after the first known id of a locator."""
+        """Headers and bodies of the followed chain after the first known id of a locator.
+
+        None if what follows is not here.
+        """
         start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
-        top = self.tree.head().state.height
-        ids = (self.id_at(height) for height in range(start + 1, min(top, start + limit) + 1))
-        records = (record for block_id in ids if block_id and (record := self.record(block_id)))
-        return [(record.envelope, record.body) for record in records]
+        found: list[tuple[Envelope, bytes]] = []
+        for height in range(start + 1, start + 1 + limit):
+            block_id = self.id_at(height)
+            record = None if block_id is None else self.record(block_id)
+            if record is None:
+                break
+            found.append((record.envelope, record.body))
+        return found
 
     def _height_on_chain(self, block_id: bytes) -> int | None:
-        height = self._heights.get(block_id)
+        height = self._blocks.height(block_id)
         return height if height is not None and self.id_at(height) == block_id else None
 
-    def _enter(self, block: Block, state: State, logits_hash: bytes) -> None:
+    def _enter(self, tree: BlockTree, block: Block, state: State, logits_hash: bytes) -> None:
         with self._alarmed():
-            self.tree.add(block, state)
-        self._heights[block.id] = state.height
-        self._eras[state.eras.era] = state.eras
-        if isinstance(block.header.message, Claim):
-            self._models[block.header.message.model_hash] = state.height
+            tree.add(block, state)
+        self._note(block, state.height, logits_hash)
         self._signed.setdefault((block.header.signer, block.round), block.id)
+
+    def _note(self, block: Block, height: int, logits_hash: bytes) -> None:
+        """Remember the model of a block, for as long as it is kept."""
+        if isinstance(block.header.message, Claim):
+            self._models[block.header.message.model_hash] = height
         if logits_hash:
             self._logits[block.id] = logits_hash
-        self._unsettled += self._note_final()
 
     @contextmanager
     def _alarmed(self) -> Iterator[None]:
@@ -224,75 +240,89 @@ class Chain:
             self._on_alarm(alarm)
             raise
 
-    def _note_final(self) -> list[int]:
-        """Extend the final ids; returns the heights that are new."""
-        fresh: list[bytes] = []
-        for entry in self.tree.chain(self.tree.final.id):
-            if entry.state.height < len(self._final_ids):
-                break
-            fresh.append(entry.id)
-        start = len(self._final_ids)
-        self._final_ids.extend(reversed(fresh))
-        return list(range(start, len(self._final_ids)))
-
     async def _settle(self) -> None:
-        """After finality has moved: drop what nobody needs any more."""
-        heights, self._unsettled = self._unsettled, []
-        final_round = self.tree.final.round
+        """After finality has moved: drop what nobody needs any more, and keep what is of use."""
+        final_height, final_round = self.final_height, self.tree.final.round
+        final_chain = self.tree.chain(self.tree.final.id)
+        fresh = [entry for entry in final_chain if entry.state.height > self._settled_height]
         self._signed = {key: i for key, i in self._signed.items() if key[1] >= final_round}
-        changes = [*self._lost_blocks(heights), *self._old_models()]
+        changes = [*self._lost_blocks(fresh), *self._old_models(), *self._new_snapshot(fresh)]
         for key, _ in self._store.scan(Table.VOTES):
             if int.from_bytes(key[:8], "big") >= final_round:
                 break
             changes.append(Delete(Table.VOTES, key))
         if changes:
             await self._writer.write(changes)
+        self._settled_height = max(self._settled_height, final_height)
 
-    def _lost_blocks(self, heights: Sequence[int]) -> Iterator[Change]:
-        """Records of the blocks that did not become final at these heights."""
-        for height in heights:
-            for key, _ in self._store.scan(Table.BLOCKS, u64(height)):
-                if key[:8] != u64(height):
-                    break
-                if key[8:] != self._final_ids[height]:
-                    self._heights.pop(key[8:], None)
-                    self._logits.pop(key[8:], None)
-                    yield Delete(Table.BLOCKS, key)
+    def _lost_blocks(self, fresh: Sequence[Entry]) -> Iterator[Change]:
+        """Records of the blocks that did not become final at the heights of those that did."""
+        for entry in fresh:
+            for block_id in self._blocks.ids_at(entry.state.height):
+                if block_id != entry.id:
+                    self._logits.pop(block_id, None)
+                    yield from self._blocks.drop(entry.state.height, block_id)
 
     def _old_models(self) -> Iterator[Change]:
         """Models of blocks well below the final one, whether they won or not."""
-        oldest = len(self._final_ids) - MODELS_KEPT
-        self._logits = {i: h for i, h in self._logits.items() if self._heights[i] >= oldest}
+        oldest = self.final_height - MODELS_KEPT
+        for block_id in list(self._logits):
+            if (self._blocks.height(block_id) or 0) <= oldest:
+                del self._logits[block_id]
         for model_hash, height in list(self._models.items()):
-            if height < oldest:
+            if height <= oldest:
                 del self._models[model_hash]
                 yield Delete(Table.BLOBS, model_hash)
 
-    def _load(self) -> None:
+    def _new_snapshot(self, fresh: Sequence[Entry]) -> Iterator[Change]:
+        """The state of the newest of these final blocks that begins an era."""
+        held = {snapshot.checkpoint for snapshot in self.snapshots()}
+        for entry in fresh:
+            if entry.parent is None or entry.parent not in self.tree or entry.checkpoint in held:
+                continue
+            parent = self.tree.entry(entry.parent)
+            if parent.state.eras.era != entry.state.eras.era:
+                yield from self._snapshot(parent, entry)
+                return
+
+    def _snapshot(self, parent: Entry, entry: Entry) -> list[Change]:
+        data = encode_snapshot(parent, entry)
+        return self._blocks.put_snapshot(entry.state.height, entry.checkpoint, data)
+
+    def _load(self) -> BlockTree:
         """Re-enter what was kept: it was checked before it was written, so it needs no count."""
         if alarm := self._store.get(Table.META, _ALARM):
             raise SafetyAlarm(alarm.decode())
         try:
-            for _, data in self._store.scan(Table.BLOCKS):
-                record = decode(BlockRecord, data)
+            base = self._blocks.newest_snapshot()
+            tree = BlockTree(self.network, base)
+            height = base[-1].state.height if base else 0
+            for found, record in self._blocks.records_from(max(0, height - MODELS_KEPT)):
                 block = record.open(self.network.id)
+                if found <= height:
+                    self._note(block, found, record.logits_hash)
                 # A branch whose beginning has lost leads nowhere.
-                if block.parent in self.tree:
-                    self._enter(block, self.apply(block), record.logits_hash)
+                elif block.parent in tree:
+                    context = tree.context_for(block.parent, block.round)
+                    parent = tree.entry(block.parent).state
+                    state = apply_block(context, parent, block, self._designs)
+                    self._enter(tree, block, state, record.logits_hash)
             for _, data in self._store.scan(Table.VOTES):
-                vote = open_as(Vote, decode(Envelope, data), self.network.id)
-                self._readd(vote)
-        except Rejected as error:
+                _readd(tree, open_as(Vote, decode(Envelope, data), self.network.id))
+        except (Rejected, SnapshotError) as error:
             raise StoreError(
-                f"the chain in the data folder is damaged: {error.detail}; "
+                f"the chain in the data folder is damaged: {error}; "
                 "`ponas chain repair` removes what is damaged, to be had again from peers"
             ) from error
-        self._unsettled += self._note_final()
+        *_, lowest = tree.chain(tree.final.id)
+        self._settled_height = max(height, lowest.state.height - 1)
+        return tree
 
-    def _readd(self, vote: Signed[Vote]) -> None:
-        try:
-            self.tree.add_vote(vote)
-        except Rejected as error:
-            # Finality may have passed it by since it was written.
-            if error.reason is not Reason.STALE:
-                raise
+
+def _readd(tree: BlockTree, vote: Signed[Vote]) -> None:
+    try:
+        tree.add_vote(vote)
+    except Rejected as error:
+        # Finality may have passed it by since it was written.
+        if error.reason is not Reason.STALE:
+            raise

@@ -3,33 +3,39 @@
 Counts of images are not repeated: models are kept for a while only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from node.chain.codec import decode
 from node.chain.envelope import open_as
 from node.chain.errors import Reason, Rejected
-from node.chain.forkchoice import BlockTree
+from node.chain.forkchoice import BlockTree, Entry
 from node.chain.genesis import Network
-from node.chain.hashing import blob_hash
+from node.chain.hashing import blob_hash, u64
 from node.chain.messages import Envelope, Vote
 from node.chain.state import Checkpoint
 from node.chain.transition import apply_block
 from node.chain.validity import DesignRules
-from node.consensus.records import BlockRecord, height_of
-from node.store.base import Store, Table
+from node.consensus.blockstore import BlockStore
+from node.consensus.records import BlockRecord, height_of, id_of
+from node.consensus.snapshot import SnapshotError, decode_snapshot
+from node.store.base import Delete, Store, Table
 
 
 class Damage(NamedTuple):
-    """A row that is not what this node wrote, or a block without the one that it builds on.
-
-    Without all of these the rest is a chain.
-    """
+    """A row that is not what this node wrote, or a block without the one that it builds on."""
 
     table: Table
     key: bytes
     reason: str
+
+    def removal(self) -> list[Delete]:
+        """What makes a chain of the rest, once it is done for all damage."""
+        row = Delete(self.table, self.key)
+        if self.table is not Table.BLOCKS:
+            return [row]
+        return [row, Delete(Table.HEIGHTS, id_of(self.key))]
 
 
 @dataclass(frozen=True)
@@ -46,29 +52,67 @@ def examine(
 ) -> Examination:
     """Read all that peers can give again; `on_block` hears of the height of each block.
 
-    Raises SafetyAlarm: the blocks hold two final ones that conflict.
+    Where the blocks from genesis on do not lead to the newest snapshot, the chain begins anew with
+    that one, and what lies loose before it is damage. Raises SafetyAlarm: the blocks hold two final
+    ones that conflict.
     """
-    tree, blocks = BlockTree(network), 0
-    damage, loose = list[Damage](), list[bytes]()
+    base, damage = _snapshots(store, network)
+    begins = {entry.id for entry in base}
+    tree, blocks, loose = BlockTree(network), 0, list[bytes]()
     for key, data in store.scan(Table.BLOCKS):
         on_block(height_of(key))
+        if base and height_of(key) > base[-1].state.height and base[-1].id not in tree:
+            damage += _cut_off(loose, tree)
+            tree, loose = BlockTree(network, base), []
         try:
-            if _enter(tree, key, data, designs):
+            if _enter(tree, key, data, designs) or id_of(key) in begins:
                 blocks += 1
             else:
                 loose.append(key)
         except Rejected as error:
             damage.append(Damage(Table.BLOCKS, key, str(error)))
+    if base and base[-1].id not in tree:
+        damage += _cut_off(loose, tree)
+        tree, loose = BlockTree(network, base), []
     damage += _enter_votes(tree, store)
-    # A branch that has lost may have lost its beginning; what is above the head has not lost.
-    top = tree.head().state.height
-    damage += (
-        Damage(Table.BLOCKS, key, "the block that it builds on is missing")
-        for key in loose
-        if height_of(key) > top
-    )
+    damage += _cut_off(loose, tree)
     damage += _bad_blobs(store)
+    damage += _lost_ways(store)
     return Examination(blocks, tree.final, tuple(damage))
+
+
+def _snapshots(store: Store, network: Network) -> tuple[Sequence[Entry], list[Damage]]:
+    """The newest snapshot that can be read, and those that can't."""
+    base: Sequence[Entry] = ()
+    damage = []
+    for snapshot in BlockStore(store, network).snapshots():
+        try:
+            data = store.get(Table.BLOBS, snapshot.blob) or b""
+            base = decode_snapshot(data, snapshot.checkpoint, network)
+        except SnapshotError as error:
+            damage.append(Damage(Table.SNAPSHOTS, u64(snapshot.height), str(error)))
+    return base, damage
+
+
+def _cut_off(loose: Iterable[bytes], tree: BlockTree) -> Iterator[Damage]:
+    """Of the blocks without a parent those above the head.
+
+    A branch that has lost may have lost its beginning; what is above the head has not lost.
+    """
+    top = tree.head().state.height
+    for key in loose:
+        if height_of(key) > top:
+            yield Damage(Table.BLOCKS, key, "the block that it builds on is missing")
+
+
+def _lost_ways(store: Store) -> Iterator[Damage]:
+    """Ids that lead to no block, and blocks that no id leads to."""
+    for block_id, height in store.scan(Table.HEIGHTS):
+        if store.get(Table.BLOCKS, height + block_id) is None:
+            yield Damage(Table.HEIGHTS, block_id, "it leads to no block")
+    for key, _ in store.scan(Table.BLOCKS):
+        if store.get(Table.HEIGHTS, id_of(key)) != u64(height_of(key)):
+            yield Damage(Table.BLOCKS, key, "its id leads nowhere")
 
 
 def _enter(tree: BlockTree, key: bytes, data: bytes, designs: DesignRules) -> bool:

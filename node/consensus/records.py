@@ -41,3 +41,8 @@ def block_key(height: int, block_id: bytes) -> bytes:
 def height_of(key: bytes) -> int:
     """The height in the key of a block."""
     return int.from_bytes(key[:8], "big")
+
+
+def id_of(key: bytes) -> bytes:
+    """The id in the key of a block."""
+    return key[8:]

@@ -11,6 +11,9 @@ class Table(StrEnum):
 
     META = "meta"  # schema version and network id, written once
     BLOCKS = "blocks"
+    HEIGHTS = "heights"  # of blocks by their ids
+    ERAS = "eras"  # seats by era, for people who ask about old blocks
+    SNAPSHOTS = "snapshots"  # which blobs are states, by height
     VOTES = "votes"
     SIGNED = "signed"  # what this node signed last, so that it never contradicts itself
     BLOBS = "blobs"

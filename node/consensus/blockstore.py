@@ -1,0 +1,129 @@
+"""Blocks and snapshots on disk: found by id and by height."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from node.chain.block import Block
+from node.chain.codec import decode, encode
+from node.chain.eras import Eras
+from node.chain.forkchoice import Entry
+from node.chain.genesis import Network
+from node.chain.hashing import blob_hash, u64
+from node.chain.state import Checkpoint, State
+from node.consensus.records import BlockRecord, block_key, height_of, id_of
+from node.consensus.snapshot import decode_snapshot
+from node.store.base import Change, Delete, Put, Store, Table
+
+SNAPSHOTS_KEPT = 2
+"""So that who is about to fetch one can finish when the next one is made."""
+
+
+class StoredSnapshot(NamedTuple):
+    """A snapshot by the block that it is of; its bytes are the blob of this hash."""
+
+    height: int
+    checkpoint: Checkpoint
+    blob: bytes
+
+
+class BlockStore:
+    """Reads rows, and says which changes write them. Genesis is no row."""
+
+    def __init__(self, store: Store, network: Network) -> None:
+        self._store = store
+        self._network = network
+
+    def height(self, block_id: bytes) -> int | None:
+        """Blocks from genesis to a block, or None if it is not here."""
+        if block_id == self._network.genesis_id:
+            return 0
+        height = self._store.get(Table.HEIGHTS, block_id)
+        return None if height is None else int.from_bytes(height, "big")
+
+    def ids_at(self, height: int) -> list[bytes]:
+        """The blocks at a height: one, once their competitors were removed."""
+        if height == 0:
+            return [self._network.genesis_id]
+        return [block_id for found, block_id in self._from(height, height) if found == height]
+
+    def record(self, block_id: bytes) -> BlockRecord | None:
+        """A block as it was written; it was checked before that."""
+        height = self._store.get(Table.HEIGHTS, block_id)
+        data = None if height is None else self._store.get(Table.BLOCKS, height + block_id)
+        return None if data is None else decode(BlockRecord, data)
+
+    def records_from(self, height: int) -> Iterator[tuple[int, BlockRecord]]:
+        """Height and record of each block from a height on, ascending. Raises Rejected."""
+        for key, data in self._store.scan(Table.BLOCKS, u64(height)):
+            yield height_of(key), decode(BlockRecord, data)
+
+    def eras(self, era: int) -> Eras:
+        """The seats as they were in an era that a block of this node is of."""
+        data = self._store.get(Table.ERAS, u64(era))
+        if data is None:
+            raise KeyError(era)
+        return msgspec.msgpack.decode(data, type=Eras)
+
+    def put(self, block: Block, state: State, logits_hash: bytes) -> list[Change]:
+        """Write a block, and with the first of an era its seats."""
+        record = encode(BlockRecord.of(block, logits_hash))
+        changes: list[Change] = [
+            Put(Table.BLOCKS, block_key(state.height, block.id), record),
+            Put(Table.HEIGHTS, block.id, u64(state.height)),
+        ]
+        era = u64(state.eras.era)
+        if self._store.get(Table.ERAS, era) is None:
+            changes.append(Put(Table.ERAS, era, msgspec.msgpack.encode(state.eras)))
+        return changes
+
+    def drop(self, height: int, block_id: bytes) -> list[Change]:
+        """Remove a block."""
+        return [
+            Delete(Table.BLOCKS, block_key(height, block_id)),
+            Delete(Table.HEIGHTS, block_id),
+        ]
+
+    def drop_below(self, height: int) -> list[Change]:
+        """Remove all blocks below a height."""
+        return [
+            change
+            for found, block_id in self._from(0, height - 1)
+            for change in self.drop(found, block_id)
+        ]
+
+    def snapshots(self) -> list[StoredSnapshot]:
+        """Those that are kept, oldest first."""
+        return [
+            StoredSnapshot(
+                int.from_bytes(key, "big"),
+                Checkpoint(int.from_bytes(value[:8], "big"), value[8:40]),
+                value[40:],
+            )
+            for key, value in self._store.scan(Table.SNAPSHOTS)
+        ]
+
+    def newest_snapshot(self) -> Sequence[Entry]:
+        """The two blocks of the newest snapshot; none if there is none. Raises SnapshotError."""
+        for snapshot in reversed(self.snapshots()):
+            data = self._store.get(Table.BLOBS, snapshot.blob) or b""
+            return decode_snapshot(data, snapshot.checkpoint, self._network)
+        return ()
+
+    def put_snapshot(self, height: int, checkpoint: Checkpoint, data: bytes) -> list[Change]:
+        """Write a snapshot, and remove those that are too many."""
+        blob = blob_hash(data)
+        changes: list[Change] = [
+            Put(Table.BLOBS, blob, data),
+            Put(Table.SNAPSHOTS, u64(height), u64(checkpoint.round) + checkpoint.id + blob),
+        ]
+        for old in self.snapshots()[: 1 - SNAPSHOTS_KEPT]:
+            changes += [Delete(Table.BLOBS, old.blob), Delete(Table.SNAPSHOTS, u64(old.height))]
+        return changes
+
+    def _from(self, lowest: int, highest: int) -> Iterator[tuple[int, bytes]]:
+        for key, _ in self._store.scan(Table.BLOCKS, u64(lowest)):
+            if (height := height_of(key)) > highest:
+                return
+            yield height, id_of(key)

@@ -1,0 +1,160 @@
+"""Starting from a state instead of from genesis: what a snapshot has to be, that it is enough."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from node.bench.chains import Cast, fill_chain, make_cast
+from node.chain.errors import SafetyAlarm
+from node.chain.state import Checkpoint, compute_root
+from node.consensus.blockstore import SNAPSHOTS_KEPT
+from node.consensus.chain import Chain
+from node.consensus.designs import NasDesigns
+from node.consensus.snapshot import SnapshotError, decode_snapshot, encode_snapshot
+from node.store.base import Delete, Store, Table
+from node.store.memory import MemoryStore
+from node.store.writer import InlineWriter
+from node.tasks import TaskOwner
+
+ERA, BLOCKS = 4, 22
+
+
+@pytest.fixture(scope="module")
+def cast() -> Cast:
+    """Everybody in a network with short eras."""
+    cast = make_cast(seed=1)
+    parameters = replace(cast.network.parameters, era_rounds=ERA)
+    return replace(cast, network=replace(cast.network, parameters=parameters))
+
+
+def fail(alarm: SafetyAlarm) -> None:
+    raise alarm
+
+
+def start(store: Store, cast: Cast) -> Chain:
+    designs = NasDesigns(cast.network.parameters.task)
+    return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), fail)
+
+
+async def filled(cast: Cast) -> MemoryStore:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    return store
+
+
+async def from_genesis(cast: Cast) -> Chain:
+    """A chain that has all of its blocks in memory."""
+    store = await filled(cast)
+    store.write([Delete(Table.SNAPSHOTS, key) for key, _ in store.scan(Table.SNAPSHOTS)])
+    return start(store, cast)
+
+
+def snapshot_of(chain: Chain, round_number: int) -> tuple[Checkpoint, bytes]:
+    entry = chain.tree.ancestor(chain.tree.head().id, round_number)
+    assert entry.parent is not None
+    return entry.checkpoint, encode_snapshot(chain.tree.entry(entry.parent), entry)
+
+
+async def test_a_node_goes_on_from_a_snapshot_to_the_same_state(cast: Cast) -> None:
+    whole = await from_genesis(cast)
+    checkpoint, data = snapshot_of(whole, BLOCKS - 6)
+    fresh = start(MemoryStore(), cast)
+    await fresh.begin_at(*decode_snapshot(data, checkpoint, cast.network))
+    assert fresh.tree.final == checkpoint
+    for height in range(checkpoint.round + 1, BLOCKS + 1):
+        block = whole.block(whole.id_at(height) or b"")
+        assert block is not None
+        await fresh.adopt(block, fresh.apply(block))
+    assert fresh.tree.head().id == whole.tree.head().id
+    assert compute_root(fresh.tree.head().state) == compute_root(whole.tree.head().state)
+    # Votes in the bodies that it has seen make the same blocks final.
+    assert fresh.tree.final.round == BLOCKS - 2
+    # What is below is not here, and is not served with a gap.
+    assert fresh.id_at(checkpoint.round - 3) is None
+    assert fresh.after([cast.network.genesis_id], 10) == []
+    assert len(fresh.after([checkpoint.id], 10)) == BLOCKS - checkpoint.round
+
+
+async def test_a_restart_needs_no_block_before_the_newest_snapshot(cast: Cast) -> None:
+    store = await filled(cast)
+    before = start(store, cast)
+    *_, newest = before.snapshots()
+    assert len(before.snapshots()) == SNAPSHOTS_KEPT
+    assert newest.height % ERA == 0
+    old = [key for key, _ in store.scan(Table.BLOCKS) if int.from_bytes(key[:8], "big") < 10]
+    store.write([Delete(Table.BLOCKS, key) for key in old])
+    again = start(store, cast)
+    assert again.tree.head().id == before.tree.head().id
+    assert compute_root(again.tree.head().state) == compute_root(before.tree.head().state)
+    assert again.tree.final == before.tree.final
+
+
+async def test_every_height_is_found_after_a_restart(cast: Cast) -> None:
+    store = await filled(cast)
+    again = start(store, cast)
+    ids = [again.id_at(height) for height in range(BLOCKS + 1)]
+    assert ids[0] == cast.network.genesis_id
+    assert [again.height(block_id or b"") for block_id in ids] == list(range(BLOCKS + 1))
+    for height, block_id in enumerate(ids[1:], start=1):
+        block = again.block(block_id or b"")
+        assert block is not None
+        assert block.round == height
+    assert len(again.after([cast.network.genesis_id], BLOCKS + 5)) == BLOCKS
+
+
+def other_balance(snapshot: dict[str, object]) -> None:
+    account = snapshot["block"]["state"]["accounts"][0][1]  # type: ignore[index]
+    account["balance"] += 1
+
+
+def other_parent_state(snapshot: dict[str, object]) -> None:
+    snapshot["parent"]["state"]["issued"] += 1  # type: ignore[index]
+
+
+def other_beacon(snapshot: dict[str, object]) -> None:
+    snapshot["block"]["state"]["beacon"] = bytes(32)  # type: ignore[index]
+
+
+def no_header(snapshot: dict[str, object]) -> None:
+    snapshot["parent"]["header"] = b""  # type: ignore[index]
+
+
+def parent_twice(snapshot: dict[str, object]) -> None:
+    snapshot["parent"] = snapshot["block"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (other_balance, "not the one its header names"),
+        (other_parent_state, "not the one its header names"),
+        (other_beacon, "not the one its header names"),
+        (no_header, "another genesis"),
+        (parent_twice, "do not follow each other"),
+    ],
+)
+async def test_a_changed_snapshot_is_refused(
+    cast: Cast, spoil: Callable[[dict[str, object]], None], words: str
+) -> None:
+    checkpoint, data = snapshot_of(await from_genesis(cast), BLOCKS - 6)
+    snapshot = msgspec.msgpack.decode(data)
+    assert decode_snapshot(msgspec.msgpack.encode(snapshot), checkpoint, cast.network)
+    spoil(snapshot)
+    with pytest.raises(SnapshotError, match=words):
+        decode_snapshot(msgspec.msgpack.encode(snapshot), checkpoint, cast.network)
+
+
+async def test_a_snapshot_of_another_block_is_refused(cast: Cast) -> None:
+    chain = await from_genesis(cast)
+    checkpoint, _ = snapshot_of(chain, BLOCKS - 6)
+    _, other = snapshot_of(chain, BLOCKS - 7)
+    with pytest.raises(SnapshotError, match="another block"):
+        decode_snapshot(other, checkpoint, cast.network)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc0", b"\x93" * 300_000, b"\x81\xa6parent\x90"])
+def test_bytes_that_are_no_snapshot_are_refused(cast: Cast, data: bytes) -> None:
+    with pytest.raises(SnapshotError, match="this is no snapshot"):
+        decode_snapshot(data, Checkpoint(1, bytes(32)), cast.network)
