@@ -8,7 +8,7 @@ import pytest
 from node.chain.hashing import blob_hash
 from node.net.blobs import NotFound, serve_chunk
 from node.net.link import LinkClosed, PeerLink
-from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal
+from node.net.protocol import BLOB_WAIT_MS, CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal
 from node.net.session import Session
 from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
@@ -407,3 +407,64 @@ async def test_chunk_beyond_the_end_says_how_long_the_blob_is() -> None:
         await link.close("the test is over")
         with pytest.raises(LinkClosed):
             await link.receive()
+
+
+async def ask_for(link: PeerLink, wanted: bytes) -> PeerMessage:
+    """What a node answers to one request."""
+    await link.send(PeerMessage(get_blob=GetBlob(hash=wanted)))
+    answers = ("blob_chunk", "blob_missing")
+    while (message := await link.receive()).WhichOneof("content") not in answers:
+        pass
+    return message
+
+
+@virtual_time
+async def test_a_question_waits_for_a_blob_that_is_on_its_way() -> None:
+    async with open_world(delay_ms=(50, 50)) as world:
+        a, link = world.add("a"), await world.intrude("a")
+        source = world.add("source", ["a"])
+        source.handler.blobs[blob_hash(b"x")] = b"x"
+        await pass_time(5)
+        # So that the bare link is not the one to be asked.
+        await source.net.sessions()[0].link.send(gossip(1))
+        await pass_time(1)
+        asking = asyncio.ensure_future(ask_for(link, blob_hash(b"x")))
+        await pass_time(0.02)
+        assert await a.net.fetch(blob_hash(b"x"), 1) == b"x"
+        assert (await asking).blob_chunk.data == b"x"
+
+
+@virtual_time
+async def test_a_question_waits_for_a_blob_that_does_not_come_only_for_a_moment() -> None:
+    async with open_world(delay_ms=(5, 5)) as world:
+        a, asker, silent = world.add("a"), await world.intrude("a"), await world.intrude("a", "s")
+        fetching = asyncio.ensure_future(a.net.fetch(HASH, len(BLOB)))
+        await pass_time(0.02)
+        now_s = asyncio.get_running_loop().time
+        asked_s = now_s()
+        assert (await ask_for(asker, HASH)).blob_missing.hash == HASH
+        assert 1_000 * (now_s() - asked_s) == pytest.approx(BLOB_WAIT_MS + 10, abs=5)
+        fetching.cancel()
+        await silent.close("enough")
+
+
+@virtual_time
+async def test_who_told_something_new_last_is_asked_first() -> None:
+    asked: list[str] = []
+
+    async def note(name: str, link: PeerLink) -> None:
+        while not (await link.receive()).HasField("get_blob"):
+            pass
+        asked.append(name)
+
+    async with open_world(delay_ms=(5, 5)) as world:
+        a, names = world.add("a"), ("first", "second", "third")
+        links = {name: await world.intrude("a", name) for name in names}
+        for number, name in enumerate(("first", "third", "second")):
+            await links[name].send(gossip(number))
+            await pass_time(0.1)
+        noting = [asyncio.ensure_future(note(*each)) for each in links.items()]
+        fetching = asyncio.ensure_future(a.net.fetch(HASH, len(BLOB)))
+        await asyncio.gather(*noting)
+        assert asked == ["second", "third", "first"]
+        fetching.cancel()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from nas.bench.figures import Figure
+from node.bench.gossip import Crowd, measure_gossip
 from node.bench.manager import Load, measure_manager
 from node.bench.simulation import measure_simulation
 from node.bench.sync import measure_sync
@@ -16,6 +17,7 @@ SEED = 1
 
 BENCHMARKS: Mapping[str, Callable[[], Figure]] = MappingProxyType(
     {
+        "gossip": lambda: measure_gossip(Crowd(nodes=1_000, peers=8, delay_ms=100), 3, SEED),
         "manager": lambda: measure_manager(Load(10_000, every_s=30.0, seconds=90.0), SEED),
         "pool-simulation": lambda: measure_simulation(10_000, 100, SEED, time.perf_counter),
         "sync": lambda: measure_sync(5, 500, SEED, time.perf_counter),

@@ -44,6 +44,12 @@ def serve_chunk(request: GetBlob, blob: bytes | None) -> PeerMessage:
     return PeerMessage(blob_chunk=chunk)
 
 
+def result_of(transfer: asyncio.Task[bytes | None]) -> bytes | None:
+    """What a transfer has brought so far: the blob, or nothing."""
+    is_over = transfer.done() and not transfer.cancelled() and transfer.exception() is None
+    return transfer.result() if is_over else None
+
+
 @dataclass
 class _Shared:
     """A transfer under way, and how many callers wait for it."""
@@ -76,6 +82,12 @@ class BlobFetcher:
         self._transfers: dict[tuple[bytes, int], _Shared] = {}
         # Beginnings of blobs whose transfers broke off, the newest last; unchecked.
         self._kept: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+
+    def under_way(self, wanted: bytes) -> asyncio.Task[bytes | None] | None:
+        """The transfer that brings a blob here, if there is one."""
+        return next(
+            (shared.task for (blob, _), shared in self._transfers.items() if blob == wanted), None
+        )
 
     async def fetch(self, wanted: bytes, max_bytes: int) -> bytes:
         """The blob whose hash is `wanted`; requests for the same one share a transfer.

@@ -1,17 +1,18 @@
 """What a peer's message asks for, and who answers it."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from node.clock import Clock
 from node.net.addressbook import AddressBook
-from node.net.blobs import serve_chunk
+from node.net.blobs import BlobFetcher, result_of, serve_chunk
 from node.net.bodies import check_ids, serve_bodies
-from node.net.protocol import KIND_LIMITS, OTHER_LIMIT, ChainHandler, Refusal, Refused
+from node.net.protocol import BLOB_WAIT_MS, KIND_LIMITS, OTHER_LIMIT, ChainHandler, Refusal, Refused
 from node.net.relay import Relay
 from node.net.session import Session
 from node.net.sync import check_locator, serve_headers
 from node.net.tending import serve_addresses, serve_pong
-from ponas.v1.peer_service_pb2 import PeerMessage
+from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
 
 
 class Dispatcher:
@@ -27,12 +28,14 @@ class Dispatcher:
         book: AddressBook,
         connected: Callable[[], Iterable[str]],
         clock: Clock,
+        blobs: BlobFetcher,
     ) -> None:
         self._handler = handler
         self._relay = relay
         self._book = book
         self._connected = connected
         self._clock = clock
+        self._blobs = blobs
 
     def take(self, session: Session, message: PeerMessage) -> None:
         """Deal with a message of a greeted peer.
@@ -62,8 +65,7 @@ class Dispatcher:
         handler = self._handler
         match message.WhichOneof("content"):
             case "get_blob":
-                request = message.get_blob
-                session.answer(lambda: serve_chunk(request, handler.blob(request.hash)))
+                self._answer_blob(session, message.get_blob)
             case "get_headers":
                 check_locator(message.get_headers)
                 session.answer(lambda: serve_headers(message.get_headers, handler))
@@ -74,3 +76,23 @@ class Dispatcher:
                 session.answer(lambda: serve_pong(self._clock, handler.head()[0]))
             case "get_addresses":
                 session.answer(lambda: serve_addresses(session, self._book, self._connected()))
+
+    def _answer_blob(self, session: Session, request: GetBlob) -> None:
+        """Answer from what is here; a blob that is on its way here is waited for a moment.
+
+        So a block follows its header from peer to peer without a question in vain at each.
+        """
+        transfer = self._blobs.under_way(request.hash)
+        due_ms = self._clock.now_ms() + BLOB_WAIT_MS
+
+        def answer() -> PeerMessage | None:
+            if (blob := self._handler.blob(request.hash)) is None and transfer is not None:
+                if not transfer.done() and self._clock.now_ms() < due_ms:
+                    return None
+                blob = result_of(transfer)
+            return serve_chunk(request, blob)
+
+        session.answer(answer)
+        if transfer is not None:
+            transfer.add_done_callback(lambda _: session.wake())
+            asyncio.get_running_loop().call_later(BLOB_WAIT_MS / 1_000, session.wake)

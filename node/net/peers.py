@@ -89,11 +89,11 @@ class PeerNet:
         self._book = AddressBook(rng, remembered.known)
         self._bans = Bans(clock, remembered.bans, self._memory.keep_bans)
         self._relay = Relay(handler, self._roster.all)
-        self._dispatcher = Dispatcher(
-            handler, self._relay, self._book, self._roster.addresses, clock
-        )
         self._syncer = Syncer(network_id, handler, self._roster.all, self._refuse, self._tasks)
-        self._blobs = BlobFetcher(self._roster.all, self._refuse, self._tasks)
+        self._blobs = BlobFetcher(self._by_news, self._refuse, self._tasks)
+        self._dispatcher = Dispatcher(
+            handler, self._relay, self._book, self._roster.addresses, clock, self._blobs
+        )
         self._dialler = Dialler(
             self,
             given=addresses,
@@ -216,6 +216,10 @@ class PeerNet:
             return None
         finally:
             await link.close("only looking")
+
+    def _by_news(self) -> Sequence[Session]:
+        """The connected peers, first who told something new last: it has what goes with it."""
+        return sorted(self._roster.all(), key=lambda session: -session.last_news)
 
     async def _greet(self, link: PeerLink) -> Hello:
         is_trusted = link.outbound and self._roster.is_given(link.remote)

@@ -29,6 +29,7 @@ class Relay:
         self._handler = handler
         self._sessions = sessions
         self._seen = Seen(_SEEN)
+        self._num_news = 0
         self._recent: deque[PeerMessage] = deque(maxlen=_RECENT)
 
     def broadcast(self, envelope: Envelope) -> None:
@@ -54,6 +55,8 @@ class Relay:
             raise Refused(Refusal.REPLAYED, "sent the same object twice")
         if not self._seen.add(key):
             return
+        self._num_news += 1
+        session.last_news = self._num_news
         match self._handler.on_gossip(envelope):
             case Gossip.RELAY:
                 self._spread(envelope, key)

@@ -49,11 +49,13 @@ class Session:
         self.head_round = head_round
         self.ended = asyncio.Event()
         self.reason = ""
+        # When this peer was the first to tell something, by a count of such news.
+        self.last_news = 0
         # Gossip that came from this peer, not to be sent back.
         self.delivered = Seen(_DELIVERED)
         self._messages: deque[PeerMessage] = deque()
         self._outbox_bytes = 0
-        self._answers: deque[Callable[[], PeerMessage]] = deque()
+        self._answers: deque[Callable[[], PeerMessage | None]] = deque()
         self._work = asyncio.Event()
         # When each open request was made; peers answer in the order they were asked.
         self._asked: deque[tuple[int, asyncio.Future[PeerMessage]]] = deque()
@@ -74,11 +76,15 @@ class Session:
             self.end(Refusal.TOO_SLOW)
         self._work.set()
 
-    def answer(self, make: Callable[[], PeerMessage]) -> None:
-        """Queue an answer that `make` builds when its turn comes."""
+    def answer(self, make: Callable[[], PeerMessage | None]) -> None:
+        """Queue an answer that `make` builds when its turn comes; None: not before `wake`."""
         self._answers.append(make)
         if len(self._answers) > _MAX_ANSWERS:
             self.end(Refusal.TOO_MANY_REQUESTS)
+        self._work.set()
+
+    def wake(self) -> None:
+        """Look again whether the next answer can be made."""
         self._work.set()
 
     async def ask(self, request: PeerMessage, timeout_s: float) -> PeerMessage:
@@ -183,9 +189,10 @@ class Session:
                     message = self._messages.popleft()
                     self._outbox_bytes -= message.ByteSize()
                     await self.link.send(message)
-                if self._answers:
-                    await self.link.send(self._answers.popleft()())
-                if not (self._messages or self._answers):
+                if self._answers and (answer := self._answers[0]()) is not None:
+                    self._answers.popleft()
+                    await self.link.send(answer)
+                elif not self._messages:
                     self._work.clear()
                     await self._work.wait()
         except LinkClosed as closed:
