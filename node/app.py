@@ -33,7 +33,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     """Run a node until `stop` is set, then stop it in order. Raises NodeError."""
     try:
         # Before the store is made, which from then on belongs to its network.
-        NasDesigns(config.network.parameters.task)
+        NasDesigns(config.network.parameters)
     except NetworkError as error:
         raise ConfigError(f"--network can't be used: {error}") from error
     calm_collector()

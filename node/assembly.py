@@ -123,7 +123,7 @@ class Node:
         self._mining = TaskOwner(on_failure=self._on_failure)
         self._clockwork: asyncio.Task[None] | None = None
         self._rounds, self._mempool = Rounds(), Mempool()
-        self._designs = NasDesigns(setup.network.parameters.task)
+        self._designs = NasDesigns(setup.network.parameters)
         self.chain = Chain(
             setup.network,
             self._designs,
@@ -367,7 +367,7 @@ class Node:
         """
         if abs(round_number - self._round_now()) > 1:
             raise ValueError(f"it is round {self._round_now()} by this node's clock")
-        return self._designs.task_on(data)
+        return self._designs.task_on(self.chain.context(round_number), data)
 
     def _round_now(self) -> int:
         return phase_at(self._setup.network, self._outside.clock.now_ms()).round

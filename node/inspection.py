@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from fpga_model.profile import profile_named
+from nas.data.datasets import describe
 from nas.designs.genotype import HYPERPARAMETERS, Genotype
 from node.chain.block import Block
 from node.chain.codec import encode
@@ -174,11 +175,9 @@ class NodeViews:
         number = now if number is None else number
         if not max(1, now - 1) <= number <= now + 1:
             raise UnknownItem(f"the task of round {number} can't be told in round {now}")
-        task, standing = self._designs.task, self._chain.network.parameters.task
-        space, profile = (
-            self._designs.space(self._chain.context(number)),
-            profile_named(task.profile),
-        )
+        context, standing = self._chain.context(number), self._chain.network.parameters.task
+        task, space = self._designs.task(context), self._designs.space(context)
+        profile = profile_named(task.profile)
         return TaskView(
             round=number,
             dataset=task.dataset,
@@ -188,10 +187,10 @@ class NodeViews:
             max_luts=profile.max_luts,
             min_images_per_s=profile.min_images_per_s,
             max_mac_images=task.max_mac_images,
-            test_size=standing.test_size,
-            classes=standing.classes,
-            min_correct=standing.min_correct,
-            insecure_standing_task=standing.insecure,
+            test_size=context.test_images,
+            classes=describe(task.dataset).classes,
+            min_correct=context.min_correct,
+            insecure_standing_task=context.paid is None and standing.insecure,
             layers=[
                 LayerRangesView(**dict(zip(HYPERPARAMETERS, ranges, strict=True)))
                 for ranges in space.ranges
@@ -249,7 +248,7 @@ class NodeViews:
         if not isinstance(claim, Claim):
             return None
         genotype = Genotype.from_bytes(claim.genotype)
-        design = self._designs.price(genotype)
+        design = self._designs.price(None, genotype)
         return WinnerView(
             unit=claim.unit,
             layers=[

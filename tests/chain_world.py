@@ -31,6 +31,7 @@ from node.chain.messages import (
 )
 from node.chain.params import FAST, Parameters
 from node.chain.proposal import complete
+from node.chain.published.terms import Publish
 from node.chain.seals import make_seal
 from node.chain.state import State
 from node.chain.transition import apply_block
@@ -84,7 +85,10 @@ class ScriptedDesigns:
     def refuse(self, context: RoundContext, genotype: bytes) -> tuple[Reason, str] | None:
         return self.refused.get(genotype)
 
-    def model_length(self, genotype: bytes) -> int:
+    def refuse_task(self, terms: Publish) -> tuple[Reason, str] | None:
+        return self.refused.get(terms.witness)
+
+    def model_length(self, context: RoundContext, genotype: bytes) -> int:
         return len(MODEL)
 
 
@@ -112,6 +116,8 @@ class ClaimPlan:
     committed_payouts: tuple[PayoutLine, ...] | None = None
     listers: Sequence[SigningKey] = tuple(ATTESTERS)
     other_ids: tuple[bytes, ...] = ()
+    secrets: tuple[bytes, ...] = ()
+    incumbent_correct: int = 0
     votes: tuple[Signed[Vote], ...] = ()
     transactions: tuple[Signed[Transaction], ...] = ()
     edit_claim: Callable[[Claim], Claim] = unchanged_claim
@@ -146,9 +152,10 @@ class World:
             payout_root=compute_payout_root(lines),
             salt=SALT,
             correct=plan.correct,
-            secrets=tuple(self.seal(context, sealer) for sealer in context.sealers),
+            secrets=tuple(self.seal(context, sealer) for sealer in context.sealers) + plan.secrets,
             body_hash=EMPTY_HASH,
             state_root=EMPTY_HASH,
+            incumbent_correct=plan.incumbent_correct,
         )
         commit = self.commit(context, draft, plan.producer)
         ids = tuple(sorted({commit.id, *plan.other_ids}))
@@ -179,13 +186,15 @@ class World:
         signer: SigningKey | None = None,
         missing: tuple[bytes, ...] = (),
         listers: Sequence[SigningKey] = (),
+        body: Body | None = None,
     ) -> Block:
         context = self.context(parent, round_number)
         attester = context.fallback_order()[place]
         key = signer or next(key for key in ATTESTERS if public(key) == attester)
         draft = Fallback(round_number, parent, place, missing, EMPTY_HASH, EMPTY_HASH)
-        commit_ids, proofs = fold(self.list(lister, round_number, ()) for lister in listers)
-        body = Body(commit_ids=commit_ids, lists=proofs)
+        if body is None:
+            commit_ids, proofs = fold(self.list(lister, round_number, ()) for lister in listers)
+            body = Body(commit_ids=commit_ids, lists=proofs)
         state = self.tree.entry(parent).state
         header, body_bytes = complete(context, state, draft, public(key), body, votes, transactions)
         header, body_bytes = edit_body(header, body_bytes, change_body)

@@ -8,7 +8,7 @@ from typing import Any
 from node.chain.published.limits import TaskLimits
 from node.chain.published.record import TaskRecord
 from node.chain.published.sealing import hash_key, shard_key
-from node.chain.published.terms import Channel, Publish, Range, SealedShard
+from node.chain.published.terms import Channel, Publish, SealedShard, ValueRange
 
 LIMITS = TaskLimits(
     max_data_bytes=100_000,
@@ -56,7 +56,7 @@ def make_terms(**changes: Any) -> Publish:
         training=some_hash("training data"),
         shards=make_shards(3),
         layers=2,
-        ranges=tuple(Range(bytes(values)) for values in RANGES),
+        ranges=tuple(ValueRange(bytes(values)) for values in RANGES),
         profile=b"paper",
         protocol=b"qat",
         epochs=2,

@@ -14,6 +14,7 @@ from node.chain.hashing import MAX_INT
 from node.chain.messages import (
     PAYLOADS,
     Body,
+    CertifiedUnit,
     Claim,
     Commit,
     Envelope,
@@ -26,7 +27,10 @@ from node.chain.messages import (
     Transfer,
     Vote,
 )
+from node.chain.published.record import TaskRecord
+from node.chain.published.terms import Cancel, Channel, Key, Publish, Rebond
 from ponas.v1 import pool_service_pb2, types_pb2
+from tests.task_world import make_record, make_terms
 
 HASHES = st.binary(min_size=32, max_size=32)
 UINT64 = st.integers(0, MAX_INT)
@@ -38,9 +42,18 @@ def tuples(item: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[tup
     return st.lists(item, max_size=most).map(tuple)
 
 
-ENVELOPES = st.builds(Envelope, UINT32, st.binary(min_size=1, max_size=300), HASHES, SIGNATURES)
+ENUMS = st.integers(0, 2**31 - 1)
+ENVELOPES = st.builds(Envelope, ENUMS, st.binary(min_size=1, max_size=300), HASHES, SIGNATURES)
 PROOFS = st.builds(ListProof, HASHES, st.binary(max_size=20), SIGNATURES)
 LINES = st.builds(PayoutLine, HASHES, UINT64)
+UNITS = st.builds(CertifiedUnit, HASHES, UINT32, HASHES)
+CHANNELS = st.builds(Channel, st.integers(0, 10_000), st.integers(0, 10_000))
+
+
+def publish(channels: tuple[Channel, ...], epochs: int, reward: int) -> Publish:
+    return make_terms(channels=channels, epochs=epochs, reward=reward)
+
+
 MESSAGES: st.SearchStrategy[Any] = st.one_of(
     st.builds(Commit, UINT64, UINT32, HASHES),
     st.builds(List, UINT64, tuples(HASHES)),
@@ -57,15 +70,27 @@ MESSAGES: st.SearchStrategy[Any] = st.one_of(
         tuples(HASHES),
         HASHES,
         HASHES,
+        UINT32,
     ),
     st.builds(Fallback, UINT64, HASHES, UINT32, tuples(HASHES), HASHES, HASHES),
     st.builds(Vote, UINT64, HASHES, UINT64, HASHES, st.just(b"") | HASHES, st.binary(max_size=4)),
     st.builds(Faucet, UINT64, UINT64),
     st.builds(Transfer, HASHES, UINT64, UINT64, UINT64),
+    st.builds(publish, tuples(CHANNELS), st.integers(0, 10_000), UINT64),
+    st.builds(Cancel, UINT64, UINT64, HASHES),
+    st.builds(Rebond, UINT64, UINT64, HASHES),
+    st.builds(Key, UINT64, HASHES, st.integers(0, 31), HASHES),
     st.builds(PoolRegistration, HASHES, HASHES, UINT32, HASHES),
     ENVELOPES,
     st.builds(
-        Body, tuples(HASHES), tuples(PROOFS), tuples(ENVELOPES), tuples(LINES), tuples(ENVELOPES)
+        Body,
+        tuples(HASHES),
+        tuples(PROOFS),
+        tuples(ENVELOPES),
+        tuples(LINES),
+        tuples(ENVELOPES),
+        st.just(b"") | HASHES,
+        tuples(UNITS),
     ),
 )
 COMMIT = Commit(round=300, unit=1, commitment=b"c" * 32)
@@ -93,6 +118,13 @@ def test_bytes_equal_protobufs(message: Any) -> None:
 @given(MESSAGES)
 def test_decode_inverts_encode(message: Any) -> None:
     assert decode(type(message), encode(message)) == message
+
+
+def test_a_message_inside_another_is_always_there() -> None:
+    record = make_record()
+    assert decode(TaskRecord, encode(record)) == record
+    with pytest.raises(NotCanonical, match="field terms is missing"):
+        decode(TaskRecord, encode(record)[:34])
 
 
 @given(MESSAGES, st.data())

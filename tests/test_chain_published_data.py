@@ -21,7 +21,7 @@ from node.chain.published.manifest import (
     read_manifest,
 )
 from node.chain.published.sealing import hash_key, open_shard, seal, shard_key
-from node.chain.published.terms import SEAL_BYTES, Range, SealedShard
+from node.chain.published.terms import SEAL_BYTES, SealedShard, ValueRange
 from tests.task_world import LIMITS, SECRET, make_terms
 
 NONCE = bytes(range(24))
@@ -66,7 +66,7 @@ def test_a_witness_does_not_make_a_task_look_easy() -> None:
 
 
 def test_tiny_tasks_are_reckoned_at_the_floor() -> None:
-    tiny = make_terms(epochs=1, ranges=(Range(b"\1"),) * 10)
+    tiny = make_terms(epochs=1, ranges=(ValueRange(b"\1"),) * 10)
     assert compute_difficulty_ms(tiny, LIMITS) == LIMITS.min_difficulty_ms
 
 

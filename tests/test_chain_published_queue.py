@@ -12,15 +12,20 @@ from hypothesis import strategies as st
 from node.chain.codec import decode, encode
 from node.chain.messages import Vote
 from node.chain.published.queue import (
-    Entry,
     choose,
-    find_paid,
     free_place,
     has_bit,
     make_bitmap,
     note_holder,
 )
-from node.chain.published.record import MAX_TASKS, Incumbent, Reservation, TaskRecord
+from node.chain.published.record import (
+    MAX_TASKS,
+    Entry,
+    Incumbent,
+    Reservation,
+    TaskRecord,
+    find_paid,
+)
 from tests.task_world import SUBSIDY, make_record, make_terms, some_hash
 
 A, B, C = (some_hash(name) for name in "abc")

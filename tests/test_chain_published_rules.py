@@ -12,7 +12,7 @@ from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import MAX_INT
 from node.chain.messages import MAX_GENOTYPE_BYTES, MAX_PAYLOAD_BYTES
 from node.chain.published.rules import check_terms, min_correct
-from node.chain.published.terms import MAX_KEY_HOLDERS, MAX_SHARDS, Channel, Publish, Range
+from node.chain.published.terms import MAX_KEY_HOLDERS, MAX_SHARDS, Channel, Publish, ValueRange
 from tests.task_world import LIMITS, SUBSIDY, make_shards, make_terms, some_hash
 
 RANGES = make_terms().ranges
@@ -29,8 +29,8 @@ BROKEN: list[tuple[Reason, dict[str, Any]]] = [
     (Reason.TASK_SHARDS, {"shards": ()}),
     (Reason.TASK_SPACE, {"layers": 0, "witness": b"\1"}),
     (Reason.TASK_SPACE, {"ranges": RANGES[:9]}),
-    (Reason.TASK_SPACE, {"ranges": (Range(b"\3\1"), *RANGES[1:])}),
-    (Reason.TASK_SPACE, {"ranges": (Range(b"\1\3\3"), *RANGES[1:])}),
+    (Reason.TASK_SPACE, {"ranges": (ValueRange(b"\3\1"), *RANGES[1:])}),
+    (Reason.TASK_SPACE, {"ranges": (ValueRange(b"\1\3\3"), *RANGES[1:])}),
     (Reason.TASK_SPACE, {"witness": make_terms().witness[:10]}),
     (Reason.TASK_SPACE, {"witness": b"\2" + make_terms().witness[1:]}),
     (Reason.TASK_EPOCHS, {"epochs": 0}),
@@ -98,7 +98,7 @@ def test_lengths_follow_from_the_terms() -> None:
 def test_the_longest_terms_fit_an_envelope() -> None:
     longest = make_terms(
         shards=make_shards(MAX_SHARDS),
-        ranges=(Range(bytes(range(1, 256))),) * 10,
+        ranges=(ValueRange(bytes(range(1, 256))),) * 10,
         witness=bytes(MAX_GENOTYPE_BYTES),
         key_holders=tuple(some_hash(str(n)) for n in range(MAX_KEY_HOLDERS)),
         profile=b"p" * 32,

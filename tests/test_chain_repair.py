@@ -42,12 +42,12 @@ def fail(alarm: SafetyAlarm) -> None:
 
 def start(store: Store, cast: Cast) -> Chain:
     """A node's chain, loaded from what a store holds."""
-    designs = NasDesigns(cast.network.parameters.task)
+    designs = NasDesigns(cast.network.parameters)
     return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), fail)
 
 
 def judge(store: Store, cast: Cast) -> Examination:
-    return examine(store, cast.network, NasDesigns(cast.network.parameters.task), lambda _: None)
+    return examine(store, cast.network, NasDesigns(cast.network.parameters), lambda _: None)
 
 
 def remove(store: Store, examination: Examination) -> None:

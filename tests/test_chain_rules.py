@@ -539,11 +539,12 @@ def test_fallback_body_pays_nobody(world: World, changes: dict[str, object]) -> 
 
 def test_model_bytes_are_the_committed_ones(world: World) -> None:
     claim = claim_of(world)
-    check_model(claim, MODEL, world.designs)
+    context = world.context(claim.parent, claim.round)
+    check_model(context, claim, MODEL, world.designs)
     flipped = bytes([MODEL[0] ^ 1]) + MODEL[1:]
     for model, reason in ((flipped, Reason.MODEL_HASH), (MODEL[1:], Reason.MODEL_LENGTH)):
         with pytest.raises(InvalidBlock) as refused:
-            check_model(claim, model, world.designs)
+            check_model(context, claim, model, world.designs)
         assert refused.value.reason is reason
 
 

@@ -34,7 +34,7 @@ def fail(alarm: SafetyAlarm) -> None:
 
 
 def start(store: Store, cast: Cast) -> Chain:
-    designs = NasDesigns(cast.network.parameters.task)
+    designs = NasDesigns(cast.network.parameters)
     return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), fail)
 
 

@@ -131,7 +131,7 @@ async def mining(
     network: Network, identities: Mapping[str, Identity], address: str, seed: int
 ) -> AsyncIterator[Crew]:
     """Let all miners work for a manager, wherever it is killed."""
-    task = NasDesigns(network.parameters.task).task
+    task = NasDesigns(network.parameters).standing
     executor, tasks, shelves = LocalExecutor(1, "cpu"), TaskOwner(), {}
     executor.start()
     for name, strength in STRENGTHS.items():

@@ -19,7 +19,7 @@ from node.chain.errors import Reason, Rejected
 from node.chain.params import DEVNET
 from node.chain.published.rules import check_terms
 from node.chain.published.sealing import open_shard, shard_key
-from node.chain.published.terms import Range
+from node.chain.published.terms import ValueRange
 from node.publishing.appraisal import appraise
 from node.publishing.engine import refuse_terms, shard_data, task_of, training_data
 from node.publishing.errors import PublishingError
@@ -186,7 +186,7 @@ def test_layers_with_ranges_of_their_own_are_refused() -> None:
         ({"profile": b"none"}, Reason.TASK_ENGINE),
         ({"profile": b"\xff"}, Reason.TASK_ENGINE),
         ({"protocol": b"none"}, Reason.TASK_ENGINE),
-        ({"ranges": (Range(b"\0"), *make().terms.ranges[1:])}, Reason.TASK_ENGINE),
+        ({"ranges": (ValueRange(b"\0"), *make().terms.ranges[1:])}, Reason.TASK_ENGINE),
         ({"witness": b"\1\1\2\1\1\2\0\0\1\3" * 2}, Reason.TASK_WITNESS),
         ({"witness": b"\5" + make().terms.witness[1:]}, Reason.TASK_WITNESS),
         ({"witness": b"\1"}, Reason.TASK_WITNESS),

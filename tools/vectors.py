@@ -40,6 +40,16 @@ from node.chain.messages import (
 )
 from node.chain.params import DEVNET
 from node.chain.proposal import complete
+from node.chain.published.sealing import hash_key, shard_key
+from node.chain.published.terms import (
+    Cancel,
+    Channel,
+    Key,
+    Publish,
+    Rebond,
+    SealedShard,
+    ValueRange,
+)
 from node.chain.seals import make_end, make_seal
 from node.chain.state import compute_root
 
@@ -104,6 +114,7 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
         sign(Faucet(1, 2_000), PRODUCER, network.id),
         sign(registration, ATTESTER, network.id),
         *compute_pool_objects(network.id, commit.message.commitment),
+        *compute_task_objects(network.id),
     ]
     return objects, body_bytes
 
@@ -133,6 +144,43 @@ def compute_pool_objects(network_id: bytes, commitment: bytes) -> list[Signed[Pa
             network_id,
         ),
         sign(notice, manager, network_id),
+    ]
+
+
+def compute_task_objects(network_id: bytes) -> list[Signed[Payload]]:
+    """What the attester as a publisher and key holder signs."""
+    shard = SealedShard(b"\x20" * 32, b"\x21" * 32, hash_key(shard_key(b"\x22" * 32, 0)))
+    values = ((1, 3), (1, 3), (4, 8), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2), (2, 3))
+    publish = Publish(
+        nonce=0,
+        fee=10_000,
+        height=8,
+        width=8,
+        channels=(Channel(3_000, 2_500),),
+        classes=10,
+        train_images=1_000,
+        validation_images=100,
+        test_images=200,
+        training_chunks=b"\x23" * 32,
+        training=b"\x24" * 32,
+        shards=(shard,),
+        layers=1,
+        ranges=tuple(ValueRange(bytes(each)) for each in values),
+        profile=b"paper",
+        protocol=b"qat",
+        epochs=10,
+        witness=bytes(each[0] for each in values),
+        reward=10_000_000_000,
+        target=150,
+        margin=14,
+        key_holders=(bytes(ATTESTER.verify_key),),
+    )
+    signed = sign(publish, ATTESTER, network_id)
+    return [
+        signed,
+        sign(Key(ROUND, signed.id, 0, shard_key(b"\x22" * 32, 0)), ATTESTER, network_id),
+        sign(Cancel(1, 1_000, signed.id), ATTESTER, network_id),
+        sign(Rebond(1, 1_000, signed.id), ATTESTER, network_id),
     ]
 
 

@@ -57,7 +57,7 @@ async def fill_chain(cast: Cast, blocks: int, seed: int, store: Store) -> bytes:
 
     Returns the id of the last one.
     """
-    designs, rng = NasDesigns(cast.network.parameters.task), random.Random(seed)
+    designs, rng = NasDesigns(cast.network.parameters), random.Random(seed)
     chain = Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), _raise)
     for round_number in range(1, blocks + 1):
         block = _make_block(chain.tree, designs, cast, round_number, rng)

@@ -6,7 +6,7 @@ from node.chain.params import DEVNET
 from node.consensus.designs import NasDesigns
 
 NETWORK_ID = bytes(32)
-TASK = NasDesigns(DEVNET.task).task
+TASK = NasDesigns(DEVNET).standing
 
 WHOLE_MS = 3_600_000
 """A train phase that outlasts every measurement."""

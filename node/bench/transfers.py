@@ -32,7 +32,7 @@ def measure_transfers(blocks: int, accounts: int, seed: int, clock: Clock) -> Fi
     keys = [SigningKey(rng.randbytes(32)) for _ in range(blocks * PER_BLOCK)]
     attester = SigningKey(rng.randbytes(32))
     network = _make_network(attester, keys, accounts, rng)
-    tree, designs = BlockTree(network), NasDesigns(network.parameters.task)
+    tree, designs = BlockTree(network), NasDesigns(network.parameters)
     # The first root hashes all accounts, which a node does once.
     _ = tree.head().state.accounts.root
     seconds = []

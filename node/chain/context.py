@@ -14,6 +14,7 @@ from node.chain.bonds import BondKey, BondKind, units_of
 from node.chain.eras import Seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
+from node.chain.published.record import PaidShard, find_paid
 from node.chain.rewards import compute_subsidy
 from node.chain.seals import draw_sealers
 from node.chain.state import State
@@ -52,8 +53,31 @@ class RoundContext:
         parameters = self.network.parameters
         return 0 if bond is None else units_of(bond, parameters.unit_bond, parameters.max_units)
 
+    @cached_property
+    def paid(self) -> PaidShard | None:
+        """The published task's shard that the round is played for; None for the standing task."""
+        return find_paid(self.state.tasks.items(), self.round)
+
+    @property
+    def test_images(self) -> int:
+        """Images that a claim's model is counted on."""
+        standing = self.network.parameters.task
+        return standing.test_size if self.paid is None else self.paid.terms.test_images
+
+    @property
+    def min_correct(self) -> int:
+        """Least count of correct test images that a claim may state."""
+        standing = self.network.parameters.task
+        return standing.min_correct if self.paid is None else self.paid.min_correct
+
     def instance(self, producer: bytes, unit: int) -> bytes:
-        """Names the very problem that a unit solves (H of beacon, round, producer, unit)."""
+        """Names the very problem that a unit solves.
+
+        A published task is the same for all; of the standing task each unit has data of its own.
+        """
+        if self.paid is not None:
+            shard = u64(self.paid.shard)
+            return blake("ponas/instance/paid", self.paid.task_id, shard, u64(self.round))
         return self.draw("ponas/instance", producer, u64(unit))
 
     def test_seed(self, secrets: Iterable[bytes]) -> bytes:
@@ -62,13 +86,15 @@ class RoundContext:
 
     @cached_property
     def sealers(self) -> tuple[bytes, ...]:
-        """Attesters whose seals open the test images, ascending; none if the task is insecure.
+        """Attesters whose seals open the test images, ascending.
+
+        None if the task is insecure, or a published one, which a key opens.
 
         Drawn by weight among those that can seal and whose vote for one of the last blocks is on
         the chain, so that an outage rarely costs. Unless these are no quorum: whoever makes a block
         could leave out the votes of others, to be drawn alone.
         """
-        if not self.network.parameters.seals:
+        if self.paid is not None or not self.network.parameters.seals:
             return ()
         recent = self._recent_voters()
         present = recent if self.is_quorum(recent) else self.weights

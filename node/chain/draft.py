@@ -30,6 +30,7 @@ class Draft:
         self.accounts = state.accounts
         self.bonds = state.bonds
         self.seals = state.seals
+        self.tasks = state.tasks
         self._state = state
         # Grows only: an account too many in it is looked at in vain.
         self._touched: set[bytes] = set()

@@ -77,6 +77,13 @@ class Reason(StrEnum):
     TASK_DATA = "task-data"
     TASK_ENGINE = "task-engine"
     TASK_WITNESS = "task-witness"
+    TASK_QUEUE = "task-queue"
+    TASK_UNKNOWN = "task-unknown"
+    TASK_SUSPENDED = "task-suspended"
+    INCUMBENT = "incumbent"
+    UNITS = "units"
+    NOT_KEY_HOLDER = "not-key-holder"
+    KEY = "key"
     # Transactions.
     FEE = "fee"
     NONCE = "nonce"

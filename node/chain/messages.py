@@ -7,11 +7,14 @@ from enum import IntEnum
 from typing import Annotated
 
 from node.chain.codec import MAX_UINT32, Bytes, RepeatedBytes, RepeatedMessage, Uint
+from node.chain.published.terms import Cancel, Key, Publish, Rebond
 
 MAX_COMMITS = 64
 """K: commitments that one list may name."""
 MAX_ATTESTERS = 128
 """A_MAX: seats of an era."""
+MAX_CERTIFIED = 128
+"""Ids that lists of a quorum can name: fewer than MAX_COMMITS * 3 / 2."""
 MAX_PAYOUT_LINES = 1024
 MAX_PROOF_HASHES = 10
 """Hashes on the way from one of MAX_PAYOUT_LINES leaves to the root of a binary tree."""
@@ -40,6 +43,10 @@ class Kind(IntEnum):
     PAYOUT_NOTICE = 11
     FAUCET = 19
     SEAL = 22
+    PUBLISH = 20
+    CANCEL = 21
+    KEY = 23
+    REBOND = 24
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,10 @@ class List:
 
 @dataclass(frozen=True)
 class Claim:
-    """A producer's result, which is the header of the block it proposes."""
+    """A producer's result, which is the header of the block it proposes.
+
+    `incumbent_correct` is the count of the model that has won the published task before.
+    """
 
     round: Annotated[int, Uint(1)]
     parent: Annotated[bytes, Bytes(2)]
@@ -74,6 +84,7 @@ class Claim:
     secrets: Annotated[tuple[bytes, ...], RepeatedBytes(9, most=MAX_SECRETS)]
     body_hash: Annotated[bytes, Bytes(10)]
     state_root: Annotated[bytes, Bytes(11)]
+    incumbent_correct: Annotated[int, Uint(12, MAX_UINT32)] = 0
 
 
 @dataclass(frozen=True)
@@ -217,6 +228,15 @@ class PayoutLine:
 
 
 @dataclass(frozen=True)
+class CertifiedUnit:
+    """The Commit behind a certified id, so that its producer can be paid."""
+
+    producer: Annotated[bytes, Bytes(1)]
+    unit: Annotated[int, Uint(2, MAX_UINT32)]
+    commitment: Annotated[bytes, Bytes(3)]
+
+
+@dataclass(frozen=True)
 class Body:
     """What a block carries beside its header."""
 
@@ -232,9 +252,12 @@ class Body:
         tuple[Envelope, ...], RepeatedMessage(5, MAX_TRANSACTIONS, Envelope)
     ] = ()
     parent_logits_hash: Annotated[bytes, Bytes(6, 0)] = b""
+    units: Annotated[
+        tuple[CertifiedUnit, ...], RepeatedMessage(7, MAX_CERTIFIED, CertifiedUnit)
+    ] = ()
 
 
-Transaction = Transfer | Faucet
+Transaction = Transfer | Faucet | Publish | Cancel | Rebond
 """What a body may carry; each kind has `nonce` and `fee`."""
 Payload = (
     Commit
@@ -243,6 +266,7 @@ Payload = (
     | Fallback
     | Vote
     | Seal
+    | Key
     | Transaction
     | PoolRegistration
     | Lease
@@ -253,6 +277,9 @@ Payload = (
 TRANSACTIONS: dict[Kind, type[Transaction]] = {
     Kind.TRANSFER: Transfer,
     Kind.FAUCET: Faucet,
+    Kind.PUBLISH: Publish,
+    Kind.CANCEL: Cancel,
+    Kind.REBOND: Rebond,
 }
 PAYLOADS: dict[Kind, type[Payload]] = {
     Kind.COMMIT: Commit,
@@ -261,6 +288,7 @@ PAYLOADS: dict[Kind, type[Payload]] = {
     Kind.FALLBACK: Fallback,
     Kind.VOTE: Vote,
     Kind.SEAL: Seal,
+    Kind.KEY: Key,
     **TRANSACTIONS,
     Kind.POOL_REGISTRATION: PoolRegistration,
     Kind.LEASE: Lease,

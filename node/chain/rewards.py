@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from node.chain.genesis import Network
 from node.chain.hashing import MAX_INT
 from node.chain.messages import PayoutLine
 from node.chain.params import Parameters
@@ -39,6 +40,11 @@ def compute_subsidy(parameters: Parameters, round_number: int, supply: int) -> i
     # A shift by 63 or more gives 0 for every subsidy, and stays cheap for absurd rounds.
     halvings = min(63, round_number // parameters.halving_rounds)
     return min(parameters.subsidy >> halvings, MAX_INT - supply)
+
+
+def current_subsidy(network: Network, round_number: int, issued: int) -> int:
+    """Base units that a won standing round issues when `issued` were issued before."""
+    return compute_subsidy(network.parameters, round_number, network.supply + issued)
 
 
 def compute_rewards(

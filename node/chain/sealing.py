@@ -69,6 +69,8 @@ def settle_seals(draft: Draft, context: RoundContext, header: Claim | Fallback) 
 
     The fine is taken from the bond and burnt (consensus E1).
     """
+    if context.paid is not None:
+        return
     if isinstance(header, Claim):
         for sealer, seal in zip(context.sealers, header.secrets, strict=True):
             known, drawn = draft.seals.get(sealer), context.state.seals.get(sealer)

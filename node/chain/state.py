@@ -12,12 +12,13 @@ from node.chain.eras import Candidate, Eras, Seats, draw_seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
 from node.chain.messages import MAX_ATTESTERS
+from node.chain.published.record import TaskRecord
 from node.chain.seals import SealChain
 from node.chain.table import Table
 
 VOTE_WINDOW = 32
 """Blocks back for which a body may still include votes."""
-TABLES = ("accounts", "bonds", "seals")
+TABLES = ("accounts", "bonds", "seals", "tasks")
 """The tables of a state, by the names of their fields, in the order in which the root has them.
 
 Whoever adds a table adds its field to `State` and `Draft`, and its name here."""
@@ -78,6 +79,7 @@ class State:
     accounts: Table[Account]
     bonds: Table[Bond]
     seals: Table[SealChain]
+    tasks: Table[TaskRecord]
 
     def account(self, address: bytes) -> Account:
         """The account of an address; an empty one if it has none."""
@@ -101,6 +103,7 @@ def genesis_state(network: Network) -> State:
             for row in network.bonds
         ),
         seals=Table(),
+        tasks=Table(),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from node.chain.block import Block, Header
 from node.chain.context import RoundContext, next_beacon
 from node.chain.draft import Draft
@@ -10,11 +12,17 @@ from node.chain.erachange import change_era
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.lists import is_ascending
 from node.chain.messages import Body, Claim, Fallback, Transaction, Vote
-from node.chain.rewards import compute_rewards, compute_subsidy
+from node.chain.published.play import (
+    close_expired,
+    note_holders,
+    reserve_next,
+    settle_shards,
+)
+from node.chain.rewards import compute_rewards, current_subsidy
 from node.chain.sealing import note_chains, settle_seals
 from node.chain.state import State, compute_root
 from node.chain.transactions import apply_transaction
-from node.chain.validity import DesignRules, check_claim, check_fallback
+from node.chain.validity import DesignRules, check_claim, check_fallback, check_searchable
 from node.chain.votes import child_ancestors, highest_justified, include_vote, paid_voters
 
 
@@ -50,7 +58,10 @@ def _apply(context: RoundContext, parent: State, block: Block, designs: DesignRu
     # 3. Votes have one order.
     if not is_ascending([vote.id for vote in block.votes]):
         raise InvalidBlock(Reason.VOTE_ORDER, "votes must ascend by id, each once")
-    # 4. Transactions and votes stand, and lead to the state that the header names.
+    # 4. Published tasks are ones that can be searched.
+    for transaction in block.transactions:
+        check_searchable(transaction, designs)
+    # 5. Transactions and votes stand, and lead to the state that the header names.
     state = state_after(
         context, parent, header, block.header.signer, block.body, block.votes, block.transactions
     )
@@ -70,8 +81,8 @@ def state_after(
 ) -> State:
     """State that a header and its opened body lead to; leaves the header's hashes unread.
 
-    In this order: transactions, votes, seals, fees, rewards, change of era, end of poor accounts.
-    Raises InvalidBlock if a transaction or a vote does not stand.
+    In this order: transactions, votes, seals, fees, rewards, the queue of tasks, change of era, end
+    of poor accounts. Raises InvalidBlock if a transaction or a vote does not stand.
     """
     draft = Draft(parent, header.round)
     for transaction in transactions:
@@ -83,12 +94,20 @@ def state_after(
     settle_seals(draft, context, header)
     note_chains(draft, votes)
     justified = highest_justified(draft.eras, parent.justified, ancestors)
+    note_holders(draft, context, votes)
     draft.pay_fees(signer)
-    if isinstance(header, Claim):
-        _reward(draft, context, header, signer, body, votes)
+    voters = paid_voters(draft.eras, votes, header.parent, body.parent_logits_hash)
+    settle_shards(draft, header, signer, body, voters)
+    secrets: Sequence[bytes] = ()
+    if isinstance(header, Claim) and context.paid is None:
+        secrets = header.secrets
+        subsidy = current_subsidy(context.network, header.round, draft.issued)
+        for address, amount in compute_rewards(subsidy, signer, body.payouts, voters).items():
+            draft.issue(address, amount)
+    close_expired(draft, context.network.parameters.tasks.lifetime_rounds)
+    reserve_next(draft, context, current_subsidy(context.network, header.round, draft.issued))
     change_era(draft, parent.eras, context.network.parameters.max_weight)
     draft.sweep(context.network.parameters.account_deposit)
-    secrets = header.secrets if isinstance(header, Claim) else ()
     return draft.finish(
         round=header.round,
         height=parent.height + 1,
@@ -96,19 +115,3 @@ def state_after(
         justified=justified,
         ancestors=ancestors,
     )
-
-
-def _reward(
-    draft: Draft,
-    context: RoundContext,
-    claim: Claim,
-    signer: bytes,
-    body: Body,
-    votes: tuple[Signed[Vote], ...],
-) -> None:
-    """Issue the subsidy of a won round."""
-    supply = context.network.supply + draft.issued
-    subsidy = compute_subsidy(context.network.parameters, context.round, supply)
-    voters = paid_voters(draft.eras, votes, claim.parent, body.parent_logits_hash)
-    for address, amount in compute_rewards(subsidy, signer, body.payouts, voters).items():
-        draft.issue(address, amount)

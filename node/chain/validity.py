@@ -11,10 +11,13 @@ from typing import Protocol
 
 from node.chain.commits import check_unit, commit_id, commit_of, compute_payout_root
 from node.chain.context import RoundContext
+from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import MAX_INT, blob_hash
 from node.chain.lists import certified, is_ascending, unfold
-from node.chain.messages import Body, Claim, Fallback, PayoutLine
+from node.chain.messages import Body, Claim, Fallback, PayoutLine, Transaction
+from node.chain.published.play import check_paid_claim, check_withheld
+from node.chain.published.terms import Publish
 from node.chain.sealing import check_missing, check_secrets
 
 
@@ -28,7 +31,13 @@ class DesignRules(Protocol):
         model), MAC_BOUND. Must be a pure function in integers.
         """
 
-    def model_length(self, genotype: bytes) -> int:
+    def refuse_task(self, terms: Publish) -> tuple[Reason, str] | None:
+        """Why the search engine can't serve a published task, or None.
+
+        Reasons: TASK_ENGINE, TASK_WITNESS. Must be a pure function in integers.
+        """
+
+    def model_length(self, context: RoundContext, genotype: bytes) -> int:
         """Bytes of the canonical model of a genotype that `refuse` lets pass."""
 
 
@@ -36,29 +45,34 @@ def check_claim(
     context: RoundContext, claim: Claim, producer: bytes, body: Body, designs: DesignRules
 ) -> None:
     """Whether a claim may head a block with this body, cheap rules first. Raises Rejected."""
-    task = context.network.parameters.task
+    least, size = context.min_correct, context.test_images
     # 1. The producer holds the unit in this round.
     check_unit(context, producer, claim.unit)
-    # 2. At least thrice chance: constant designs can't win an empty round.
-    if claim.correct < task.min_correct:
-        raise InvalidBlock(
-            Reason.BELOW_FLOOR, f"{claim.correct} correct, the floor is {task.min_correct}"
-        )
+    # 2. At least thrice chance, so that constant designs can't win an empty round, and the target.
+    if claim.correct < least:
+        raise InvalidBlock(Reason.BELOW_FLOOR, f"{claim.correct} correct, the floor is {least}")
     # 3. Not more than there are.
-    if claim.correct > task.test_size:
-        raise InvalidBlock(
-            Reason.CORRECT_ABOVE_SIZE, f"{claim.correct} correct of {task.test_size}"
-        )
-    # 4. What opened the test images: the seals of all sealers.
-    check_secrets(context, claim.secrets)
-    # 5. The payout lines are in their one form and the ones that were committed.
+    if claim.correct > size:
+        raise InvalidBlock(Reason.CORRECT_ABOVE_SIZE, f"{claim.correct} correct of {size}")
+    # 4. What opened the test images: the key of a published task's shard, or the seals of all
+    # sealers. Only a published task has a model that won before.
+    if context.paid is not None:
+        check_paid_claim(context.paid, claim)
+    else:
+        check_secrets(context, claim.secrets)
+        if claim.incumbent_correct:
+            raise InvalidBlock(Reason.INCUMBENT, "the standing task has no incumbent")
+    # 5. A winner has no units to pay; its lines do that.
+    if body.units:
+        raise InvalidBlock(Reason.UNITS, "a claim carries no units")
+    # 6. The payout lines are in their one form and the ones that were committed.
     _check_payouts(body.payouts)
     if compute_payout_root(body.payouts) != claim.payout_root:
         raise InvalidBlock(Reason.PAYOUT_ROOT, "the payout lines are not the committed ones")
-    # 6. The design fits the round's space and the FPGA, and is cheap enough to check.
+    # 7. The design fits the round's space and the FPGA, and is cheap enough to check.
     if refusal := designs.refuse(context, claim.genotype):
         raise InvalidBlock(*refusal)
-    # 7. The commitment recomputes and a quorum listed it.
+    # 8. The commitment recomputes and a quorum listed it.
     _check_certified(context, claim, producer, body)
 
 
@@ -75,13 +89,27 @@ def check_fallback(context: RoundContext, fallback: Fallback, attester: bytes, b
     # 2. Nobody won, so there is nobody to pay.
     if body.payouts:
         raise InvalidBlock(Reason.FALLBACK_BODY, "a fallback carries no payouts")
-    # 3. Who is named as missing a seal was to reveal it.
+    # 3. Who is named as missing a key or a seal was to reveal it.
+    if context.paid is not None:
+        check_withheld(context, context.paid, fallback, body)
+        return
     check_missing(context, fallback, body)
+    if body.units:
+        raise InvalidBlock(Reason.UNITS, "nobody is paid for a seal that is missing")
 
 
-def check_model(claim: Claim, model: bytes, designs: DesignRules) -> None:
+def check_searchable(signed: Signed[Transaction], designs: DesignRules) -> None:
+    """Whether the engine can serve the task that a transaction publishes, if it is one that does.
+
+    Raises InvalidBlock: TASK_ENGINE, TASK_WITNESS. Depends on nothing but the transaction.
+    """
+    if isinstance(signed.message, Publish) and (refusal := designs.refuse_task(signed.message)):
+        raise InvalidBlock(*refusal)
+
+
+def check_model(context: RoundContext, claim: Claim, model: bytes, designs: DesignRules) -> None:
     """Whether these are the committed model bytes. Raises InvalidBlock."""
-    expected = designs.model_length(claim.genotype)
+    expected = designs.model_length(context, claim.genotype)
     if len(model) != expected:
         raise InvalidBlock(Reason.MODEL_LENGTH, f"{len(model)} bytes, the genotype has {expected}")
     if blob_hash(model) != claim.model_hash:

@@ -97,7 +97,7 @@ def _examine(store: Store, network: Network) -> Examination:
     from node.consensus.examination import examine
 
     with _heights() as on_block:
-        return examine(store, network, NasDesigns(network.parameters.task), on_block)
+        return examine(store, network, NasDesigns(network.parameters), on_block)
 
 
 @contextmanager

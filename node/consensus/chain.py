@@ -12,10 +12,10 @@ from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree, Entry
 from node.chain.genesis import Network
 from node.chain.hashing import u64
-from node.chain.messages import Claim, Envelope, Vote
+from node.chain.messages import Claim, Envelope, Transaction, Vote
 from node.chain.state import State
 from node.chain.transition import apply_block
-from node.chain.validity import DesignRules
+from node.chain.validity import DesignRules, check_searchable
 from node.consensus.blockstore import BlockStore, StoredSnapshot
 from node.consensus.records import BlockRecord
 from node.consensus.snapshot import SnapshotError, encode_snapshot
@@ -85,6 +85,10 @@ class Chain:
         parent = self.tree.entry(block.parent).state
         context = self.tree.context_for(block.parent, block.round)
         return apply_block(context, parent, block, self._designs)
+
+    def check_transaction(self, signed: Signed[Transaction]) -> None:
+        """Refuse what no state can make valid: a task that can't be searched. Raises Rejected."""
+        check_searchable(signed, self._designs)
 
     async def adopt(
         self, block: Block, state: State, model: bytes | None = None, logits_hash: bytes = b""

@@ -13,7 +13,9 @@ from nas.task import Task
 from node.chain.context import RoundContext
 from node.chain.errors import NetworkError, Reason
 from node.chain.messages import Claim
-from node.chain.params import StandingTask
+from node.chain.params import Parameters
+from node.chain.published.terms import Publish
+from node.publishing.engine import refuse_terms, shard_data, task_of
 from pool.partition.algorithm1 import holds_usable_design, round_space
 
 _REASONS = {
@@ -23,14 +25,16 @@ _REASONS = {
 
 
 class NasDesigns:
-    """Implements `node.chain.validity.DesignRules` for a network's standing task.
+    """Implements `node.chain.validity.DesignRules` for the tasks of a network.
 
-    Raises NetworkError for a task that this program's NAS engine does not know.
+    `standing` is the standing task as the engine has it. Raises NetworkError for one that it does
+    not know.
     """
 
-    def __init__(self, standing: StandingTask) -> None:
+    def __init__(self, parameters: Parameters) -> None:
+        standing, self._limits = parameters.task, parameters.tasks
         try:
-            self.task = Task(
+            self.standing = Task(
                 dataset=standing.dataset,
                 space=Space.uniform(standing.layers, standing.ranges),
                 protocol=standing.protocol,
@@ -38,48 +42,59 @@ class NasDesigns:
                 profile=standing.profile,
                 max_mac_images=standing.max_mac_images,
             )
-            self.info = describe(standing.dataset)
+            info = describe(standing.dataset)
         except ValueError as error:
             raise NetworkError(f"task: {error}") from error
-        if (self.info.test, self.info.classes) != (standing.test_size, standing.classes):
+        if (info.test, info.classes) != (standing.test_size, standing.classes):
             raise NetworkError(
-                f"task: {standing.dataset} has {self.info.test} test images in "
-                f"{self.info.classes} classes, not {standing.test_size} in {standing.classes}"
+                f"task: {standing.dataset} has {info.test} test images in "
+                f"{info.classes} classes, not {standing.test_size} in {standing.classes}"
             )
         self._is_drawn = standing.dataset == procedural.KIND
-        self._space_of_seed = lru_cache(maxsize=16)(self._draw_space)
+        self._space_of_seed = lru_cache(maxsize=16)(_draw_space)
+
+    def task(self, context: RoundContext) -> Task:
+        """What a round searches, apart from a unit's own data: a published or the standing task."""
+        return self.task_for(None if context.paid is None else context.paid.terms)
+
+    def task_for(self, terms: Publish | None) -> Task:
+        """What the terms of a published task ask for; None stands for the standing task."""
+        return self.standing if terms is None else task_of(terms, self._limits.max_mac_images)
 
     def space(self, context: RoundContext) -> Space:
         """The space of a round: Algorithm 1 seeded by the ancestor's id (design 3)."""
-        return self._space_of_seed(context.ancestor_id)
+        return self._space_of_seed(context.ancestor_id, self.task(context))
 
     def task_of(self, context: RoundContext, producer: bytes, unit: int) -> Task:
         """The task of a round for a producer's unit: on data of its own, if they are drawn."""
-        if not self._is_drawn:
-            return self.task
-        return self.task_on(procedural.name_of(context.instance(producer, unit)))
+        if context.paid is not None or not self._is_drawn:
+            return self.task(context)
+        return self.task_on(context, procedural.name_of(context.instance(producer, unit)))
 
-    def task_on(self, data: str) -> Task:
-        """The task on the data that a pool names.
+    def task_on(self, context: RoundContext, data: str) -> Task:
+        """The task of a round on the data that a pool names.
 
         Raises ValueError for data that are none of this task: a pool's word is no reason to read
         whatever else this machine has.
         """
-        is_own = procedural.is_instance(data) if self._is_drawn else data == self.task.dataset
-        if not is_own:
+        task = self.task(context)
+        is_drawn = context.paid is None and self._is_drawn
+        if not (procedural.is_instance(data) if is_drawn else data == task.dataset):
             raise ValueError(f"the task has no data {data!r:.120}")
-        return replace(self.task, dataset=data)
+        return replace(task, dataset=data)
 
     def test_data(self, context: RoundContext, producer: bytes, claim: Claim) -> str:
         """The data set whose test images a claim is counted on, by the secrets that it carries."""
+        if context.paid is not None:
+            return shard_data(context.paid.terms, context.paid.shard).name
         if not self._is_drawn:
-            return self.task.dataset
+            return self.standing.dataset
         instance = context.instance(producer, claim.unit)
         return procedural.name_of(instance, context.test_seed(claim.secrets))
 
-    def price(self, genotype: Genotype) -> design.Design:
-        """The verdict on a genotype of any round: what its hardware costs."""
-        return design.judge(genotype, self.task)
+    def price(self, terms: Publish | None, genotype: Genotype) -> design.Design:
+        """The verdict on a genotype of a task, as for `task_for`: what its hardware costs."""
+        return design.judge(genotype, self.task_for(terms))
 
     def refuse(self, context: RoundContext, genotype: bytes) -> tuple[Reason, str] | None:
         """Why a genotype can't win the round, or None."""
@@ -87,16 +102,20 @@ class NasDesigns:
             parsed = Genotype.from_bytes(genotype)
         except GenotypeError as error:
             return Reason.GENOTYPE_MALFORMED, str(error)
-        verdict = design.judge(parsed, self.task, self.space(context))
+        verdict = design.judge(parsed, self.task(context), self.space(context))
         if verdict.reason is None:
             return None
         return _REASONS.get(verdict.reason, Reason.INFEASIBLE), verdict.detail
 
-    def model_length(self, genotype: bytes) -> int:
-        """Bytes of the canonical model of a genotype that `refuse` lets pass."""
-        return model_length(Genotype.from_bytes(genotype), self.info.shape, self.info.classes)
+    def refuse_task(self, terms: Publish) -> tuple[Reason, str] | None:
+        """Why the engine can't serve a published task, or None."""
+        return refuse_terms(terms, self._limits.max_mac_images)
 
-    def _draw_space(self, seed: bytes) -> Space:
-        return round_space(
-            self.task.space, seed, lambda space: holds_usable_design(space, self.task)
-        )
+    def model_length(self, context: RoundContext, genotype: bytes) -> int:
+        """Bytes of the canonical model of a genotype that `refuse` lets pass."""
+        info = describe(self.task(context).dataset)
+        return model_length(Genotype.from_bytes(genotype), info.shape, info.classes)
+
+
+def _draw_space(seed: bytes, task: Task) -> Space:
+    return round_space(task.space, seed, lambda space: holds_usable_design(space, task))

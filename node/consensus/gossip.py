@@ -174,6 +174,7 @@ class ChainGate:
                 return book.add_fallback(_narrow(signed, fallback))
 
     def _on_transaction(self, signed: Signed[Transaction]) -> Gossip:
+        self._chain.check_transaction(signed)
         try:
             self._mempool.add(signed, self._chain.next_context(), self._chain.tree.head().state)
         except Rejected:

@@ -80,9 +80,10 @@ class Importer:
         state, claim = self.chain.apply(block), block.header.message
         if isinstance(claim, Fallback):
             return Prepared(block, state, None)
-        length = self._designs.model_length(claim.genotype)
+        context = self.chain.tree.context_for(block.parent, block.round)
+        length = self._designs.model_length(context, claim.genotype)
         model = await self._blob(claim.round, claim.model_hash, length, give_up_ms)
-        check_model(claim, model, self._designs)
+        check_model(context, claim, model, self._designs)
         return Prepared(block, state, model)
 
     async def adopt(self, block: Block) -> None:

@@ -213,7 +213,7 @@ class Producer:
         except JobFailed as error:
             _log.error("not_claimed", round=context.round, reason=str(error))
             return
-        if counted.correct < context.network.parameters.task.min_correct:
+        if counted.correct < context.min_correct:
             _log.warning("not_claimed", round=context.round, reason="the model is below the floor")
             return
         await self._propose(context, committed, counted)

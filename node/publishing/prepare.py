@@ -20,7 +20,7 @@ from nas.task import Task
 from node.chain.hashing import blake, blob_hash, u64
 from node.chain.published.manifest import chunks_of, make_manifest
 from node.chain.published.sealing import hash_key, open_shard, seal, shard_key
-from node.chain.published.terms import SCALE, SEAL_BYTES, Channel, Publish, Range, SealedShard
+from node.chain.published.terms import SCALE, SEAL_BYTES, Channel, Publish, SealedShard, ValueRange
 from node.publishing.engine import shard_data, training_data
 from node.publishing.errors import PublishingError
 
@@ -181,10 +181,10 @@ def _channels(train: Labelled) -> tuple[Channel, ...]:
     )
 
 
-def _ranges(space: Space) -> tuple[Range, ...]:
+def _ranges(space: Space) -> tuple[ValueRange, ...]:
     if len(set(space.ranges)) != 1:
         raise PublishingError("a published space has the same ten ranges in every layer")
-    return tuple(Range(bytes(values)) for values in space.ranges[0])
+    return tuple(ValueRange(bytes(values)) for values in space.ranges[0])
 
 
 def _task(data: PublishedData, offer: Offer, max_mac_images: int) -> Task:

@@ -160,7 +160,7 @@ def test_an_infeasible_architecture() -> None:
     async def holds_the_design(seed: int) -> bool:
         network = World(seed, plan).network
         context = BlockTree(network).context_for(network.genesis_id, 1)
-        weight_bits = NasDesigns(plan.parameters.task).space(context).ranges[-1][8:]
+        weight_bits = NasDesigns(plan.parameters).space(context).ranges[-1][8:]
         return weight_bits == ((0, 2), (0, 3))
 
     seed = next(seed for seed in range(1_000) if run_virtual(holds_the_design(seed)))

@@ -9,13 +9,13 @@ from nas.bench.designs import never, random_designs, train_job
 from nas.bench.figures import Clock, Figure, describe_spread
 from nas.data import datasets
 from nas.training.train import train
-from node.chain.params import DIGITS
+from node.chain.params import DEVNET
 from node.consensus.designs import NasDesigns
 
 
 def measure_candidate(designs: int, epochs: int, seed: int, clock: Clock) -> tuple[Figure, ...]:
     """Seconds and accuracy of random designs, each trained on one core and judged every epoch."""
-    task = dataclasses.replace(NasDesigns(DIGITS).task, epochs=epochs)
+    task = dataclasses.replace(NasDesigns(DEVNET).standing, epochs=epochs)
     dataset = datasets.load(task.dataset)
     results = [
         train(train_job(task, design, seed), dataset, "cpu", never, clock)

@@ -10,24 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
-from node.chain.hashing import u64
 from node.chain.messages import Vote
 from node.chain.published.difficulty import score
-from node.chain.published.record import MAX_TASKS, PaidShard, TaskRecord
+from node.chain.published.record import MAX_TASKS, Entry, TaskRecord
 from node.chain.published.rules import REWARD_IN_SUBSIDIES
 
 LEAD_ROUNDS = 2
-
-Entry = tuple[bytes, TaskRecord]
-"""A task by its id."""
-
-
-def find_paid(tasks: Iterable[Entry], round_number: int) -> PaidShard | None:
-    """The shard that is reserved for a round, or None if it has the standing task."""
-    for task_id, record in tasks:
-        if reservation := record.reservation(round_number):
-            return PaidShard(task_id, record, reservation.shard)
-    return None
 
 
 def free_place(records: Collection[TaskRecord]) -> int | None:
@@ -84,8 +72,3 @@ def make_bitmap(places: Iterable[int]) -> bytes:
 def has_bit(bitmap: bytes, place: int) -> bool:
     """Whether a vote's bitmap names a place."""
     return bool(int.from_bytes(bitmap, "little") >> place & 1)
-
-
-def instance_fields(paid: PaidShard, round_number: int) -> tuple[bytes, bytes, bytes]:
-    """What names the problem of a paid round, the same for every producer and unit."""
-    return paid.task_id, u64(paid.shard), u64(round_number)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from node.chain.codec import Bytes, Message, RepeatedBytes, RepeatedMessage, Uint
 from node.chain.messages import MAX_ATTESTERS, MAX_GENOTYPE_BYTES
+from node.chain.published.rules import min_correct
 from node.chain.published.terms import MAX_SHARDS, Publish, SealedShard
 
 MAX_TASKS = 32
@@ -100,3 +102,20 @@ class PaidShard:
     def sealed(self) -> SealedShard:
         """The hashes of the shard that the round opens."""
         return self.terms.shards[self.shard]
+
+    @property
+    def min_correct(self) -> int:
+        """Least count of correct test images that a claim may state."""
+        return min_correct(self.terms)
+
+
+Entry = tuple[bytes, TaskRecord]
+"""A task by its id."""
+
+
+def find_paid(tasks: Iterable[Entry], round_number: int) -> PaidShard | None:
+    """The shard that is reserved for a round, or None if it has the standing task."""
+    for task_id, record in tasks:
+        if reservation := record.reservation(round_number):
+            return PaidShard(task_id, record, reservation.shard)
+    return None

@@ -6,14 +6,17 @@ needs the data themselves, the attesters check before they vote that they hold t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeVar
 
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import MAX_INT
-from node.chain.lists import is_ascending
 from node.chain.params import FLOOR_TIMES_CHANCE
 from node.chain.published.limits import TaskLimits
 from node.chain.published.terms import GENES, MAX_KEY_HOLDERS, RANGES, Publish
+
+_Ordered = TypeVar("_Ordered", bytes, int)
 
 REWARD_IN_SUBSIDIES = 2
 """R_MIN: below it miners and attesters would rather have the standing task (consensus C1)."""
@@ -76,7 +79,7 @@ def _fault_of_shards(terms: Publish) -> str:
 def _fault_of_space(terms: Publish) -> str:
     if not terms.layers or len(terms.ranges) != RANGES:
         return f"a space has one layer or more and {RANGES} ranges"
-    if any(list(each.values) != sorted(set(each.values)) for each in terms.ranges):
+    if any(_is_disordered(each.values) for each in terms.ranges):
         return "the values of a range must ascend"
     if len(terms.witness) != GENES * terms.layers:
         return "the witness has another number of layers than the space"
@@ -93,7 +96,7 @@ def _fault_of_target(terms: Publish) -> str:
 
 
 def _fault_of_key_holders(terms: Publish) -> str:
-    if not terms.key_holders or not is_ascending(terms.key_holders):
+    if not terms.key_holders or _is_disordered(terms.key_holders):
         return f"there are 1 to {MAX_KEY_HOLDERS} key holders, ascending, each once"
     return ""
 
@@ -108,3 +111,8 @@ def _fault_of_data(terms: Publish, limits: TaskLimits) -> str:
     if terms.data_bytes > limits.max_data_bytes:
         return f"{terms.data_bytes} bytes of data, at most {limits.max_data_bytes} are taken"
     return ""
+
+
+def _is_disordered(values: Sequence[_Ordered]) -> bool:
+    """Whether values do not ascend strictly."""
+    return any(low >= high for low, high in pairwise(values))

@@ -51,7 +51,7 @@ class SealedShard:
 
 
 @dataclass(frozen=True)
-class Range:
+class ValueRange:
     """The values that one hyperparameter may take, ascending."""
 
     values: Annotated[bytes, Bytes(1, 1, 255)]
@@ -81,7 +81,7 @@ class Publish:
     training: Annotated[bytes, Bytes(11)]
     shards: Annotated[tuple[SealedShard, ...], RepeatedMessage(12, MAX_SHARDS, SealedShard)]
     layers: Annotated[int, Uint(13, MAX_LAYERS)]
-    ranges: Annotated[tuple[Range, ...], RepeatedMessage(14, RANGES, Range)]
+    ranges: Annotated[tuple[ValueRange, ...], RepeatedMessage(14, RANGES, ValueRange)]
     profile: Annotated[bytes, Bytes(15, 1, 32)]
     protocol: Annotated[bytes, Bytes(16, 1, 16)]
     epochs: Annotated[int, Uint(17, 10_000)]

@@ -15,12 +15,16 @@ from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.messages import Faucet, Transaction, Transfer
-from node.chain.transactions import faucet, transfer
+from node.chain.published.terms import Cancel, Publish, Rebond
+from node.chain.transactions import faucet, publish, transfer
 
 Apply = Callable[[Draft, RoundContext, Signed[Any]], None]
 APPLY: dict[type[Transaction], Apply] = {
     Transfer: transfer.apply,
     Faucet: faucet.apply,
+    Publish: publish.apply,
+    Cancel: publish.apply_cancel,
+    Rebond: publish.apply_rebond,
 }
 """The rules of each kind: `apply` raises InvalidBlock, and may have changed the draft by then."""
 

@@ -48,6 +48,11 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_FAUCET: _Kind.ValueType  # 19
     KIND_SEAL: _Kind.ValueType  # 22
     """Of gossip alone; a claim carries the preimages."""
+    KIND_PUBLISH: _Kind.ValueType  # 20
+    KIND_CANCEL: _Kind.ValueType  # 21
+    KIND_KEY: _Kind.ValueType  # 23
+    """Gossip only."""
+    KIND_REBOND: _Kind.ValueType  # 24
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
     """What an envelope carries. Signatures cover the kind."""
@@ -69,6 +74,11 @@ KIND_PAYOUT_NOTICE: Kind.ValueType  # 11
 KIND_FAUCET: Kind.ValueType  # 19
 KIND_SEAL: Kind.ValueType  # 22
 """Of gossip alone; a claim carries the preimages."""
+KIND_PUBLISH: Kind.ValueType  # 20
+KIND_CANCEL: Kind.ValueType  # 21
+KIND_KEY: Kind.ValueType  # 23
+"""Gossip only."""
+KIND_REBOND: Kind.ValueType  # 24
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final
@@ -179,6 +189,7 @@ class Claim(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     BODY_HASH_FIELD_NUMBER: _builtins.int
     STATE_ROOT_FIELD_NUMBER: _builtins.int
+    INCUMBENT_CORRECT_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     parent: _builtins.bytes
     unit: _builtins.int
@@ -194,6 +205,8 @@ class Claim(_message.Message):
     """Correctly classified test images."""
     body_hash: _builtins.bytes
     state_root: _builtins.bytes
+    incumbent_correct: _builtins.int
+    """What the model that won the published task before counts on this shard."""
     @_builtins.property
     def secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """What opened the test set; empty for a task flagged insecure."""
@@ -212,10 +225,11 @@ class Claim(_message.Message):
         secrets: _abc.Iterable[_builtins.bytes] | None = ...,
         body_hash: _builtins.bytes = ...,
         state_root: _builtins.bytes = ...,
+        incumbent_correct: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_hash", b"body_hash", "correct", b"correct", "genotype", b"genotype", "model_hash", b"model_hash", "parent", b"parent", "payout_root", b"payout_root", "round", b"round", "salt", b"salt", "secrets", b"secrets", "state_root", b"state_root", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_hash", b"body_hash", "correct", b"correct", "genotype", b"genotype", "incumbent_correct", b"incumbent_correct", "model_hash", b"model_hash", "parent", b"parent", "payout_root", b"payout_root", "round", b"round", "salt", b"salt", "secrets", b"secrets", "state_root", b"state_root", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -391,6 +405,290 @@ class Faucet(_message.Message):
 Global___Faucet: _TypeAlias = Faucet  # noqa: Y015
 
 @_typing.final
+class Channel(_message.Message):
+    """How pixels of one channel are normalised, in ten-thousandths of the full scale."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    mean: _builtins.int
+    deviation: _builtins.int
+    def __init__(
+        self,
+        *,
+        mean: _builtins.int = ...,
+        deviation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "mean", b"mean"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Channel: _TypeAlias = Channel  # noqa: Y015
+
+@_typing.final
+class SealedShard(_message.Message):
+    """One sealed test set, for one paid round."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CIPHER_FIELD_NUMBER: _builtins.int
+    PLAIN_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    cipher: _builtins.bytes
+    """Hash of the manifest of the sealed bytes."""
+    plain: _builtins.bytes
+    """Hash of the opened bytes."""
+    key: _builtins.bytes
+    """Hash of the key."""
+    def __init__(
+        self,
+        *,
+        cipher: _builtins.bytes = ...,
+        plain: _builtins.bytes = ...,
+        key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cipher", b"cipher", "key", b"key", "plain", b"plain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealedShard: _TypeAlias = SealedShard  # noqa: Y015
+
+@_typing.final
+class ValueRange(_message.Message):
+    """Values that one hyperparameter may take, ascending."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    values: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        values: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValueRange: _TypeAlias = ValueRange  # noqa: Y015
+
+@_typing.final
+class Publish(_message.Message):
+    """A task that somebody pays for (docs/protocol.md, section 13)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    TRAIN_IMAGES_FIELD_NUMBER: _builtins.int
+    VALIDATION_IMAGES_FIELD_NUMBER: _builtins.int
+    TEST_IMAGES_FIELD_NUMBER: _builtins.int
+    TRAINING_CHUNKS_FIELD_NUMBER: _builtins.int
+    TRAINING_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    WITNESS_FIELD_NUMBER: _builtins.int
+    REWARD_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    KEY_HOLDERS_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.int
+    fee: _builtins.int
+    height: _builtins.int
+    width: _builtins.int
+    classes: _builtins.int
+    train_images: _builtins.int
+    validation_images: _builtins.int
+    test_images: _builtins.int
+    """Of each shard."""
+    training_chunks: _builtins.bytes
+    """Hash of the manifest of the training data."""
+    training: _builtins.bytes
+    """Hash of the training data."""
+    layers: _builtins.int
+    profile: _builtins.bytes
+    protocol: _builtins.bytes
+    epochs: _builtins.int
+    witness: _builtins.bytes
+    """A genotype that fits the task."""
+    reward: _builtins.int
+    """Base units for each shard."""
+    target: _builtins.int
+    margin: _builtins.int
+    """Images by which the last winner's model must be beaten."""
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Channel]: ...
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealedShard]: ...
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueRange]:
+        """Ten, in the order of Tables 1 and 2 of the paper."""
+
+    @_builtins.property
+    def key_holders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Public keys, ascending."""
+
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
+        height: _builtins.int = ...,
+        width: _builtins.int = ...,
+        channels: _abc.Iterable[Global___Channel] | None = ...,
+        classes: _builtins.int = ...,
+        train_images: _builtins.int = ...,
+        validation_images: _builtins.int = ...,
+        test_images: _builtins.int = ...,
+        training_chunks: _builtins.bytes = ...,
+        training: _builtins.bytes = ...,
+        shards: _abc.Iterable[Global___SealedShard] | None = ...,
+        layers: _builtins.int = ...,
+        ranges: _abc.Iterable[Global___ValueRange] | None = ...,
+        profile: _builtins.bytes = ...,
+        protocol: _builtins.bytes = ...,
+        epochs: _builtins.int = ...,
+        witness: _builtins.bytes = ...,
+        reward: _builtins.int = ...,
+        target: _builtins.int = ...,
+        margin: _builtins.int = ...,
+        key_holders: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "classes", b"classes", "epochs", b"epochs", "fee", b"fee", "height", b"height", "key_holders", b"key_holders", "layers", b"layers", "margin", b"margin", "nonce", b"nonce", "profile", b"profile", "protocol", b"protocol", "ranges", b"ranges", "reward", b"reward", "shards", b"shards", "target", b"target", "test_images", b"test_images", "train_images", b"train_images", "training", b"training", "training_chunks", b"training_chunks", "validation_images", b"validation_images", "width", b"width", "witness", b"witness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Publish: _TypeAlias = Publish  # noqa: Y015
+
+@_typing.final
+class Cancel(_message.Message):
+    """Takes a task of the signer's out of the queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.int
+    fee: _builtins.int
+    task: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
+        task: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee", b"fee", "nonce", b"nonce", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cancel: _TypeAlias = Cancel  # noqa: Y015
+
+@_typing.final
+class Rebond(_message.Message):
+    """A deposit for a task whose key was withheld."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.int
+    fee: _builtins.int
+    task: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
+        task: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee", b"fee", "nonce", b"nonce", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rebond: _TypeAlias = Rebond  # noqa: Y015
+
+@_typing.final
+class Key(_message.Message):
+    """A key holder opens the shard of a round."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    task: _builtins.bytes
+    shard: _builtins.int
+    key: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        task: _builtins.bytes = ...,
+        shard: _builtins.int = ...,
+        key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "round", b"round", "shard", b"shard", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Key: _TypeAlias = Key  # noqa: Y015
+
+@_typing.final
+class CertifiedUnit(_message.Message):
+    """The Commit behind a certified id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
+    producer: _builtins.bytes
+    unit: _builtins.int
+    commitment: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        producer: _builtins.bytes = ...,
+        unit: _builtins.int = ...,
+        commitment: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "producer", b"producer", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertifiedUnit: _TypeAlias = CertifiedUnit  # noqa: Y015
+
+@_typing.final
 class ListProof(_message.Message):
     """One attester's List, folded: a bit per id in Body.commit_ids."""
 
@@ -456,6 +754,7 @@ class Body(_message.Message):
     PAYOUTS_FIELD_NUMBER: _builtins.int
     TRANSACTIONS_FIELD_NUMBER: _builtins.int
     PARENT_LOGITS_HASH_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
     parent_logits_hash: _builtins.bytes
     """Hash of the logits of the parent's model; empty if the parent has none."""
     @_builtins.property
@@ -476,6 +775,10 @@ class Body(_message.Message):
 
     @_builtins.property
     def transactions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Envelope]: ...
+    @_builtins.property
+    def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertifiedUnit]:
+        """Certified units, ascending by the ids of their Commits, where a key is missing."""
+
     def __init__(
         self,
         *,
@@ -485,10 +788,11 @@ class Body(_message.Message):
         payouts: _abc.Iterable[Global___PayoutLine] | None = ...,
         transactions: _abc.Iterable[Global___Envelope] | None = ...,
         parent_logits_hash: _builtins.bytes = ...,
+        units: _abc.Iterable[Global___CertifiedUnit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_ids", b"commit_ids", "lists", b"lists", "parent_logits_hash", b"parent_logits_hash", "payouts", b"payouts", "transactions", b"transactions", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_ids", b"commit_ids", "lists", b"lists", "parent_logits_hash", b"parent_logits_hash", "payouts", b"payouts", "transactions", b"transactions", "units", b"units", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,11 +41,14 @@ class TrueResults(Invariant):
         model = self.watch.models.get(claim.model_hash)
         if model is None or scripted_count(model, "test") != claim.correct:
             self.fail(f"{what} does not count {claim.correct}")
-        task = context.network.parameters.task
-        if claim.correct * task.classes < FLOOR_TIMES_CHANCE * task.test_size:
+        task, paid = context.network.parameters.task, context.paid
+        classes, size = task.classes, task.test_size
+        if paid is not None:
+            classes, size = paid.terms.classes, paid.terms.test_images
+        if claim.correct * classes < FLOOR_TIMES_CHANCE * size:
             self.fail(f"{what} is below the floor")
         space = node._designs.space(context)
-        verdict = judge(Genotype.from_bytes(claim.genotype), node._designs.task, space)
+        verdict = judge(Genotype.from_bytes(claim.genotype), node._designs.task(context), space)
         if verdict.reason is not None:
             self.fail(f"{what} has a design that is {verdict.reason}")
 

@@ -1,0 +1,68 @@
+"""Publishing a task, and what its publisher may do with it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from node.chain.context import RoundContext
+from node.chain.draft import Draft
+from node.chain.envelope import Signed
+from node.chain.errors import InvalidBlock, Reason
+from node.chain.published.difficulty import compute_difficulty_ms
+from node.chain.published.play import close_task
+from node.chain.published.queue import free_place
+from node.chain.published.record import MAX_TASKS, TaskRecord
+from node.chain.published.rules import check_terms
+from node.chain.published.terms import Cancel, Publish, Rebond
+from node.chain.rewards import current_subsidy
+
+
+def apply(draft: Draft, context: RoundContext, signed: Signed[Publish]) -> None:
+    """Queue a task and lock its rewards. Raises InvalidBlock: those of the terms, TASK_QUEUE,
+    BALANCE."""
+    terms, publisher, limits = signed.message, signed.signer, context.network.parameters.tasks
+    # 1. The terms are ones that the network takes.
+    subsidy = current_subsidy(context.network, draft.round, draft.issued)
+    check_terms(terms, limits, subsidy)
+    # 2. The publisher has no other task, and the queue a place.
+    records = list(draft.tasks.values())
+    place = free_place(records)
+    if place is None or any(record.publisher == publisher for record in records):
+        raise InvalidBlock(Reason.TASK_QUEUE, f"one task for each publisher, {MAX_TASKS} at a time")
+    # 3. The publisher holds the rewards, and the fee for what everybody has to keep.
+    publish_fee = limits.publish_fee(terms.data_bytes)
+    draft.debit(publisher, terms.escrow + publish_fee)
+    draft.burn(publish_fee)
+    record = TaskRecord(
+        publisher=publisher,
+        terms=terms,
+        difficulty_ms=compute_difficulty_ms(terms, limits),
+        queued_round=draft.round,
+        place=place,
+    )
+    draft.tasks = draft.tasks.set(signed.id, record)
+
+
+def apply_cancel(draft: Draft, context: RoundContext, signed: Signed[Cancel]) -> None:
+    """Take a task out of the queue. Raises InvalidBlock: TASK_UNKNOWN."""
+    _own_task(draft, signed)
+    close_task(draft, signed.message.task)
+
+
+def apply_rebond(draft: Draft, context: RoundContext, signed: Signed[Rebond]) -> None:
+    """Deposit a reward, so that a suspended task is mined again; it is given back at the task's
+    end and burnt if a key is withheld again. Raises InvalidBlock: TASK_UNKNOWN, TASK_SUSPENDED,
+    BALANCE."""
+    record = _own_task(draft, signed)
+    if not record.suspended:
+        raise InvalidBlock(Reason.TASK_SUSPENDED, "the task is not suspended")
+    draft.debit(signed.signer, record.terms.reward)
+    bonded = replace(record, suspended=0, bond=record.terms.reward)
+    draft.tasks = draft.tasks.set(signed.message.task, bonded)
+
+
+def _own_task(draft: Draft, signed: Signed[Cancel] | Signed[Rebond]) -> TaskRecord:
+    record = draft.tasks.get(signed.message.task)
+    if record is None or record.publisher != signed.signer or record.closed:
+        raise InvalidBlock(Reason.TASK_UNKNOWN, "the signer has no such task in the queue")
+    return record
