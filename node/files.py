@@ -25,6 +25,25 @@ def write_new_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Put a file of mode 0600 in the place of another; a crash leaves the old or the new one.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.new.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder survive a power cut; syncing a file does not save its name."""
     descriptor = os.open(path, os.O_RDONLY)

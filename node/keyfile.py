@@ -1,13 +1,15 @@
 """The file that holds a node's key.
 
-Versioned JSON of mode 0600, made once and never overwritten. With the environment variable
-PONAS_KEY_PASSPHRASE set, the seed in it is encrypted (argon2id, then XSalsa20-Poly1305).
-A copy of the file is a backup; copied back, it restores the node's identity.
+Versioned JSON of mode 0600, made once; a node never overwrites it, only `ponas keys` does, to
+encrypt its seed or not. With the environment variable PONAS_KEY_PASSPHRASE set, the seed in it is
+encrypted (argon2id, then XSalsa20-Poly1305). A copy of the file is a backup; copied back, it
+restores the node's identity.
 """
 
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,24 @@ from nacl.secret import SecretBox
 from nacl.signing import SigningKey
 
 from node.errors import KeyFileError
-from node.files import write_new_file
-from node.identity import Identity
+from node.files import replace_file, write_new_file
+from node.identity import Identity, format_address
 
 PASSPHRASE_VARIABLE = "PONAS_KEY_PASSPHRASE"
 
 _SEED_BYTES = 32
 _VERSION = 1
 _LARGEST_KEY_FILE_BYTES = 4_096
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """Whose key a file holds, and whether its seed is encrypted."""
+
+    path: Path
+    public_key: bytes
+    address: str
+    encrypted: bool
 
 
 def open_identity(
@@ -50,24 +62,51 @@ def create_identity(
     Raises:
         KeyFileError: the file exists, or can't be written.
     """
-    seed = random_bytes(_SEED_BYTES)
-    identity = Identity(SigningKey(seed))
-    document: dict[str, Any] = {
-        "version": _VERSION,
-        "public_key": identity.public_key.hex(),
-        "address": identity.address,
-    }
-    if passphrase is None:
-        document["seed"] = seed.hex()
-    else:
-        salt = random_bytes(argon2id.SALTBYTES)
-        box = _secret_box(passphrase, salt)
-        document["salt"] = salt.hex()
-        document["encrypted_seed"] = bytes(
-            box.encrypt(seed, random_bytes(SecretBox.NONCE_SIZE))
-        ).hex()
-    _write(path, json.dumps(document, indent=2).encode() + b"\n")
+    identity = Identity(SigningKey(random_bytes(_SEED_BYTES)))
+    _write(path, _seal(identity, passphrase, random_bytes))
     return identity
+
+
+def reseal_identity(
+    path: Path, passphrase: str | None, new: str | None, random_bytes: Callable[[int], bytes]
+) -> Identity:
+    """Encrypt the seed in a key file under another passphrase, or under none.
+
+    Raises:
+        KeyFileError: as `load_identity`, or the file can't be replaced; then it is as before.
+    """
+    identity = load_identity(path, passphrase)
+    try:
+        replace_file(path, _seal(identity, new, random_bytes))
+    except OSError as error:
+        raise KeyFileError(f"can't replace key file {path}: {error.strerror}") from error
+    return identity
+
+
+def copy_key_file(source: Path, target: Path) -> KeyFile:
+    """Make a copy for the owner alone; an existing file is never replaced.
+
+    Raises:
+        KeyFileError: the source is no key file, or the target exists or can't be written.
+    """
+    found = read_key_file(source)
+    _write(target, _read_private(source))
+    return found
+
+
+def read_key_file(path: Path) -> KeyFile:
+    """What a key file tells without its passphrase.
+
+    Raises:
+        KeyFileError: it can't be read, others can read it, it is damaged or of a newer version.
+    """
+    document = _parse(path, _read_private(path))
+    if "seed" in document:
+        load_identity(path, None)
+    public_key = _unhex(path, document, "public_key", _SEED_BYTES)
+    if document["address"] != format_address(public_key):
+        raise _damaged(path, "its address is not that of its public key")
+    return KeyFile(path, public_key, document["address"], "seed" not in document)
 
 
 def load_identity(path: Path, passphrase: str | None) -> Identity:
@@ -85,6 +124,28 @@ def load_identity(path: Path, passphrase: str | None) -> Identity:
     if document["address"] != identity.address:
         raise _damaged(path, "its address is not that of its public key")
     return identity
+
+
+def _seal(
+    identity: Identity, passphrase: str | None, random_bytes: Callable[[int], bytes]
+) -> bytes:
+    """The content of a key file."""
+    seed = bytes(identity.signing_key)
+    document: dict[str, Any] = {
+        "version": _VERSION,
+        "public_key": identity.public_key.hex(),
+        "address": identity.address,
+    }
+    if passphrase is None:
+        document["seed"] = seed.hex()
+    else:
+        salt = random_bytes(argon2id.SALTBYTES)
+        box = _secret_box(passphrase, salt)
+        document["salt"] = salt.hex()
+        document["encrypted_seed"] = bytes(
+            box.encrypt(seed, random_bytes(SecretBox.NONCE_SIZE))
+        ).hex()
+    return json.dumps(document, indent=2).encode() + b"\n"
 
 
 def _secret_box(passphrase: str, salt: bytes) -> SecretBox:

@@ -61,6 +61,8 @@ class ChainLedger:
                 other_key=proof.way.other_key,
                 other_record=proof.way.other_record,
             ),
+            next_nonce=self._submissions.next_nonce(key),
+            faucet_era=account.faucet_era,
         )
 
     async def history(self, address: str, below: int) -> HistoryView:

@@ -24,6 +24,8 @@ class AccountView:
     balance: int
     nonce: int
     proof: AccountProofView
+    next_nonce: int
+    faucet_era: int
 
 
 @dataclass(frozen=True)

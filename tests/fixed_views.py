@@ -147,6 +147,8 @@ ACCOUNT = AccountView(
     90,
     0,
     AccountProofView(hash_of(3), 6, False, (hash_of(7), hash_of(8)), (hash_of(9),), b"", b""),
+    2,
+    0,
 )
 HISTORY = HistoryView(
     (EntryView(5, 6, True, hash_of(3), "transfer", 7, 2, "pn-payout", hash_of(4)),), 5

@@ -450,7 +450,7 @@ def test_transfers(world: World, amount: int, nonce: int, reason: Reason) -> Non
 
 def test_fee(world: World) -> None:
     dear = world.transfer(PRODUCERS[0], b"r" * 32, 1, 0)
-    least = compute_least_fee(world.context(head(world), 3), dear)
+    least = compute_least_fee(world.network.parameters, dear)
     for fee, is_enough in ((least, True), (least - 1, False)):
         transfer = world.transfer(PRODUCERS[0], b"r" * 32, 1, 0, fee)
         assert len(encode(transfer.envelope)) == len(encode(dear.envelope))

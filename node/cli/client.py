@@ -12,10 +12,12 @@ from node.cli.asking import Query, console, query_command
 from node.cli.bench import bench
 from node.cli.chain import chain
 from node.cli.fpga import fpga
+from node.cli.keys import keys
 from node.cli.miner import miner
 from node.cli.models import export, retrain
 from node.cli.pool import pool
 from node.cli.search import search
+from node.cli.wallet import wallet
 from node.clock import SystemClock
 from node.demo.layout import NODE_PROGRAM
 from node.demo.processes import DemoError
@@ -115,6 +117,8 @@ main.add_command(search)
 main.add_command(retrain)
 main.add_command(export)
 main.add_command(bench)
+main.add_command(wallet)
+main.add_command(keys)
 
 
 @main.command()

@@ -59,6 +59,12 @@ class Mempool:
             self._make_room(signed)
         self._put(signed.signer, [*before, signed, *after])
 
+    def next_nonce(self, sender: bytes, head: State) -> int:
+        """The nonce of a sender's next transaction, behind all of its that wait."""
+        queue = self._queues.get(sender, ())
+        first = head.account(sender).nonce
+        return max(first, queue[-1].message.nonce + 1) if queue else first
+
     def transactions(self) -> tuple[Waiting, ...]:
         """All that wait; `node.chain.proposal` chooses what fits."""
         return tuple(signed for queue in self._queues.values() for signed in queue)

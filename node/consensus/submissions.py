@@ -71,6 +71,10 @@ class Submissions:
         self._send(envelope)
         return signed
 
+    def next_nonce(self, sender: bytes) -> int:
+        """The nonce of a sender's next transaction, behind all of its that wait."""
+        return self._mempool.next_nonce(sender, self._chain.tree.head().state)
+
     async def follow(self) -> None:
         """Let all that waits follow the chain, and offer the kept ones again, here and to peers."""
         self._mempool.follow(

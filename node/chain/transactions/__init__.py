@@ -15,6 +15,7 @@ from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.messages import Faucet, Transaction, Transfer
+from node.chain.params import Parameters
 from node.chain.published.terms import Cancel, Publish, Rebond
 from node.chain.transactions import faucet, publish, transfer
 
@@ -33,7 +34,7 @@ def apply_transaction(draft: Draft, context: RoundContext, signed: Signed[Transa
     """Apply a transaction. Raises InvalidBlock and changes nothing if a rule is broken."""
     message, payer = signed.message, signed.signer
     # 1. The block space is paid for.
-    least = compute_least_fee(context, signed)
+    least = compute_least_fee(context.network.parameters, signed)
     if message.fee < least:
         raise InvalidBlock(Reason.FEE, f"a fee of {message.fee}, at least {least} is due")
     # 2. It is the payer's next transaction, so that none is replayed.
@@ -47,9 +48,9 @@ def apply_transaction(draft: Draft, context: RoundContext, signed: Signed[Transa
         draft.count_transaction(payer)
 
 
-def compute_least_fee(context: RoundContext, signed: Signed[Transaction]) -> int:
+def compute_least_fee(parameters: Parameters, signed: Signed[Transaction]) -> int:
     """Base units that a transaction has to offer for its bytes."""
-    return context.network.parameters.fee_per_byte * transaction_size(signed)
+    return parameters.fee_per_byte * transaction_size(signed)
 
 
 def compute_fee_rate(signed: Signed[Transaction]) -> int:

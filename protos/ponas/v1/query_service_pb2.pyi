@@ -836,9 +836,15 @@ class GetAccountResponse(_message.Message):
     BALANCE_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
+    NEXT_NONCE_FIELD_NUMBER: _builtins.int
+    FAUCET_ERA_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     balance: _builtins.int
     nonce: _builtins.int
+    next_nonce: _builtins.int
+    """The nonce to use next, behind all of the account's that wait on this node."""
+    faucet_era: _builtins.int
+    """One more than the era in which it last drew from the faucet; 0 for never."""
     @_builtins.property
     def proof(self) -> Global___AccountProof: ...
     def __init__(
@@ -848,10 +854,12 @@ class GetAccountResponse(_message.Message):
         balance: _builtins.int = ...,
         nonce: _builtins.int = ...,
         proof: Global___AccountProof | None = ...,
+        next_nonce: _builtins.int = ...,
+        faucet_era: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "balance", b"balance", "nonce", b"nonce", "proof", b"proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "balance", b"balance", "faucet_era", b"faucet_era", "next_nonce", b"next_nonce", "nonce", b"nonce", "proof", b"proof"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

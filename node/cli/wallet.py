@@ -1,0 +1,172 @@
+"""`ponas wallet`: balances that are checked, payments, and what happened to an account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from node.chain.genesis import Network
+from node.chain.messages import Faucet, Transaction, Transfer
+from node.cli.asking import ask, node_option, show
+from node.cli.keys import data_dir_option, load_key, read_key
+from node.cli.ledger import check_network, fetch_account, hand_in, least_fee, network_option
+from node.errors import ExitCode
+from node.identity import AddressError, format_address, parse_address
+from ponas.v1 import query_service_pb2 as query
+
+_AMOUNT = click.IntRange(1, (1 << 63) - 1)
+
+
+class _Address(click.ParamType[bytes]):
+    name = "address"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> bytes:
+        try:
+            return value if isinstance(value, bytes) else parse_address(value)
+        except AddressError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_account = click.argument("account", type=_Address(), required=False, metavar="[ADDRESS]")
+
+
+@click.group(
+    epilog=f"Exit codes: 0 done, 1 refused or not proved, 2 wrong use, {ExitCode.KEY:d} a bad key "
+    f"file, {ExitCode.UNREACHABLE:d} no node answers."
+)
+def wallet() -> None:
+    """What an account has, where it came from, and paying. Amounts are base units.
+
+    The account is that of the key in --data-dir unless ADDRESS is given.
+    """
+
+
+def _command(run: Callable[..., None]) -> None:
+    """Add a command to the group, with the options that all have."""
+    command = click.command(_json(run))
+    command.params += [node_option(), network_option(), data_dir_option()]
+    wallet.add_command(command)
+
+
+@_command
+@_account
+def balance(
+    account: bytes | None, address: str, network: Network, folder: Path, as_json: bool
+) -> None:
+    """What an account has after the newest block, checked against its state root."""
+    check_network(address, network)
+    _tell(asdict(fetch_account(address, network, _or_own(account, folder))), as_json)
+
+
+@_command
+@click.argument("block", metavar="BLOCK_ID")
+@_account
+def verify(
+    block: str, account: bytes | None, address: str, network: Network, folder: Path, as_json: bool
+) -> None:
+    """Check what an account had after a block that you trust, whatever the node says."""
+    check_network(address, network)
+    shown = fetch_account(address, network, _or_own(account, folder), block.lower())
+    _tell(asdict(shown), as_json)
+
+
+@_command
+@_account
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Most entries."
+)
+def history(
+    account: bytes | None,
+    limit: int,
+    address: str,
+    network: Network,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """What blocks did to an account, newest first."""
+    check_network(address, network)
+    name = format_address(_or_own(account, folder))
+    show(query.GetHistoryResponse(entries=islice(_entries(address, name), limit)), as_json)
+
+
+@_command
+@click.argument("recipient", type=_Address(), metavar="ADDRESS")
+@click.argument("amount", type=_AMOUNT)
+@click.option("--fee", type=_AMOUNT, help="What to offer.  [default: the least that is taken]")
+@click.option("--yes", is_flag=True, help="Do not ask before it is sent.")
+def send(
+    recipient: bytes,
+    amount: int,
+    fee: int | None,
+    yes: bool,
+    address: str,
+    network: Network,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Pay AMOUNT base units to ADDRESS out of the account of the key."""
+    check_network(address, network)
+    deposit = network.parameters.account_deposit
+    own = fetch_account(address, network, read_key(folder).public_key)
+    other = fetch_account(address, network, recipient)
+    if other.balance + amount < deposit:
+        raise click.ClickException(
+            f"An account holds {deposit} at least; {amount} would be burnt, as that one has "
+            f"{other.balance}."
+        )
+    identity = load_key(folder)
+
+    def pay(nonce: int, fee: int) -> Transaction:
+        return Transfer(recipient, amount, nonce, fee)
+
+    fee = fee or least_fee(network, identity, pay)
+    rest = own.balance - amount - fee
+    if rest < 0:
+        raise click.ClickException(f"The account has {own.balance}, {amount} and {fee} are due.")
+    lost = f" The rest of {rest} is below {deposit} and will be burnt." if rest < deposit else ""
+    question = f"Pay {amount} to {format_address(recipient)} for a fee of {fee}?{lost}"
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+    sent = hand_in(address, network, identity, pay, own.next_nonce, fee)
+    _tell({"transaction": sent, "amount": amount, "fee": fee}, as_json)
+
+
+@_command
+def faucet(address: str, network: Network, folder: Path, as_json: bool) -> None:
+    """Get coins for nothing, once an era, on a network where they are worth nothing."""
+    check_network(address, network)
+    identity = load_key(folder)
+    own = fetch_account(address, network, identity.public_key)
+    fee = least_fee(network, identity, Faucet)
+    sent = hand_in(address, network, identity, Faucet, own.next_nonce, fee)
+    _tell({"transaction": sent, "amount": network.parameters.faucet, "fee": fee}, as_json)
+
+
+def _or_own(account: bytes | None, folder: Path) -> bytes:
+    return read_key(folder).public_key if account is None else account
+
+
+def _entries(node: str, account: str) -> Iterator[query.HistoryEntry]:
+    below = 0
+    while True:
+        request = query.GetHistoryRequest(address=account, below=below)
+        answer = cast(query.GetHistoryResponse, ask(node, "GetHistory", request))
+        yield from answer.entries
+        below = answer.next
+        if below == 0:
+            return
+
+
+def _tell(fields: Mapping[str, object], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(fields))
+        return
+    for name, value in fields.items():
+        click.echo(f"{name}: {value}")
