@@ -14,7 +14,7 @@ import pytest
 from nacl.utils import random as random_bytes
 
 from node.chain.genesis import Network, first_bonds, network_to_json
-from node.chain.params import DIGITS, FAST, Timing
+from node.chain.params import FAST, SEALED, Parameters, Timing
 from node.clock import SystemClock
 from node.identity import Identity
 from node.keyfile import create_identity
@@ -26,14 +26,8 @@ pytestmark = pytest.mark.timeout(120)
 
 # Train as short as yields a model on a busy machine, and as much again to count it twice.
 TIMING = Timing(round_ms=15_000, lists_ms=8_000, secrets_ms=9_000, claims_ms=11_500, vote_ms=14_000)
-PARAMETERS = replace(
-    FAST,
-    name="two-nodes",
-    timing=TIMING,
-    max_units=1,
-    max_walked=4,
-    seals=0,
-)
+DIGITS = replace(FAST, name="two-nodes", timing=TIMING, max_units=1, max_walked=4)
+DRAWN = replace(DIGITS, task=SEALED.task, seals=SEALED.seals)
 STARTUP_MS = 5_000
 ROUNDS = 6
 # Training fills every core; an answer is late beyond this, and would wait for seconds if the
@@ -45,12 +39,12 @@ def make_identity(folder: Path) -> Identity:
     return create_identity(folder / "node.key", None, random_bytes)
 
 
-def write_network(path: Path, attester: Identity, miner: Identity) -> None:
+def write_network(path: Path, parameters: Parameters, attester: Identity, miner: Identity) -> None:
     """A genesis whose first round starts as soon as both nodes may be up."""
     network = Network(
-        parameters=PARAMETERS,
+        parameters=parameters,
         genesis_time_ms=SystemClock().now_ms() + STARTUP_MS - TIMING.round_ms,
-        bonds=first_bonds(PARAMETERS, {attester.public_key: 1}, {miner.public_key: 1}),
+        bonds=first_bonds(parameters, {attester.public_key: 8}, {miner.public_key: 1}),
         accounts=(),
     )
     path.write_text(network_to_json(network))
@@ -100,11 +94,19 @@ async def watching(full: NodeProcess, miner: NodeProcess) -> AsyncIterator[Watch
         yield Watch(*stubs)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param(DIGITS, id="digits"),
+        # Three rounds longer, until votes have registered the attester's seals.
+        pytest.param(DRAWN, id="sealed", marks=(pytest.mark.soak, pytest.mark.timeout(240))),
+    ],
+)
 async def test_a_solo_miner_wins_a_round_with_a_model_that_the_full_node_has_counted(
-    tmp_path: Path,
+    tmp_path: Path, parameters: Parameters
 ) -> None:
     file, identity = tmp_path / "network.json", make_identity(tmp_path / "miner")
-    write_network(file, make_identity(tmp_path / "full"), identity)
+    write_network(file, parameters, make_identity(tmp_path / "full"), identity)
     options = ("--network", str(file), "--role")
     with (
         NodeProcess(tmp_path / "full", *options, "full") as full,
@@ -118,7 +120,8 @@ async def test_a_solo_miner_wins_a_round_with_a_model_that_the_full_node_has_cou
         judged = {line["claim"]: line["verdict"] for line in full.events("claim_judged")}
     assert judged.get(block.id) == "valid"
     assert block.proposer == identity.address
-    assert DIGITS.min_correct <= block.winner.verified_correct <= DIGITS.test_size
+    task = parameters.task
+    assert task.min_correct <= block.winner.verified_correct <= task.test_size
     # The block also pays its producer for the votes it carries, if there were any before.
     paid = [*block.payouts, *block.attester_rewards]
     assert account.balance == sum(p.amount for p in paid if p.address == identity.address) > 0
