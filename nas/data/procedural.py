@@ -16,7 +16,6 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -103,10 +102,12 @@ class _Splits(Mapping[str, Split]):
     def __init__(self, instance: bytes, test_seed: bytes) -> None:
         self._instance = instance
         self._seeds = {"train": b"train", "validation": b"validation", "test": test_seed}
-        self._drawn = lru_cache(self._draw)
+        self._drawn: dict[str, Split] = {}
 
     def __getitem__(self, name: str) -> Split:
-        return self._drawn(name)
+        if name not in self._drawn:
+            self._drawn[name] = self._draw(name)
+        return self._drawn[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(SPLITS)
