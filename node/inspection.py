@@ -12,7 +12,7 @@ from node.chain.codec import encode
 from node.chain.eras import Eras
 from node.chain.genesis import Network
 from node.chain.lists import certified
-from node.chain.messages import Claim, PayoutLine
+from node.chain.messages import Claim, Fallback, PayoutLine
 from node.chain.params import Parameters
 from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, compute_subsidy, split
 from node.chain.timing import phase_at
@@ -41,6 +41,7 @@ from node.views import (
     PoolEventsView,
     PoolView,
     RoundView,
+    SealView,
     StatusView,
     TaskView,
     UnknownItem,
@@ -128,6 +129,7 @@ class NodeViews:
             raise UnknownItem(f"this node has no block {block_id.hex()}")
         if block is None:
             return _genesis_view(self._chain.network)
+        header = block.header.message
         final = self._chain.id_at(height) if height <= self._chain.final_height else None
         payouts, attester_rewards = rewards_of(
             self._chain.network.parameters, self._chain.eras_at(block.round), block
@@ -147,7 +149,8 @@ class NodeViews:
             lists=len(block.body.lists),
             votes=len(block.votes),
             transactions=len(block.transactions),
-            state_root=block.header.message.state_root,
+            state_root=header.state_root,
+            missing=header.missing if isinstance(header, Fallback) else (),
         )
 
     def round(self, number: int | None) -> RoundView:
@@ -167,6 +170,10 @@ class NodeViews:
                 VoteView(vote.signer, vote.message.source, vote.message.target)
                 for vote in self._chain.tree.votes()
                 if vote.message.round == number
+            ],
+            seals=[
+                SealView(sealer, sealer in book.seals)
+                for sealer in self._chain.context(max(1, number)).sealers
             ],
         )
 
@@ -261,6 +268,7 @@ class NodeViews:
             luts=design.luts,
             images_per_s=design.images_per_s,
             genotype=claim.genotype,
+            secrets=claim.secrets,
         )
 
 
@@ -281,6 +289,7 @@ def _genesis_view(network: Network) -> BlockView:
         votes=0,
         transactions=0,
         state_root=b"",
+        missing=(),
     )
 
 

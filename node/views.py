@@ -115,6 +115,7 @@ class WinnerView:
     luts: int
     images_per_s: int
     genotype: bytes
+    secrets: Sequence[bytes]
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class BlockView:
     votes: int
     transactions: int
     state_root: bytes
+    missing: Sequence[bytes]
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,12 @@ class VoteView:
 
 
 @dataclass(frozen=True)
+class SealView:
+    attester: bytes
+    revealed: bool
+
+
+@dataclass(frozen=True)
 class RoundView:
     round: int
     phase: ViewPhase
@@ -186,6 +194,7 @@ class RoundView:
     lists: Sequence[ListView]
     claims: Sequence[ClaimView]
     votes: Sequence[VoteView]
+    seals: Sequence[SealView]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from node.views import (
     PoolEventView,
     PoolView,
     RoundView,
+    SealView,
     StatusView,
     TaskView,
     UnknownItem,
@@ -82,6 +83,7 @@ WINNER = WinnerView(
     luts=41_000,
     images_per_s=900,
     genotype=bytes(range(10)),
+    secrets=(hash_of(15),),
 )
 BLOCK = BlockView(
     id=hash_of(3),
@@ -99,6 +101,7 @@ BLOCK = BlockView(
     votes=3,
     transactions=0,
     state_root=hash_of(9),
+    missing=(),
 )
 BLOCK_BYTES = BlockBytesView(b"header", b"body")
 FALLBACK = BlockView(
@@ -117,6 +120,7 @@ FALLBACK = BlockView(
     votes=0,
     transactions=0,
     state_root=hash_of(11),
+    missing=(hash_of(13),),
 )
 ROUND = RoundView(
     round=7,
@@ -125,6 +129,7 @@ ROUND = RoundView(
     lists=(ListView(hash_of(13), (hash_of(12),)),),
     claims=(ClaimView(hash_of(14), "pn-producer", 300, "pending"),),
     votes=(VoteView(hash_of(13), hash_of(4), hash_of(3)),),
+    seals=(SealView(hash_of(13), True),),
 )
 RANGES = LayerRangesView((1, 3), (1, 3), (4, 8), (1,), (1,), (1, 2), (1, 2), (3,), (1,), (2, 5))
 TASK = TaskView(

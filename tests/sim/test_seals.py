@@ -202,3 +202,21 @@ async def test_chains_are_renewed_with_votes(monkeypatch: Any) -> None:
     context = world["full0"].chain.context(20)
     assert len(context.sealers) == 4
     await world.close()
+
+
+@virtual_time
+async def test_a_node_shows_who_seals_who_has_revealed_and_who_was_missing() -> None:
+    world = World(seed=2, plan=PLAN)
+    world.distrust("full3")
+    await world.start()
+    withhold(world["full3"])
+    await world.until(FIRST, Phase.CLAIM)
+    views, vetoer = world["full0"].views, world.key("full3")
+    shown = {seal.attester: seal.revealed for seal in views.round(FIRST).seals}
+    assert shown == {world.key(f"full{number}"): number < 3 for number in range(4)}
+    await world.until_round(FIRST + 3)
+    assert views.block(block_at(world, FIRST).id).missing == (vetoer,)
+    winner = views.block(block_at(world, FIRST + 2).id).winner
+    assert winner is not None
+    assert len(winner.secrets) == 3
+    await world.close()

@@ -340,6 +340,7 @@ class GetBlockResponse(_message.Message):
     VOTES_FIELD_NUMBER: _builtins.int
     TRANSACTIONS_FIELD_NUMBER: _builtins.int
     STATE_ROOT_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     height: _builtins.int
     round: _builtins.int
@@ -361,6 +362,10 @@ class GetBlockResponse(_message.Message):
     def payouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payout]: ...
     @_builtins.property
     def attester_rewards(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payout]: ...
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Public keys of sealers that withheld their seals, in a fallback block."""
+
     def __init__(
         self,
         *,
@@ -379,10 +384,11 @@ class GetBlockResponse(_message.Message):
         votes: _builtins.int = ...,
         transactions: _builtins.int = ...,
         state_root: _builtins.str = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["winner", b"winner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attester_rewards", b"attester_rewards", "fallback", b"fallback", "final", b"final", "height", b"height", "id", b"id", "listed_commitments", b"listed_commitments", "lists", b"lists", "parent", b"parent", "payouts", b"payouts", "proposer", b"proposer", "round", b"round", "state_root", b"state_root", "transactions", b"transactions", "votes", b"votes", "winner", b"winner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attester_rewards", b"attester_rewards", "fallback", b"fallback", "final", b"final", "height", b"height", "id", b"id", "listed_commitments", b"listed_commitments", "lists", b"lists", "missing", b"missing", "parent", b"parent", "payouts", b"payouts", "proposer", b"proposer", "round", b"round", "state_root", b"state_root", "transactions", b"transactions", "votes", b"votes", "winner", b"winner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -400,6 +406,7 @@ class Winner(_message.Message):
     LUTS_FIELD_NUMBER: _builtins.int
     IMAGES_PER_S_FIELD_NUMBER: _builtins.int
     GENOTYPE_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     unit: _builtins.int
     model_hash: _builtins.str
     verified_correct: _builtins.int
@@ -410,6 +417,10 @@ class Winner(_message.Message):
     """Genotype, ten bytes a layer, hexadecimal."""
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerView]: ...
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What opened the test images, hexadecimal."""
+
     def __init__(
         self,
         *,
@@ -421,10 +432,11 @@ class Winner(_message.Message):
         luts: _builtins.int = ...,
         images_per_s: _builtins.int = ...,
         genotype: _builtins.str = ...,
+        secrets: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["genotype", b"genotype", "images_per_s", b"images_per_s", "layers", b"layers", "luts", b"luts", "model_hash", b"model_hash", "test_size", b"test_size", "unit", b"unit", "verified_correct", b"verified_correct"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["genotype", b"genotype", "images_per_s", b"images_per_s", "layers", b"layers", "luts", b"luts", "model_hash", b"model_hash", "secrets", b"secrets", "test_size", b"test_size", "unit", b"unit", "verified_correct", b"verified_correct"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -533,6 +545,7 @@ class GetRoundResponse(_message.Message):
     LISTS_FIELD_NUMBER: _builtins.int
     CLAIMS_FIELD_NUMBER: _builtins.int
     VOTES_FIELD_NUMBER: _builtins.int
+    SEALS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     phase: Global___Phase.ValueType
     @_builtins.property
@@ -543,6 +556,10 @@ class GetRoundResponse(_message.Message):
     def claims(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimView]: ...
     @_builtins.property
     def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VoteView]: ...
+    @_builtins.property
+    def seals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SealView]:
+        """The attesters whose seals open the round's test images."""
+
     def __init__(
         self,
         *,
@@ -552,14 +569,39 @@ class GetRoundResponse(_message.Message):
         lists: _abc.Iterable[Global___ListView] | None = ...,
         claims: _abc.Iterable[Global___ClaimView] | None = ...,
         votes: _abc.Iterable[Global___VoteView] | None = ...,
+        seals: _abc.Iterable[Global___SealView] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "commits", b"commits", "lists", b"lists", "phase", b"phase", "round", b"round", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "commits", b"commits", "lists", b"lists", "phase", b"phase", "round", b"round", "seals", b"seals", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRoundResponse: _TypeAlias = GetRoundResponse  # noqa: Y015
+
+@_typing.final
+class SealView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTESTER_FIELD_NUMBER: _builtins.int
+    REVEALED_FIELD_NUMBER: _builtins.int
+    attester: _builtins.str
+    """Public key of the sealer."""
+    revealed: _builtins.bool
+    """This node has its seal."""
+    def __init__(
+        self,
+        *,
+        attester: _builtins.str = ...,
+        revealed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attester", b"attester", "revealed", b"revealed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealView: _TypeAlias = SealView  # noqa: Y015
 
 @_typing.final
 class CommitView(_message.Message):
