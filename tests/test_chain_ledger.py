@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
@@ -142,59 +142,6 @@ def test_a_round_at_the_supply_cap_issues_what_is_left() -> None:
     votes = world.votes(first.id, ATTESTERS)
     second = world.add(world.claim_block(first.id, 2, ClaimPlan(votes=votes)))
     assert supply(network, world.tree.entry(second.id).state) == MAX_INT
-
-
-STEPS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "fallback": st.booleans(),
-            "gap": st.integers(0, 2),
-            "producer": st.integers(0, 1),
-            "voters": st.integers(0, 4),
-            "weights": st.tuples(st.integers(1, 9), st.integers(1, 9)),
-            "moves": st.lists(st.tuples(st.integers(0, 3), st.integers(1, ENDOWMENT)), max_size=3),
-        }
-    ),
-    min_size=1,
-    max_size=5,
-)
-
-
-@settings(max_examples=25)
-@given(STEPS)
-def test_value_is_conserved_over_random_histories(steps: list[dict[str, Any]]) -> None:
-    world = World()
-    head, round_number = world.genesis, 0
-    for step in steps:
-        round_number += 1 + step["gap"]
-        state = world.tree.entry(head).state
-        votes = world.votes(head, ATTESTERS[: step["voters"]])
-        if step["fallback"]:
-            block = world.fallback_block(head, round_number, votes=votes)
-        else:
-            lines = tuple(
-                PayoutLine(bytes([i]) * 32, weight) for i, weight in enumerate(step["weights"])
-            )
-            transfers = tuple(
-                world.transfer(
-                    ATTESTERS[payer],
-                    public(ATTESTERS[(payer + 1) % 4]),
-                    amount,
-                    state.account(public(ATTESTERS[payer])).nonce,
-                )
-                for payer, amount in step["moves"]
-            )
-            plan = ClaimPlan(
-                producer=PRODUCERS[step["producer"]],
-                payouts=lines,
-                votes=votes,
-                transactions=transfers,
-            )
-            block = world.claim_block(head, round_number, plan)
-        world.add(block)
-        head, after = block.id, world.tree.entry(block.id).state
-        assert compute_held(after) + after.burnt == supply(world.network, after)
-        assert all(account.balance >= 0 for account in after.accounts.values())
 
 
 def test_transfers_move_value_in_order() -> None:

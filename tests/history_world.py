@@ -1,0 +1,162 @@
+"""Chains that grow by chance: any transactions, any votes, any fork among the newest blocks."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from nacl.signing import SigningKey
+
+from node.chain.block import Block
+from node.chain.envelope import Signed, sign
+from node.chain.errors import Rejected
+from node.chain.hashing import MAX_INT
+from node.chain.messages import Faucet, PayoutLine, Transaction, Transfer, Vote
+from node.chain.params import FAST
+from node.chain.published.queue import make_bitmap
+from node.chain.published.sealing import shard_key
+from node.chain.published.terms import Cancel, Publish, Rebond
+from node.chain.state import State
+from tests.chain_world import (
+    ATTESTERS,
+    FEE,
+    OUTSIDER,
+    PRODUCERS,
+    ClaimPlan,
+    World,
+    make_network,
+    public,
+)
+from tests.task_world import LIMITS, SECRET, make_shards, make_terms
+
+PARAMETERS = replace(
+    FAST, era_rounds=4, subsidy=10_000_000, halving_rounds=5, faucet=3_000_000, tasks=LIMITS
+)
+DEPOSIT = PARAMETERS.account_deposit
+KEYS = (*ATTESTERS, *PRODUCERS, OUTSIDER)
+ADDRESSES = [*map(public, KEYS), b"\x01" * 32, b"\x02" * 32]
+SHARDS = make_shards(3)
+
+Draw = Callable[[State, SigningKey, random.Random], Transaction]
+"""A transaction of a key that may stand in a state; nonce and fee come later."""
+
+
+def _transfer(state: State, key: SigningKey, rng: random.Random) -> Transfer:
+    balance = state.account(public(key)).balance
+    amounts = [0, 1, DEPOSIT - 1, DEPOSIT, balance // 2, max(0, balance - FEE), balance, MAX_INT]
+    amount = rng.choice(amounts)
+    return Transfer(rng.choice(ADDRESSES), amount, 0, 0)
+
+
+def _faucet(state: State, key: SigningKey, rng: random.Random) -> Faucet:
+    return Faucet(0, 0)
+
+
+def _publish(state: State, key: SigningKey, rng: random.Random) -> Publish:
+    shards = SHARDS[: rng.randint(1, 3)]
+    reward = rng.choice([0, 2 * PARAMETERS.subsidy, 2 * PARAMETERS.subsidy, MAX_INT])
+    return make_terms(shards=shards, reward=reward)
+
+
+def _cancel(state: State, key: SigningKey, rng: random.Random) -> Cancel:
+    return Cancel(0, 0, _task(state, rng))
+
+
+def _rebond(state: State, key: SigningKey, rng: random.Random) -> Rebond:
+    return Rebond(0, 0, _task(state, rng))
+
+
+def _task(state: State, rng: random.Random) -> bytes:
+    return rng.choice([*(task for task, _ in state.tasks.items()), b"?" * 32])
+
+
+DRAWS: dict[type[Transaction], Draw] = {
+    Transfer: _transfer,
+    Faucet: _faucet,
+    Publish: _publish,
+    Cancel: _cancel,
+    Rebond: _rebond,
+}
+"""One line for each kind of transaction; a test sees that none is left out."""
+
+
+class History(World):
+    """All blocks that came to be, in their order; genesis is not among them."""
+
+    def __init__(self) -> None:
+        super().__init__(make_network(PARAMETERS))
+        self.blocks: list[Block] = []
+
+    def grow(self, rng: random.Random) -> State | None:
+        """Try to add a block to one of the newest; its state, or None if no block could be."""
+        parents = [self.genesis, *(block.id for block in self.blocks)][-3:]
+        parent = rng.choice([*parents, parents[-1], parents[-1]])
+        state = self.tree.entry(parent).state
+        number = state.round + rng.randint(1, 3)
+        transactions = self._transactions(state, rng)
+        voters = ATTESTERS[: rng.randint(0, 4)]
+        votes = tuple(self._vote(parent, key) for key in voters if parent != self.genesis)
+        plan = ClaimPlan(
+            producer=rng.choice(PRODUCERS),
+            payouts=self._lines(rng),
+            votes=votes,
+            transactions=transactions,
+        )
+        attempts: list[Callable[[], Block]] = [
+            lambda: self._claim(parent, number, plan),
+            lambda: self.fallback_block(parent, number, 0, votes, transactions),
+            lambda: self._withheld(parent, number, plan),
+        ]
+        first = rng.randint(0, 2)
+        for attempt in attempts[first:] + attempts[:first]:
+            try:
+                block = self.add(attempt())
+            except Rejected:
+                continue
+            self.blocks.append(block)
+            return self.tree.entry(block.id).state
+        return None
+
+    def _vote(self, target: bytes, key: SigningKey) -> Signed[Vote]:
+        """A vote of an attester that holds the data of the first tasks in the queue."""
+        return self.vote(key, target, tasks_held=make_bitmap((0, 1, 2)))
+
+    def _transactions(self, state: State, rng: random.Random) -> tuple[Signed[Transaction], ...]:
+        made, used = [], Counter[bytes]()
+        for draw in rng.choices(list(DRAWS.values()), k=rng.randint(0, 4)):
+            key = rng.choice(KEYS)
+            nonce = state.account(public(key)).nonce + used[public(key)]
+            fee = rng.choice([20_000, 20_001, 20_000, 20_001, 0, MAX_INT])
+            message = replace(draw(state, key, rng), nonce=nonce, fee=fee)
+            used[public(key)] += 1
+            made.append(sign(message, key, self.network.id))
+        return tuple(made)
+
+    def _lines(self, rng: random.Random) -> tuple[PayoutLine, ...]:
+        weights = [rng.randint(1, MAX_INT // 4) for _ in range(rng.randint(1, 3))]
+        return tuple(PayoutLine(bytes([i]) * 32, weight) for i, weight in enumerate(weights, 1))
+
+    def _claim(self, parent: bytes, number: int, plan: ClaimPlan) -> Block:
+        """A claim with the key of the round's shard, if it is a round of a published task."""
+        paid = self.context(parent, number).paid
+        if paid is not None:
+            secret = shard_key(SECRET, SHARDS.index(paid.sealed))
+            plan = replace(plan, correct=16, secrets=(secret,), incumbent_correct=15)
+            if paid.record.incumbent is None:
+                plan = replace(plan, incumbent_correct=0)
+        return self.claim_block(parent, number, plan)
+
+    def _withheld(self, parent: bytes, number: int, plan: ClaimPlan) -> Block:
+        """A fallback that names the key of the round's shard."""
+        paid = self.context(parent, number).paid
+        return self.fallback_block(
+            parent,
+            number,
+            0,
+            plan.votes,
+            plan.transactions,
+            missing=() if paid is None else (paid.sealed.key,),
+            listers=ATTESTERS,
+        )
