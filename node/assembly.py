@@ -16,16 +16,18 @@ from node.chain.messages import Commit, Envelope
 from node.chain.timing import phase_at
 from node.clock import Clock
 from node.config import Role
-from node.consensus.attester import Attester, SignedBefore
+from node.consensus.attester import Attester
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.clockwork import Clockwork, Producing
 from node.consensus.designs import NasDesigns
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
+from node.consensus.informer import Informer
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
 from node.consensus.sealer import Sealer
+from node.consensus.signed_before import SignedBefore
 from node.consensus.solo import SoloProducer
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
@@ -123,6 +125,7 @@ class Node:
         self._mining = TaskOwner(on_failure=self._on_failure)
         self._clockwork: asyncio.Task[None] | None = None
         self._rounds, self._mempool = Rounds(), Mempool()
+        self._signed_before = SignedBefore(outside.store, outside.writer)
         self._designs = NasDesigns(setup.network.parameters)
         self.chain = Chain(
             setup.network,
@@ -141,11 +144,15 @@ class Node:
             outside.clock,
             judges_others=not setup.pools,
         )
+        self._informer = Informer(
+            setup.identity.signing_key, self.chain, self._rounds, self._mempool, self.submit
+        )
         self._gate = ChainGate(
             self.chain,
             self._rounds,
             self._mempool,
             self._importer,
+            self._informer,
             outside.clock,
             self._round_tasks,
             self._ask_for_blocks,
@@ -197,6 +204,7 @@ class Node:
             self.chain,
             self._rounds,
             self._submissions,
+            self._informer,
             self._outside.clock,
             self._round_tasks,
             Validator(self.chain, self._rounds, self._importer, self._outside.clock)
@@ -268,7 +276,7 @@ class Node:
             self.chain,
             self._rounds,
             self._mempool,
-            SignedBefore(self._outside.store, self._outside.writer),
+            self._signed_before,
             self._outside.clock,
             self.submit,
             lambda: self._judge_clock().reason,
@@ -318,6 +326,7 @@ class Node:
             self._importer,
             self._designs,
             self._manager,
+            self._signed_before,
             self._outside.clock,
             self._outside.rng,
             self.submit,

@@ -13,11 +13,13 @@ from node.chain.errors import NotCanonical, Reason
 from node.chain.hashing import MAX_INT
 from node.chain.messages import (
     PAYLOADS,
+    AddBond,
     Body,
     CertifiedUnit,
     Claim,
     Commit,
     Envelope,
+    Evidence,
     Fallback,
     Faucet,
     List,
@@ -25,6 +27,7 @@ from node.chain.messages import (
     PayoutLine,
     PoolRegistration,
     Transfer,
+    Unbond,
     Vote,
 )
 from node.chain.published.record import TaskRecord
@@ -80,7 +83,11 @@ MESSAGES: st.SearchStrategy[Any] = st.one_of(
     st.builds(Cancel, UINT64, UINT64, HASHES),
     st.builds(Rebond, UINT64, UINT64, HASHES),
     st.builds(Key, UINT64, HASHES, st.integers(0, 31), HASHES),
-    st.builds(PoolRegistration, HASHES, HASHES, UINT32, HASHES),
+    st.builds(AddBond, UINT32, HASHES, UINT64, UINT64, UINT64),
+    st.builds(Unbond, UINT32, HASHES, UINT64, UINT64, UINT64),
+    st.builds(Evidence, tuples(ENVELOPES, 3), UINT64, UINT64),
+    # An enumeration in protobuf, which has no more than 31 bits there.
+    st.builds(PoolRegistration, HASHES, HASHES, st.integers(0, 2**31 - 1), HASHES),
     ENVELOPES,
     st.builds(
         Body,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
-from node.chain.bonds import BondKind
+from node.chain.bonds import BondKey, BondKind
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason, Rejected
 from node.chain.evidence import prove
@@ -95,7 +95,7 @@ def test_an_offence_is_proven(
 ) -> None:
     proven = prove(shown)
     assert proven == Proven(offence, public(KEY), round_number)
-    assert proven.bond is kind
+    assert proven.bond == BondKey(kind, public(KEY))
 
 
 @pytest.mark.parametrize(

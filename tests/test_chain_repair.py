@@ -15,11 +15,11 @@ from node.chain.errors import SafetyAlarm
 from node.chain.genesis import network_to_json
 from node.chain.hashing import u64
 from node.cli.client import main
-from node.consensus.attester import SignedBefore
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.examination import Examination, examine
 from node.consensus.records import height_of
+from node.consensus.signed_before import SignedBefore
 from node.errors import StoreError
 from node.folder import open_data_folder
 from node.store.base import Delete, Put, Store, Table

@@ -3,7 +3,7 @@
 import pytest
 
 from node.chain.messages import Vote
-from node.consensus.attester import SignedBefore
+from node.consensus.signed_before import SignedBefore
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 

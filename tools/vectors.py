@@ -14,6 +14,7 @@ from typing import Any
 from nacl.signing import SigningKey
 
 from node.chain.block import open_block
+from node.chain.bonds import BondKind
 from node.chain.commits import commit_of, compute_payout_root
 from node.chain.envelope import Signed, sign
 from node.chain.forkchoice import BlockTree
@@ -22,8 +23,10 @@ from node.chain.hashing import blob_hash
 from node.chain.jsonform import to_json
 from node.chain.lists import fold
 from node.chain.messages import (
+    AddBond,
     Body,
     Claim,
+    Evidence,
     Fallback,
     Faucet,
     Lease,
@@ -36,6 +39,7 @@ from node.chain.messages import (
     Receipt,
     Seal,
     Transfer,
+    Unbond,
     Vote,
 )
 from node.chain.params import DEVNET
@@ -102,6 +106,9 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
     vote = Vote(0, network.genesis_id, ROUND, block.id, b"\x0e" * 32, b"", chain)
     seal = Seal(ROUND + 1, make_seal(ATTESTER, network.id, ROUND, ROUND + 1))
     fallback = Fallback(ROUND, network.genesis_id, 0, (), b"\x0f" * 32, b"\x10" * 32)
+    other_list = sign(List(ROUND, ()), ATTESTER, network.id)
+    shown = sorted((listed, other_list), key=lambda signed: signed.id)
+    evidence = Evidence(tuple(signed.envelope for signed in shown), 2, 6_000)
     registration = PoolRegistration(b"\x11" * 32, producer, 2, b"\x12" * 32)
     objects: list[Signed[Payload]] = [
         commit,
@@ -110,6 +117,9 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
         sign(vote, ATTESTER, network.id),
         sign(seal, ATTESTER, network.id),
         transfer,
+        sign(AddBond(BondKind.PRODUCE, producer, 625_000_000, 1, 2_000), PRODUCER, network.id),
+        sign(Unbond(BondKind.PRODUCE, producer, 625_000_000, 2, 2_000), PRODUCER, network.id),
+        sign(evidence, PRODUCER, network.id),
         sign(fallback, ATTESTER, network.id),
         sign(Faucet(1, 2_000), PRODUCER, network.id),
         sign(registration, ATTESTER, network.id),

@@ -11,6 +11,8 @@ from typing import Annotated, NamedTuple
 
 from node.chain.codec import Bytes, RepeatedMessage, Uint
 
+UNBOND_ERAS = 10
+"""Whole eras for which unbonded base units can still be taken (consensus A5)."""
 MAX_UNBONDING = 16
 """Entries that can wait at once: one an era, so more than the eras that each takes."""
 
@@ -31,6 +33,11 @@ class BondKey(NamedTuple):
     def to_bytes(self) -> bytes:
         """Key in the table of bonds, 33 bytes."""
         return bytes((self.kind,)) + self.identity
+
+    @classmethod
+    def from_bytes(cls, key: bytes) -> BondKey:
+        """The inverse of `to_bytes`."""
+        return cls(BondKind(key[0]), key[1:])
 
 
 @dataclass(frozen=True)

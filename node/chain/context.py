@@ -49,7 +49,7 @@ class RoundContext:
 
     def units(self, producer: bytes) -> int:
         """How many commitments the producer may make."""
-        bond = self.state.bonds.get(BondKey(BondKind.PRODUCE, producer).to_bytes())
+        bond = self.state.bond(BondKey(BondKind.PRODUCE, producer))
         parameters = self.network.parameters
         return 0 if bond is None else units_of(bond, parameters.unit_bond, parameters.max_units)
 

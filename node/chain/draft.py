@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from node.chain.bonds import Bond
+from node.chain.bonds import Bond, BondKey
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.messages import MAX_TRANSACTIONS
 from node.chain.state import TABLES, Account, State
@@ -18,7 +18,8 @@ class Draft:
 
     Tables are immutable, so a rule of another kind assigns the changed one:
     `draft.accounts = draft.accounts.set(...)`. What is debited must be credited, burnt or put into
-    a record, and the other way round. `fees` is what the block's signer earns of fees.
+    a record, and the other way round. `fees` is what the block's signer earns of fees,
+    `false_counts` the pieces of evidence so far for which the block's voters have to count.
     """
 
     def __init__(self, state: State, round_number: int) -> None:
@@ -26,11 +27,13 @@ class Draft:
         self.issued = state.issued
         self.burnt = state.burnt
         self.fees = 0
+        self.false_counts = 0
         self.eras = state.eras.enter(round_number)
         self.accounts = state.accounts
         self.bonds = state.bonds
         self.seals = state.seals
         self.tasks = state.tasks
+        self.punished = state.punished
         self._state = state
         # Grows only: an account too many in it is looked at in vain.
         self._touched: set[bytes] = set()
@@ -72,9 +75,14 @@ class Draft:
         """The account of an address; an empty one if it has none."""
         return self.accounts.get(address) or Account()
 
-    def put_bond(self, key: bytes, bond: Bond) -> None:
+    def bond(self, key: BondKey) -> Bond | None:
+        """The bond of an identity, or None if nothing is in it."""
+        return self.bonds.get(key.to_bytes())
+
+    def put_bond(self, key: BondKey, bond: Bond) -> None:
         """Put a changed bond in its place; one that holds nothing any more leaves the state."""
-        self.bonds = self.bonds.set(key, bond) if bond.held else self.bonds.delete(key)
+        name = key.to_bytes()
+        self.bonds = self.bonds.set(name, bond) if bond.held else self.bonds.delete(name)
 
     def count_transaction(self, address: bytes) -> None:
         """Move an account on to its next nonce."""

@@ -62,8 +62,16 @@ class Reason(StrEnum):
     VOTE_SOURCE = "vote-source"
     VOTE_REPEATED = "vote-repeated"
     STATE_ROOT = "state-root"
+    # Bonds.
+    BOND_KIND = "bond-kind"
+    BOND_OWNER = "bond-owner"
+    BOND_AMOUNT = "bond-amount"
     # Evidence.
     NO_OFFENCE = "no-offence"
+    EVIDENCE_ROUND = "evidence-round"
+    OFFENCE_PUNISHED = "offence-punished"
+    NO_BOND = "no-bond"
+    TOO_MANY_COUNTS = "too-many-counts"
     # Published tasks.
     TASK_IMAGES = "task-images"
     TASK_CLASSES = "task-classes"

@@ -139,6 +139,11 @@ class BlockTree:
             for round_number, voters in self._book.waiting_voters(block_id).items()
         )
 
+    @property
+    def followed(self) -> Entry:
+        """The head when it was last asked for."""
+        return self._followed
+
     def votes(self) -> tuple[Signed[Vote], ...]:
         """All counted votes that are not below the horizon, for bodies and for peers."""
         return self._book.counted()

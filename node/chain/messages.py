@@ -21,6 +21,8 @@ MAX_PROOF_HASHES = 10
 MAX_VOTES = 1024
 MAX_TRANSACTIONS = 8192
 MAX_SECRETS = 8
+MAX_SHOWN = 3
+"""Envelopes in one piece of evidence: a lease, its acceptance and the commit that broke it."""
 MAX_GENOTYPE_BYTES = 640
 MAX_PAYLOAD_BYTES = 8192
 MAX_BODY_BYTES = 2**20
@@ -41,6 +43,9 @@ class Kind(IntEnum):
     LEASE_ACCEPTANCE = 9
     RECEIPT = 10
     PAYOUT_NOTICE = 11
+    ADD_BOND = 16
+    UNBOND = 17
+    EVIDENCE = 18
     FAUCET = 19
     SEAL = 22
     PUBLISH = 20
@@ -139,6 +144,40 @@ class Faucet:
 
     nonce: Annotated[int, Uint(1)]
     fee: Annotated[int, Uint(2)]
+
+
+@dataclass(frozen=True)
+class AddBond:
+    """Puts base units of the signer's account into its own bond of a kind.
+
+    `owner` is the address that may unbond; the first of a bond's transactions names it.
+    """
+
+    kind: Annotated[int, Uint(1, MAX_UINT32)]
+    owner: Annotated[bytes, Bytes(2)]
+    amount: Annotated[int, Uint(3)]
+    nonce: Annotated[int, Uint(4)]
+    fee: Annotated[int, Uint(5)]
+
+
+@dataclass(frozen=True)
+class Unbond:
+    """Starts the way back of a part of the bond of an identity, which the signer owns."""
+
+    kind: Annotated[int, Uint(1, MAX_UINT32)]
+    identity: Annotated[bytes, Bytes(2)]
+    amount: Annotated[int, Uint(3)]
+    nonce: Annotated[int, Uint(4)]
+    fee: Annotated[int, Uint(5)]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What somebody has signed and nobody may; `shown` are the envelopes that prove it."""
+
+    shown: Annotated[tuple[Envelope, ...], RepeatedMessage(1, MAX_SHOWN, Envelope)]
+    nonce: Annotated[int, Uint(2)]
+    fee: Annotated[int, Uint(3)]
 
 
 @dataclass(frozen=True)
@@ -257,7 +296,7 @@ class Body:
     ] = ()
 
 
-Transaction = Transfer | Faucet | Publish | Cancel | Rebond
+Transaction = Transfer | AddBond | Unbond | Evidence | Faucet | Publish | Cancel | Rebond
 """What a body may carry; each kind has `nonce` and `fee`."""
 Payload = (
     Commit
@@ -276,6 +315,9 @@ Payload = (
 )
 TRANSACTIONS: dict[Kind, type[Transaction]] = {
     Kind.TRANSFER: Transfer,
+    Kind.ADD_BOND: AddBond,
+    Kind.UNBOND: Unbond,
+    Kind.EVIDENCE: Evidence,
     Kind.FAUCET: Faucet,
     Kind.PUBLISH: Publish,
     Kind.CANCEL: Cancel,

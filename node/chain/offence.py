@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from node.chain.bonds import BondKind
+from node.chain.bonds import BondKey, BondKind
+from node.chain.codec import Uint
+from node.chain.hashing import u64
 
 
 class Offence(StrEnum):
@@ -33,9 +36,26 @@ class Proven(NamedTuple):
     round: int
 
     @property
-    def bond(self) -> BondKind:
+    def bond(self) -> BondKey:
         """Which of the offender's bonds answers for it."""
-        return BondKind.PRODUCE if self.offence in _OF_PRODUCERS else BondKind.ATTEST
+        is_producers = self.offence in _OF_PRODUCERS
+        return BondKey(BondKind.PRODUCE if is_producers else BondKind.ATTEST, self.offender)
+
+    @property
+    def key(self) -> bytes:
+        """Key in the table of what was punished: once for a bond and round."""
+        return self.bond.to_bytes() + u64(self.round)
+
+
+@dataclass(frozen=True)
+class Punished:
+    """That a bond was taken from for what was signed for a round, so that it is only once."""
+
+    round: Annotated[int, Uint(1)]
+
+    @property
+    def held(self) -> int:
+        return 0
 
 
 _OF_PRODUCERS = (Offence.DOUBLE_CLAIM, Offence.FALSE_COUNT, Offence.BROKEN_LEASE)

@@ -95,8 +95,8 @@ def note_chains(draft: Draft, votes: Iterable[Signed[Vote]]) -> None:
 
 
 def _fine(draft: Draft, sealer: bytes, amount: int) -> None:
-    key = BondKey(BondKind.ATTEST, sealer).to_bytes()
-    if bond := draft.bonds.get(key):
+    key = BondKey(BondKind.ATTEST, sealer)
+    if bond := draft.bond(key):
         left, taken = take(bond, amount)
         draft.put_bond(key, left)
         draft.burn(taken)

@@ -12,13 +12,14 @@ from node.chain.eras import Candidate, Eras, Seats, draw_seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
 from node.chain.messages import MAX_ATTESTERS
+from node.chain.offence import Punished
 from node.chain.published.record import TaskRecord
 from node.chain.seals import SealChain
 from node.chain.table import Table
 
 VOTE_WINDOW = 32
 """Blocks back for which a body may still include votes."""
-TABLES = ("accounts", "bonds", "seals", "tasks")
+TABLES = ("accounts", "bonds", "seals", "tasks", "punished")
 """The tables of a state, by the names of their fields, in the order in which the root has them.
 
 Whoever adds a table adds its field to `State` and `Draft`, and its name here."""
@@ -80,10 +81,15 @@ class State:
     bonds: Table[Bond]
     seals: Table[SealChain]
     tasks: Table[TaskRecord]
+    punished: Table[Punished]
 
     def account(self, address: bytes) -> Account:
         """The account of an address; an empty one if it has none."""
         return self.accounts.get(address) or Account()
+
+    def bond(self, key: BondKey) -> Bond | None:
+        """The bond of an identity, or None if nothing is in it."""
+        return self.bonds.get(key.to_bytes())
 
 
 def genesis_state(network: Network) -> State:
@@ -104,6 +110,7 @@ def genesis_state(network: Network) -> State:
         ),
         seals=Table(),
         tasks=Table(),
+        punished=Table(),
     )
 
 

@@ -75,7 +75,7 @@ def repair(folder: Path, network_name: str, as_json: bool) -> None:
     from node.chain.timing import phase_at
     from node.clock import SystemClock
     from node.config import load_network
-    from node.consensus.attester import silence_through
+    from node.consensus.signed_before import silence_through
     from node.folder import open_data_folder
     from node.store.mend import mend_store
     from node.store.rocks import open_store

@@ -8,8 +8,6 @@ from nacl.signing import SigningKey
 from node.chain.commits import choose_listed
 from node.chain.context import RoundContext
 from node.chain.envelope import sign
-from node.chain.finality import Watermark, advance, is_safe_to_sign, link_of
-from node.chain.hashing import u64
 from node.chain.lists import fold
 from node.chain.messages import Body, Envelope, Fallback, List, Vote
 from node.chain.proposal import complete
@@ -19,54 +17,14 @@ from node.chain.votes import compute_logits_digest
 from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
+from node.consensus.false_counts import credible
 from node.consensus.mempool import Mempool
-from node.store.base import Change, Put, Store, Table
-from node.store.writer import Writer
+from node.consensus.signed_before import SignedBefore
 
 _log = structlog.get_logger("attester")
 
-_LAST_LIST = b"list"
-_LAST_VOTE = b"vote"
-
 Send = Callable[[Envelope], None]
 """Hands an object of this node's own to itself and to all peers."""
-
-
-class SignedBefore:
-    """What this attester has signed, synced before it is sent, so that it never contradicts it."""
-
-    def __init__(self, store: Store, writer: Writer) -> None:
-        self._writer = writer
-        self._list_round = int.from_bytes(store.get(Table.SIGNED, _LAST_LIST) or b"", "big")
-        vote = store.get(Table.SIGNED, _LAST_VOTE) or bytes(16)
-        self._votes = Watermark(int.from_bytes(vote[:8], "big"), int.from_bytes(vote[8:], "big"))
-
-    async def allows_list(self, round_number: int) -> bool:
-        """Whether a list of the round may be signed; once it may, it never may again."""
-        if round_number <= self._list_round:
-            return False
-        self._list_round = round_number
-        await self._writer.write([Put(Table.SIGNED, _LAST_LIST, u64(round_number))])
-        return True
-
-    async def allows_vote(self, vote: Vote) -> bool:
-        """Whether a vote contradicts none before; from then on it counts as signed."""
-        if not is_safe_to_sign(self._votes, link_of(vote)):
-            return False
-        self._votes = advance(self._votes, link_of(vote))
-        mark = u64(self._votes.source_round) + u64(self._votes.target_round)
-        await self._writer.write([Put(Table.SIGNED, _LAST_VOTE, mark)])
-        return True
-
-
-def silence_through(round_number: int) -> list[Change]:
-    """What a store takes so that nothing up to a round is signed: for who may have forgotten.
-
-    A vote needs a source of at least that round too, since any later one might surround a vote
-    that was forgotten.
-    """
-    mark = u64(round_number)
-    return [Put(Table.SIGNED, _LAST_LIST, mark), Put(Table.SIGNED, _LAST_VOTE, mark + mark)]
 
 
 class Attester:
@@ -136,7 +94,7 @@ class Attester:
             self._public_key,
             Body(commit_ids=commit_ids, lists=proofs),
             self._chain.tree.votes(),
-            self._mempool.transactions(),
+            credible(self._mempool.transactions(), self._rounds, context.network.id),
         )
         self._rounds.shelve(context.round, body)
         self._send(sign(header, self._key, network.id).envelope)

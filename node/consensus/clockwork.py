@@ -8,6 +8,7 @@ from node.clock import Clock
 from node.consensus.attester import Attester
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
+from node.consensus.informer import Informer
 from node.consensus.sealer import Sealer
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
@@ -34,6 +35,7 @@ class Clockwork:
         chain: Chain,
         rounds: Rounds,
         submissions: Submissions,
+        informer: Informer,
         clock: Clock,
         tasks: TaskOwner,
         validator: Validator | None,
@@ -44,6 +46,7 @@ class Clockwork:
         self._chain = chain
         self._rounds = rounds
         self._submissions = submissions
+        self._informer = informer
         self._clock = clock
         self._tasks = tasks
         self._validator = validator
@@ -79,6 +82,7 @@ class Clockwork:
     async def _play(self, round_number: int) -> None:
         self._rounds.forget_before(round_number - 1)
         await self._submissions.follow()
+        self._informer.report(round_number)
         if self._producer is not None:
             self._tasks.spawn(self._producer.train(round_number), name=f"train {round_number}")
         if not await self._reach(round_number, Phase.TRAIN):

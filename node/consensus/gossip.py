@@ -28,6 +28,7 @@ from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.consensus.importer import Importer
+from node.consensus.informer import Informer
 from node.consensus.mempool import Mempool
 from node.net.blobs import NotFound
 from node.net.protocol import Gossip
@@ -60,6 +61,7 @@ class ChainGate:
         rounds: Rounds,
         mempool: Mempool,
         importer: Importer,
+        informer: Informer,
         clock: Clock,
         tasks: TaskOwner,
         on_gap: Callable[[], None],
@@ -69,6 +71,7 @@ class ChainGate:
         self._rounds = rounds
         self._mempool = mempool
         self._importer = importer
+        self._informer = informer
         self._clock = clock
         self._tasks = tasks
         self._on_gap = on_gap
@@ -103,6 +106,7 @@ class ChainGate:
 
     def on_gossip(self, envelope: Envelope) -> Gossip:
         signed = open_envelope(envelope, self._chain.network.id)
+        self._informer.hear(signed)
         if isinstance(signed.message, Transaction):
             return self._on_transaction(_narrow(signed, signed.message))
         match signed.message:
@@ -226,11 +230,13 @@ class ChainGate:
             self._on_gap()
         try:
             block = await self._importer.open(header, give_up_ms)
-            if block.is_fallback:
+            if self._importer.can_count:
+                prepared = await self._importer.prepare(block, give_up_ms)
+                if block.is_fallback:
+                    await self._importer.adopt_counted(prepared)
+            elif block.is_fallback:
                 await self._importer.adopt(block)
-            elif self._importer.can_count:
-                await self._importer.prepare(block, give_up_ms)
-        except (Rejected, NotFound) as error:
+        except (Rejected, NotFound, JobFailed) as error:
             _log.info("header_refused", block=header.id, reason=str(error))
 
     async def _import_header(self, header: Header) -> None:
@@ -274,7 +280,7 @@ class ChainGate:
         is_late = block.round <= self._chain.tree.final.round
         if not is_vouched and (is_late or self._chain.has_rival(block)):
             return False
-        if block.is_fallback or is_vouched:
+        if is_vouched or (block.is_fallback and not self._importer.can_count):
             await self._importer.adopt(block)
         elif not self._importer.can_count:
             return False

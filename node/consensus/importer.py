@@ -10,6 +10,7 @@ from node.chain.block import Block, open_block
 from node.chain.context import RoundContext
 from node.chain.counting import check_verdict, judge_count
 from node.chain.envelope import Signed
+from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import blob_hash as hash_blob
 from node.chain.messages import MAX_BODY_BYTES, Claim, Fallback
 from node.chain.state import State
@@ -18,6 +19,7 @@ from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
+from node.consensus.false_counts import accused, is_refuted
 from node.net.blobs import NotFound
 
 Fetch = Callable[[bytes, int], Awaitable[bytes]]
@@ -75,9 +77,11 @@ class Importer:
     async def prepare(self, block: Block, give_up_ms: int) -> Prepared:
         """Apply every rule but the count, and only then move the model.
 
-        Raises Rejected and NotFound.
+        Claims that the block calls false are counted here. Raises Rejected, NotFound and JobFailed.
         """
         state, claim = self.chain.apply(block), block.header.message
+        for other in accused(block.transactions, self.chain.network.id):
+            await self._check_false(other, give_up_ms)
         if isinstance(claim, Fallback):
             return Prepared(block, state, None)
         context = self.chain.tree.context_for(block.parent, block.round)
@@ -100,6 +104,28 @@ class Importer:
             signed = Signed(claim.envelope, claim.message, claim.id)
             logits_hash = await self._verify(signed, prepared.model)
         await self.chain.adopt(prepared.block, prepared.state, prepared.model, logits_hash)
+
+    async def _check_false(self, claim: Signed[Claim], give_up_ms: int) -> None:
+        """Whether a claim counts otherwise than it states.
+
+        Raises Rejected, with NO_OFFENCE if it does not; NotFound and JobFailed.
+        """
+        if is_refuted(claim, self._rounds):
+            return
+        message = claim.message
+        context = self.chain.tree.context_for(message.parent, message.round)
+        if self._designs.refuse(context, message.genotype):
+            raise InvalidBlock(Reason.NO_OFFENCE, "nobody counts for such a design")
+        length = self._designs.model_length(context, message.genotype)
+        model = await self._blob(message.round, message.model_hash, length, give_up_ms)
+        check_model(context, message, model, self._designs)
+        try:
+            await self._verify(claim, model)
+        except InvalidBlock as refuted:
+            if refuted.reason is Reason.COUNT_DIFFERS:
+                return
+            raise
+        raise InvalidBlock(Reason.NO_OFFENCE, "the model counts as claimed")
 
     async def count(
         self, context: RoundContext, producer: bytes, claim: Claim, model: bytes

@@ -25,9 +25,11 @@ from node.consensus.attester import Send
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
+from node.consensus.false_counts import credible
 from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
+from node.consensus.signed_before import SignedBefore
 from pool.manager.manager import ConfirmedBest, Promised
 from pool.records.state import RoundTask
 
@@ -71,6 +73,7 @@ class Producer:
         importer: Importer,
         designs: NasDesigns,
         pool: Pool,
+        signed_before: SignedBefore,
         clock: Clock,
         rng: random.Random,
         send: Send,
@@ -82,6 +85,7 @@ class Producer:
         self._importer = importer
         self._designs = designs
         self._pool = pool
+        self._signed_before = signed_before
         self._clock = clock
         self._rng = rng
         self._send = send
@@ -247,7 +251,7 @@ class Producer:
             bytes(self._key.verify_key),
             body,
             self._chain.tree.votes(),
-            self._mempool.transactions(),
+            credible(self._mempool.transactions(), self._rounds, context.network.id),
         )
         return sign(header, self._key, context.network.id), body_bytes
 
@@ -268,6 +272,10 @@ class Producer:
         except Rejected as error:
             # A rule that others would refuse it by; sending it would only cost them time.
             _log.error("own_block_invalid", round=context.round, reason=str(error))
+            return
+        # Two claims of a round are an offence, also with a restart between them.
+        if not await self._signed_before.allows_claim(context.round):
+            _log.warning("not_claimed", round=context.round, reason="a claim was sent before")
             return
         await self._chain.adopt(block, state, committed.model, counted.logits_hash)
         self.reveal(claim, body, committed.model)

@@ -14,10 +14,11 @@ from node.chain.messages import Lease
 from node.store.base import Change, Put, Store, Table
 
 _LEASED_UNTIL = b"lease"
+_ALONE_UNTIL = b"alone"
 
 
 class Promises:
-    """The last round under a lease, kept in `store`, and the last that this node mines alone.
+    """The last round under a lease and the last that this node mines alone, kept in `store`.
 
     `write` brings changes to the store in time: long before a round's commitment is due.
     """
@@ -25,7 +26,7 @@ class Promises:
     def __init__(self, store: Store, write: Callable[[Sequence[Change]], None]) -> None:
         self._write = write
         self._leased_until = int.from_bytes(store.get(Table.SIGNED, _LEASED_UNTIL) or b"", "big")
-        self._alone_until = 0
+        self._alone_until = int.from_bytes(store.get(Table.SIGNED, _ALONE_UNTIL) or b"", "big")
 
     def may_accept(self, lease: Lease) -> bool:
         """Whether this node does not commit on its own in a round of the lease."""
@@ -47,4 +48,5 @@ class Promises:
         if round_number <= self._leased_until:
             return False
         self._alone_until = round_number
+        self._write([Put(Table.SIGNED, _ALONE_UNTIL, u64(round_number))])
         return True

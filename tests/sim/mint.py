@@ -97,6 +97,7 @@ class Mint(Node):
             self._importer,
             self._designs,
             self.windfall,
+            self._signed_before,
             self._outside.clock,
             self._outside.rng,
             self.submit,

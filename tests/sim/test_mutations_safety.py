@@ -8,7 +8,7 @@ from node.chain import eras as eras_module
 from node.chain.finality import Tally
 from node.chain.messages import Envelope, Kind
 from node.chain.timing import Phase
-from node.consensus.attester import SignedBefore
+from node.consensus.signed_before import SignedBefore
 from node.tasks import spawn
 from tests.sim.puppets import Puppet, Stage
 from tests.sim.trial import broken_by

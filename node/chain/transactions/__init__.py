@@ -14,10 +14,10 @@ from node.chain.context import RoundContext
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
-from node.chain.messages import Faucet, Transaction, Transfer
+from node.chain.messages import AddBond, Evidence, Faucet, Transaction, Transfer, Unbond
 from node.chain.params import Parameters
 from node.chain.published.terms import Cancel, Publish, Rebond
-from node.chain.transactions import faucet, publish, transfer
+from node.chain.transactions import bond, evidence, faucet, publish, transfer, unbond
 
 Apply = Callable[[Draft, RoundContext, Signed[Any]], None]
 APPLY: dict[type[Transaction], Apply] = {
@@ -26,6 +26,9 @@ APPLY: dict[type[Transaction], Apply] = {
     Publish: publish.apply,
     Cancel: publish.apply_cancel,
     Rebond: publish.apply_rebond,
+    AddBond: bond.apply,
+    Unbond: unbond.apply,
+    Evidence: evidence.apply,
 }
 """The rules of each kind: `apply` raises InvalidBlock, and may have changed the draft by then."""
 

@@ -689,6 +689,105 @@ class CertifiedUnit(_message.Message):
 Global___CertifiedUnit: _TypeAlias = CertifiedUnit  # noqa: Y015
 
 @_typing.final
+class AddBond(_message.Message):
+    """Puts base units of the signer's account into its own bond."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.int
+    """1: attest, 2: produce."""
+    owner: _builtins.bytes
+    """Public key of the account that may unbond, 32 bytes."""
+    amount: _builtins.int
+    nonce: _builtins.int
+    fee: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: _builtins.int = ...,
+        owner: _builtins.bytes = ...,
+        amount: _builtins.int = ...,
+        nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fee", b"fee", "kind", b"kind", "nonce", b"nonce", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddBond: _TypeAlias = AddBond  # noqa: Y015
+
+@_typing.final
+class Unbond(_message.Message):
+    """Starts the way back of a part of a bond that the signer owns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.int
+    identity: _builtins.bytes
+    """Public key of the attester or producer, 32 bytes."""
+    amount: _builtins.int
+    nonce: _builtins.int
+    fee: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: _builtins.int = ...,
+        identity: _builtins.bytes = ...,
+        amount: _builtins.int = ...,
+        nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fee", b"fee", "identity", b"identity", "kind", b"kind", "nonce", b"nonce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unbond: _TypeAlias = Unbond  # noqa: Y015
+
+@_typing.final
+class Evidence(_message.Message):
+    """What somebody has signed and nobody may."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOWN_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    FEE_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.int
+    fee: _builtins.int
+    @_builtins.property
+    def shown(self) -> _containers.RepeatedCompositeFieldContainer[Global___Envelope]:
+        """Two objects of one kind; or a Claim alone; or Lease, LeaseAcceptance and Commit."""
+
+    def __init__(
+        self,
+        *,
+        shown: _abc.Iterable[Global___Envelope] | None = ...,
+        nonce: _builtins.int = ...,
+        fee: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee", b"fee", "nonce", b"nonce", "shown", b"shown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
+
+@_typing.final
 class ListProof(_message.Message):
     """One attester's List, folded: a bit per id in Body.commit_ids."""
 

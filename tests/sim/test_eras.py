@@ -1,0 +1,96 @@
+"""Bonds and seats on a whole network: who joins, who leaves, and who is caught."""
+
+from dataclasses import replace
+
+import pytest
+from nacl.signing import SigningKey
+
+from node.chain.bonds import BondKey, BondKind
+from node.chain.envelope import sign
+from node.chain.messages import AddBond, Transaction, Unbond
+from node.chain.params import FAST
+from node.chain.state import State
+from tests.sim.adversaries import ATTESTERS, PRODUCERS
+from tests.sim.world import Plan, World
+from tests.virtual_time import virtual_time
+
+ERA, UNIT = 4, FAST.unit_bond
+PLAN = Plan(mints=1, managers=0, strong=0, weak=0, parameters=replace(FAST, era_rounds=ERA))
+FEE = 10**6
+
+
+def key_of(world: World, name: str) -> SigningKey:
+    return world.machines[name].setup.identity.signing_key
+
+
+def submit(world: World, name: str, message: Transaction) -> None:
+    """Let a node send a transaction of its own."""
+    node, key = world[name], key_of(world, name)
+    nonce = node.chain.tree.head().state.account(bytes(key.verify_key)).nonce
+    signed = sign(replace(message, nonce=nonce, fee=FEE), key, world.network.id)
+    node.submit(signed.envelope)
+
+
+def state_of(world: World, name: str = "full0") -> State:
+    return world[name].chain.tree.head().state
+
+
+def seats(world: World, name: str = "full0") -> set[str]:
+    weights = state_of(world, name).eras.current.weights
+    return {each for each in world.machines if world.key(each) in weights}
+
+
+@virtual_time
+async def test_one_attester_joins_by_bonding_and_another_leaves() -> None:
+    world = World(1, PLAN)
+    await world.start()
+    await world.until_round(3)
+    submit(world, "mint0", AddBond(BondKind.ATTEST, world.key("mint0"), UNIT, 0, 0))
+    owner = world.key("full3")
+    submit(world, "full3", Unbond(BondKind.ATTEST, owner, UNIT, 0, 0))
+    await world.kill("full2")
+    await world.until_round(2 * ERA + 1)
+    assert seats(world) == {"full0", "full1", "full2", "mint0"}
+    # It is no longer needed; the newcomer is.
+    await world.kill("full3")
+    await world.until_round(3 * ERA + 1)
+    state = state_of(world)
+    assert world["full0"].chain.tree.final.round == 3 * ERA - 1
+    assert state.bonds[BondKey(BondKind.ATTEST, world.key("mint0")).to_bytes()].absent_eras == 0
+    assert state.bonds[BondKey(BondKind.ATTEST, world.key("full2")).to_bytes()].absent_eras == 2
+    # Who comes back weighs the votes of eras that it has slept through.
+    world.boot("full2")
+    await world.until_round(3 * ERA + 3)
+    heads = {name: world[name].chain.tree.head() for name in ("full0", "full2")}
+    assert heads["full2"].id == heads["full0"].id
+    await world.close()
+
+
+@pytest.mark.parametrize("script", ["vote equivocator", "list equivocator"])
+@virtual_time
+async def test_an_attester_that_equivocates_loses_its_bond(script: str) -> None:
+    # The guilty one's peers must be on both sides of its halves.
+    world = World(4, replace(PLAN, full=5), {"full4": ATTESTERS[script]})
+    await world.start()
+    await world.until_round(6)
+    guilty = BondKey(BondKind.ATTEST, world.key("full4"))
+    state = state_of(world)
+    assert state.bond(guilty) is None
+    assert len(state.bonds) == 5
+    assert {key[:33] for key, _ in state.punished.items()} == {guilty.to_bytes()}
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    "script", ["header equivocator", "liar, bold", "liar, subtle", "understater"]
+)
+@virtual_time
+async def test_a_producer_that_lies_loses_a_unit(script: str) -> None:
+    world = World(3, replace(PLAN, mints=2), {"mint1": PRODUCERS[script]})
+    await world.start()
+    await world.until_round(6)
+    units = {
+        name: world["full0"].chain.context(8).units(world.key(name)) for name in ("mint0", "mint1")
+    }
+    assert units == {"mint0": 1, "mint1": 0}
+    await world.close()
