@@ -92,6 +92,7 @@ def _setup(config: Config, identity: Identity) -> Setup:
         partition=config.partition,
         workers=config.workers,
         discovers=not config.no_discovery,
+        checkpoint=config.checkpoint,
     )
 
 

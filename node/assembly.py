@@ -13,11 +13,13 @@ from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
 from node.chain.messages import Commit, Envelope
+from node.chain.state import Checkpoint
 from node.chain.timing import phase_at
 from node.clock import Clock
 from node.config import Role
 from node.consensus.attester import Attester
 from node.consensus.book import Rounds
+from node.consensus.bootstrap import Bootstrap, check_trust
 from node.consensus.chain import Chain
 from node.consensus.clockwork import Clockwork, Producing
 from node.consensus.designs import NasDesigns
@@ -31,7 +33,7 @@ from node.consensus.signed_before import SignedBefore
 from node.consensus.solo import SoloProducer
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
-from node.errors import NodeError
+from node.errors import ConfigError, NodeError
 from node.identity import Identity
 from node.inspection import NodeViews
 from node.ledger_inspection import ChainLedger
@@ -63,7 +65,7 @@ class Setup:
 
     `pools` are the addresses of a miner's managers, best first. A miner with none mines solo; one
     with a unit of its own does so while none of its pools can be reached. A node that `discovers`
-    dials others than its `peers` too.
+    dials others than its `peers` too. `checkpoint` is a final block on its operator's word.
     """
 
     role: Role
@@ -76,6 +78,7 @@ class Setup:
     partition: PartitionKind = PartitionKind.ALGORITHM1
     workers: int = 1
     discovers: bool = True
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,9 @@ class Node:
     async def run(self) -> None:
         """Take part until cancelled.
 
-        Raises what no node can go on after: SafetyAlarm, StoreError, WrongPool.
+        Raises what no node can go on after: SafetyAlarm, StoreError, WrongPool, ConfigError.
         """
+        self._check_trust()
         clockwork = Clockwork(
             self.chain,
             self._rounds,
@@ -215,12 +219,28 @@ class Node:
             self._on_duty(),
         )
         self._tasks.spawn(self.peers.run(), name="peers")
+        if self._setup.checkpoint is not None:
+            bootstrap = Bootstrap(
+                self.chain,
+                self._setup.checkpoint,
+                self.peers,
+                self._fetch,
+                self._outside.clock,
+                self._ask_for_blocks,
+            )
+            self._tasks.spawn(bootstrap.run(), name="bootstrap")
         self._clockwork = self._tasks.spawn(clockwork.run(), name="clockwork")
         if self._manager is not None:
             self._tasks.spawn(self._manager.run(), name="manager")
         if self.miner is not None:
             self._mining.spawn(self.miner.run(), name="miner")
         await self._failure
+
+    def _check_trust(self) -> None:
+        network, known_round = self._setup.network, self.chain.tree.final.round
+        now_round = phase_at(network, self._outside.clock.now_ms()).round
+        if doubt := check_trust(network, now_round, known_round, self._setup.checkpoint):
+            raise ConfigError(doubt)
 
     async def close(self) -> None:
         """End every task and link; the surroundings stay open."""

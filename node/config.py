@@ -7,6 +7,7 @@ from pathlib import Path
 
 from node.chain.errors import NetworkError
 from node.chain.genesis import DEVNET_GENESIS, Network, network_from_json
+from node.chain.state import Checkpoint
 from node.endpoint import Endpoint
 from node.errors import ConfigError, SettingError
 from node.log import LogFormat, LogLevel
@@ -34,7 +35,8 @@ class Config:
     a public key of 32 bytes; None pays to the node's own. `partition` is how a manager splits the
     space. `workers` is the number of processes that train and evaluate, on `device`: auto, cpu,
     cuda or cuda:N. With `no_discovery` a node dials its
-    `peers` alone and tells nobody where it listens.
+    `peers` alone and tells nobody where it listens. `checkpoint` is a final block on the operator's
+    word.
 
     Raises:
         SettingError: two settings contradict each other.
@@ -55,6 +57,7 @@ class Config:
     log_level: LogLevel
     insecure_plaintext: bool
     no_discovery: bool
+    checkpoint: Checkpoint | None
 
     def __post_init__(self) -> None:
         if self.pools and self.role is not Role.MINER:

@@ -17,6 +17,7 @@ from node.chain.params import Parameters
 from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, compute_subsidy, split
 from node.chain.timing import phase_at
 from node.chain.votes import paid_voters
+from node.checkpoint import format_checkpoint
 from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
@@ -120,7 +121,12 @@ class NodeViews:
             activity=self._activity(),
             clock_offset_ms=clock.offset_ms,
             not_signing=clock.reason,
+            checkpoint=self._checkpoint(),
         )
+
+    def _checkpoint(self) -> str:
+        kept = self._chain.snapshots()
+        return format_checkpoint(kept[-1].checkpoint) if kept else ""
 
     def block(self, which: bytes | int | None) -> BlockView:
         block_id = self._block_id(which)

@@ -89,6 +89,7 @@ class StatusView:
     activity: str
     clock_offset_ms: int | None
     not_signing: str
+    checkpoint: str
 
 
 @dataclass(frozen=True)

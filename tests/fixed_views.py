@@ -73,6 +73,7 @@ STATUS = StatusView(
     activity="idle: no best yet",
     clock_offset_ms=-12,
     not_signing="",
+    checkpoint="",
 )
 WINNER = WinnerView(
     unit=1,

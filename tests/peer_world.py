@@ -120,6 +120,7 @@ class ScriptedHandler:
         self.judge: Callable[[Envelope], Gossip] = check_signature
         self.heard: list[Envelope] = []
         self.blobs: dict[bytes, bytes] = {}
+        self.snapshots: dict[bytes, bytes] = {}
         self.num_served: Counter[bytes] = Counter()
         self.chain: list[WireBlock] = []
         self.votes: list[Envelope] = []
@@ -172,6 +173,9 @@ class ScriptedHandler:
         self.batches.append(len(blocks))
         self.votes_learnt.extend(votes)
         return bool(blocks)
+
+    def snapshot(self, block_id: bytes) -> bytes:
+        return self.snapshots.get(block_id, b"")
 
     def blob(self, blob_hash: bytes) -> bytes | None:
         self.num_served[blob_hash] += 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.chain.genesis import DEVNET_GENESIS, network_to_json
+from node.chain.state import Checkpoint
 from node.cli.options import parse_options
 from node.config import Config, Role, load_network
 from node.endpoint import Endpoint
@@ -53,6 +54,7 @@ def test_defaults() -> None:
         log_level=LogLevel.INFO,
         insecure_plaintext=False,
         no_discovery=False,
+        checkpoint=None,
     )
 
 
@@ -64,6 +66,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         *("--strength", "weak"),
         *("--payout-address", format_address(bytes(32)), "--workers", "4"),
         *("--device", "cuda:1", "--log-format", "json", "--log-level", "debug", "--no-discovery"),
+        *("--checkpoint", f"700:{bytes(range(32)).hex()}"),
     )
     assert config == Config(
         role=Role.MINER,
@@ -81,6 +84,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         log_level=LogLevel.DEBUG,
         insecure_plaintext=True,
         no_discovery=True,
+        checkpoint=Checkpoint(700, bytes(range(32))),
     )
 
 
@@ -225,7 +229,7 @@ def test_a_wrong_value_from_the_file_says_where_it_was_set(tmp_path: Path) -> No
         ("role = full", "is not TOML: "),
         ("\x00", "is not TOML: "),
         ("a = " + "[" * 2_000, "is not TOML: "),
-        ("colour = 1\nbeep = 2", "sets beep, colour, which no option is called; it may set data-d"),
+        ("colour = 1\nbeep = 2", "sets beep, colour, which no option is called; it may set che"),
         ('config = "other.toml"', "sets config, which no option is called"),
         ("data_dir = 'x'", "sets data_dir, which no option is called"),
         ("[pool]\nlisten = 'x'", ": pool takes a list of texts, not {'listen': 'x'}"),

@@ -76,6 +76,8 @@ FROM_PEERS = [
     pb.PeerMessage(pong=pb.Pong(clock_ms=1, head_round=1)),
     pb.PeerMessage(get_addresses=pb.GetAddresses()),
     pb.PeerMessage(addresses=pb.Addresses(addresses=["93.184.216.34:7700"])),
+    pb.PeerMessage(get_snapshot=pb.GetSnapshot(block=bytes(32))),
+    pb.PeerMessage(snapshot=pb.Snapshot(blob=bytes(32))),
 ]
 
 

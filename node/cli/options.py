@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from node.checkpoint import parse_checkpoint
 from node.cli.settings_file import read_settings
 from node.config import Config, Role, load_network, parse_device
 from node.endpoint import Endpoint, parse_endpoint
@@ -138,6 +139,12 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
     "--no-discovery",
     is_flag=True,
     help="Dial no other nodes than those, and let nobody know where this one listens.",
+)
+@click.option(
+    "--checkpoint",
+    metavar="ROUND:ID",
+    callback=_each(parse_checkpoint),
+    help="A recent final block to begin with, from `ponas status` of a node that you trust.",
 )
 @click.option(
     "--pool",

@@ -13,7 +13,7 @@ from node.chain.forkchoice import BlockTree, Entry
 from node.chain.genesis import Network
 from node.chain.hashing import u64
 from node.chain.messages import Claim, Envelope, Transaction, Vote
-from node.chain.state import State
+from node.chain.state import Checkpoint, State
 from node.chain.transition import apply_block
 from node.chain.validity import DesignRules, check_searchable
 from node.consensus.blockstore import BlockStore, StoredSnapshot
@@ -169,6 +169,15 @@ class Chain:
     def snapshots(self) -> list[StoredSnapshot]:
         """States that peers can start from, oldest first; their bytes are served as blobs."""
         return self._blocks.snapshots()
+
+    def denies(self, checkpoint: Checkpoint) -> bool:
+        """Whether the final chain has no such block in a round that this node has blocks of."""
+        if checkpoint.round > self.tree.final.round:
+            return False
+        if self._height_on_chain(checkpoint.id) is not None:
+            return False
+        stored = (record.open(self.network.id) for _, record in self._blocks.records_from(0))
+        return next((block.round <= checkpoint.round for block in stored), False)
 
     def eras_at(self, round_number: int) -> Eras:
         """The seats of a round that a block of this node is of.

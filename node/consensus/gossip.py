@@ -100,6 +100,10 @@ class ChainGate:
     def body(self, block_id: bytes) -> bytes | None:
         return self._chain.body(block_id)
 
+    def snapshot(self, block_id: bytes) -> bytes:
+        kept = (each for each in self._chain.snapshots() if each.checkpoint.id == block_id)
+        return next((each.blob for each in kept), b"")
+
     def blob(self, blob_hash: bytes) -> bytes | None:
         shelved = self._rounds.blob(blob_hash)
         return self._chain.blob(blob_hash) if shelved is None else shelved

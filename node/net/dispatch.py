@@ -10,6 +10,7 @@ from node.net.bodies import check_ids, serve_bodies
 from node.net.protocol import BLOB_WAIT_MS, KIND_LIMITS, OTHER_LIMIT, ChainHandler, Refusal, Refused
 from node.net.relay import Relay
 from node.net.session import Session
+from node.net.snapshots import serve_snapshot
 from node.net.sync import check_locator, serve_headers
 from node.net.tending import serve_addresses, serve_pong
 from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
@@ -51,7 +52,15 @@ class Dispatcher:
         match kind:
             case "gossip":
                 self._relay.take(session, message.gossip)
-            case "headers" | "bodies" | "blob_chunk" | "blob_missing" | "pong" | "addresses":
+            case (
+                "headers"
+                | "bodies"
+                | "blob_chunk"
+                | "blob_missing"
+                | "pong"
+                | "addresses"
+                | "snapshot"
+            ):
                 if not session.settle(message):
                     raise Refused(Refusal.UNASKED, "answered what nobody asked")
             case "hello" | "proof":
@@ -74,6 +83,9 @@ class Dispatcher:
                 session.answer(lambda: serve_bodies(message.get_bodies, handler))
             case "ping":
                 session.answer(lambda: serve_pong(self._clock, handler.head()[0]))
+            case "get_snapshot":
+                block_id = message.get_snapshot.block
+                session.answer(lambda: serve_snapshot(handler.snapshot(block_id)))
             case "get_addresses":
                 session.answer(lambda: serve_addresses(session, self._book, self._connected()))
 

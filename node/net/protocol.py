@@ -34,6 +34,7 @@ PING_TIMEOUT_S = 60.0
 # Dialled peers are asked for other nodes when they connect, and then this often.
 ADDRESSES_EVERY_MS = 3_600_000
 ADDRESSES_TIMEOUT_S = 60.0
+SNAPSHOT_TIMEOUT_S = 15.0
 
 
 class KindLimit(NamedTuple):
@@ -62,6 +63,8 @@ KIND_LIMITS: Mapping[str, KindLimit] = MappingProxyType(
         "pong": KindLimit(64, 30_000, _REQUEST_BYTES),
         "get_addresses": KindLimit(2, 2, _REQUEST_BYTES),
         "addresses": KindLimit(64, 30_000, 8 * 1024),
+        "get_snapshot": KindLimit(4, 30, _REQUEST_BYTES),
+        "snapshot": KindLimit(64, 30_000, _REQUEST_BYTES),
     }
 )
 # What can't be told what it is, and greetings that come twice.
@@ -155,6 +158,10 @@ class ChainHandler(Protocol):
         Raises:
             Rejected: one of them breaks a rule, which is counted against the peer.
         """
+        ...
+
+    def snapshot(self, block_id: bytes) -> bytes:
+        """The hash of the blob that holds the state after a block; empty if it is not kept."""
         ...
 
     def blob(self, blob_hash: bytes) -> bytes | None:

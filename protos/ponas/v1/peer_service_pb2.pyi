@@ -77,6 +77,8 @@ class PeerMessage(_message.Message):
     PONG_FIELD_NUMBER: _builtins.int
     GET_ADDRESSES_FIELD_NUMBER: _builtins.int
     ADDRESSES_FIELD_NUMBER: _builtins.int
+    GET_SNAPSHOT_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of either side."""
@@ -111,6 +113,10 @@ class PeerMessage(_message.Message):
     def get_addresses(self) -> Global___GetAddresses: ...
     @_builtins.property
     def addresses(self) -> Global___Addresses: ...
+    @_builtins.property
+    def get_snapshot(self) -> Global___GetSnapshot: ...
+    @_builtins.property
+    def snapshot(self) -> Global___Snapshot: ...
     def __init__(
         self,
         *,
@@ -128,12 +134,14 @@ class PeerMessage(_message.Message):
         pong: Global___Pong | None = ...,
         get_addresses: Global___GetAddresses | None = ...,
         addresses: Global___Addresses | None = ...,
+        get_snapshot: Global___GetSnapshot | None = ...,
+        snapshot: Global___Snapshot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "get_snapshot", b"get_snapshot", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "get_snapshot", b"get_snapshot", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blob", "blob_chunk", "blob_missing", "proof", "get_headers", "headers", "get_bodies", "bodies", "ping", "pong", "get_addresses", "addresses"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blob", "blob_chunk", "blob_missing", "proof", "get_headers", "headers", "get_bodies", "bodies", "ping", "pong", "get_addresses", "addresses", "get_snapshot", "snapshot"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -389,6 +397,52 @@ class Addresses(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Addresses: _TypeAlias = Addresses  # noqa: Y015
+
+@_typing.final
+class GetSnapshot(_message.Message):
+    """Asks for the state after a final block."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    block: _builtins.bytes
+    """Id of the block."""
+    def __init__(
+        self,
+        *,
+        block: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSnapshot: _TypeAlias = GetSnapshot  # noqa: Y015
+
+@_typing.final
+class Snapshot(_message.Message):
+    """Where the state is: a blob that holds two blocks in a row with the states after
+    them, the newer of which is the one asked for.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOB_FIELD_NUMBER: _builtins.int
+    blob: _builtins.bytes
+    """Hash of the blob, empty if the sender keeps no such state."""
+    def __init__(
+        self,
+        *,
+        blob: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob", b"blob"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Snapshot: _TypeAlias = Snapshot  # noqa: Y015
 
 @_typing.final
 class GetBlob(_message.Message):
