@@ -196,9 +196,9 @@ def test_an_attester_that_restarts_after_signing_does_not_sign_again(phase: Phas
     run_virtual(run())
 
 
-async def survive(seed: int, rounds: int) -> None:
+async def survive(seed: int, rounds: int, plan: Plan) -> None:
     """Random crashes and cuts, never of more than one attester at a time, then calm."""
-    world, chance = World(seed, Plan()), random.Random(seed)
+    world, chance = World(seed, plan), random.Random(seed)
     await world.start()
     for _ in range(rounds):
         name = chance.choice(list(world.machines))
@@ -225,10 +225,10 @@ async def survive(seed: int, rounds: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_crashes_and_cuts_heal(seed: int) -> None:
-    run_virtual(survive(seed, rounds=6))
+    run_virtual(survive(seed, 6, Plan()))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(1_000, 1_200))
 def test_many_random_crashes_and_cuts_heal(seed: int) -> None:
-    run_virtual(survive(seed, rounds=12))
+    run_virtual(survive(seed, 12, Plan()))

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from nas.data import procedural
 from nas.jobs import Count, Train, Verify
 from node.assembly import Node
@@ -14,12 +16,15 @@ from node.chain.bonds import BondKey, BondKind
 from node.chain.messages import Claim, Envelope, Fallback, Kind
 from node.chain.params import SEALED
 from node.chain.timing import Phase
+from tests.sim.test_faults import survive
 from tests.sim.world import Plan, World
-from tests.virtual_time import virtual_time
+from tests.virtual_time import run_virtual, virtual_time
 
 PLAN = Plan(strong=1, weak=0, parameters=SEALED, weights=(16, 16, 16, 16))
 """Bonds that outlast a fine of a whole subsidy."""
 ALONE = replace(PLAN, managers=0, strong=0)
+FRAIL = replace(PLAN, parameters=replace(SEALED, era_rounds=6), weights=(64, 64, 64, 64))
+"""Short eras, so that bars end; bonds that outlast many fines."""
 FIRST = 4
 """The first round that can be sealed: the attesters' votes of round 1 register their chains."""
 
@@ -189,10 +194,19 @@ async def test_a_fallback_that_blames_who_revealed_is_not_followed() -> None:
     await world.close()
 
 
+def test_random_crashes_and_cuts_heal_where_the_task_is_sealed() -> None:
+    run_virtual(survive(3, 2, FRAIL))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(2_000, 2_050))
+def test_many_random_crashes_and_cuts_heal_where_the_task_is_sealed(seed: int) -> None:
+    run_virtual(survive(seed, 12, FRAIL))
+
+
 @virtual_time
-async def test_chains_are_renewed_with_votes(monkeypatch: Any) -> None:
-    for module in ("node.chain.seals.CHAIN_ROUNDS",):
-        monkeypatch.setattr(module, 8)
+async def test_chains_are_renewed_with_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.chain.seals.CHAIN_ROUNDS", 8)
     world = World(seed=6, plan=ALONE)
     await world.start()
     await world.until_round(20)
