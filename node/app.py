@@ -22,6 +22,7 @@ from node.folder import DataFolder, open_data_folder
 from node.identity import Identity
 from node.keyfile import PASSPHRASE_VARIABLE, open_identity
 from node.net.grpc_transport import GrpcServer, GrpcTransport
+from node.publishing.shelf import DiskShelf
 from node.query import QueryServicer
 from node.store.rocks import open_store
 from node.store.writer import ThreadWriter
@@ -64,6 +65,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
             counter=counter,
             auditing=auditing,
             trainer=trainer,
+            shelf=DiskShelf(folder.tasks),
             # Salts and nonces must not be guessed.
             rng=random.SystemRandom(),
         )

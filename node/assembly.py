@@ -26,6 +26,7 @@ from node.consensus.designs import NasDesigns
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
 from node.consensus.informer import Informer
+from node.consensus.keyholder import KeyHolder
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
 from node.consensus.sealer import Sealer
@@ -42,6 +43,8 @@ from node.net.link import ManagerLink, PeerLink, Transport
 from node.net.memory import MemoryNetwork, at_once
 from node.net.peers import PeerNet
 from node.proof_inspection import ShelfProofs
+from node.publishing.library import TaskLibrary
+from node.publishing.shelf import Shelf
 from node.store.base import Change, Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
@@ -86,7 +89,7 @@ class Surroundings:
     """The node's outside.
 
     `counter` evaluates models, `trainer` trains them, `auditing` does a manager's audits on a CPU;
-    None where the role does none of it.
+    None where the role does none of it. `shelf` keeps images of published tasks.
     `rng` must be unpredictable on a real network: it draws salts and nonces.
     """
 
@@ -97,6 +100,7 @@ class Surroundings:
     counter: Executor | None
     auditing: Executor | None
     trainer: Executor | None
+    shelf: Shelf
     rng: random.Random
 
 
@@ -138,10 +142,12 @@ class Node:
             self._tasks,
             lambda alarm: self._on_failure("chain", alarm),
         )
+        self._library = TaskLibrary(outside.store, outside.writer, self._fetch, outside.shelf)
         self._importer = Importer(
             self.chain,
             self._rounds,
             self._designs,
+            self._library,
             self._fetch,
             outside.counter,
             outside.clock,
@@ -156,6 +162,7 @@ class Node:
             self._mempool,
             self._importer,
             self._informer,
+            self._library,
             outside.clock,
             self._round_tasks,
             self._ask_for_blocks,
@@ -216,6 +223,14 @@ class Node:
             else None,
             self._make_attester(),
             self._make_sealer(),
+            KeyHolder(
+                self._setup.identity.signing_key,
+                self._rounds,
+                self._library,
+                self._outside.clock,
+                self.submit,
+            ),
+            self._library,
             self._on_duty(),
         )
         self._tasks.spawn(self.peers.run(), name="peers")
@@ -296,6 +311,7 @@ class Node:
             self.chain,
             self._rounds,
             self._mempool,
+            self._library,
             self._signed_before,
             self._outside.clock,
             self.submit,
@@ -344,6 +360,7 @@ class Node:
             self._rounds,
             self._mempool,
             self._importer,
+            self._library,
             self._designs,
             self._manager,
             self._signed_before,
@@ -396,7 +413,10 @@ class Node:
         """
         if abs(round_number - self._round_now()) > 1:
             raise ValueError(f"it is round {self._round_now()} by this node's clock")
-        return self._designs.task_on(self.chain.context(round_number), data)
+        context = self.chain.context(round_number)
+        if context.paid is not None and not self._library.can_train(context.paid.terms):
+            raise ValueError("the images of the published task are not here yet")
+        return self._designs.task_on(context, data)
 
     def _round_now(self) -> int:
         return phase_at(self._setup.network, self._outside.clock.now_ms()).round

@@ -10,11 +10,13 @@ _KEY_FILE = "node.key"
 _STORE = "store"
 _ADDRESS_FILE = "listen"
 _CONTROL_SOCKET = "control"
+_TASKS = "tasks"
 # What an operator or the demo may lay into a folder before the node first starts.
 _MAY_COME_FIRST = {
     _KEY_FILE,
     _ADDRESS_FILE,
     _CONTROL_SOCKET,
+    _TASKS,
     "config.toml",
     "network.json",
     "node.log",
@@ -46,6 +48,11 @@ class DataFolder:
     def control_socket(self) -> Path:
         """For `node.control`, while a miner runs."""
         return self.path / _CONTROL_SOCKET
+
+    @property
+    def tasks(self) -> Path:
+        """Prepared tasks of the operator's own, which the node offers and opens."""
+        return self.path / _TASKS
 
     def publish_address(self, address: str) -> None:
         """Write the address file; a reader sees all of it or none."""

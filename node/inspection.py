@@ -178,7 +178,7 @@ class NodeViews:
                 if vote.message.round == number
             ],
             seals=[
-                SealView(sealer, sealer in book.seals)
+                SealView(sealer, sealer in book.opened)
                 for sealer in self._chain.context(max(1, number)).sealers
             ],
         )

@@ -1,11 +1,11 @@
-"""What a node makes of the seals of a round, by when they came."""
+"""What a node makes of the secrets of a round, by when they came."""
 
 from __future__ import annotations
 
 import pytest
 
 from node.chain.envelope import sign
-from node.chain.messages import List, Seal
+from node.chain.messages import List
 from node.consensus.book import RoundBook
 from tests.chain_world import ATTESTERS, public
 from tests.test_chain_seals import ROUND, context, sealed_world
@@ -22,10 +22,10 @@ def book_of(in_time: str, late: str = "", lists: int = 4) -> RoundBook:
         book.add_list(sign(List(ROUND, ()), key, WORLD.network.id))
     for names, closes in ((in_time, True), (late, False)):
         for name in names:
-            seal = Seal(ROUND, WORLD.seal(CONTEXT, public(keys[name])))
-            book.add_seal(sign(seal, keys[name], WORLD.network.id))
+            attester = public(keys[name])
+            book.add_secret(attester, WORLD.seal(CONTEXT, attester))
         if closes:
-            book.close_seals(CONTEXT)
+            book.close_secrets(CONTEXT)
     return book
 
 
@@ -37,9 +37,9 @@ def test_claims_are_open_only_if_all_seals_were_here_in_time() -> None:
 
 
 def test_a_seal_is_kept_once() -> None:
-    again = book_of("A").seals[A]
-    assert not book_of("A").add_seal(again)
-    assert book_of("B").add_seal(again)
+    again = book_of("A").opened[A]
+    assert not book_of("A").add_secret(A, bytes(again))
+    assert book_of("B").add_secret(A, again)
 
 
 @pytest.mark.parametrize(

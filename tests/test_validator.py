@@ -25,6 +25,8 @@ from node.consensus.chain import Chain
 from node.consensus.importer import Importer
 from node.consensus.validator import EQUIVOCATED, VALID, Validator
 from node.net.blobs import NotFound
+from node.publishing.library import TaskLibrary
+from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -80,6 +82,7 @@ class Bench:
             self.chain,
             self.rounds,
             designs,  # type: ignore[arg-type]
+            TaskLibrary(store, InlineWriter(store), _nobody, MemoryShelf()),
             _nobody,
             self.executor,
             clock,

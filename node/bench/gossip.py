@@ -23,6 +23,7 @@ from node.clock import LoopClock
 from node.config import Role
 from node.identity import Identity
 from node.net.memory import MemoryNetwork
+from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -178,6 +179,7 @@ def _make_node(
         counter=counter,
         auditing=None,
         trainer=None,
+        shelf=MemoryShelf(),
         rng=random.Random(name),
     )
     return Node(setup, outside)

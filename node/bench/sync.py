@@ -22,6 +22,7 @@ from node.clock import LoopClock
 from node.config import Role
 from node.identity import Identity
 from node.net.memory import MemoryNetwork, at_once
+from node.publishing.shelf import MemoryShelf
 from node.store.base import Store
 from node.store.memory import MemoryStore
 from node.store.rocks import open_store
@@ -90,6 +91,7 @@ def _node(
         counter=None,
         auditing=None,
         trainer=None,
+        shelf=MemoryShelf(),
         rng=random.Random(name),
     )
     return Node(setup, outside)

@@ -70,6 +70,11 @@ class RoundContext:
         standing = self.network.parameters.task
         return standing.min_correct if self.paid is None else self.paid.min_correct
 
+    @property
+    def margin(self) -> int:
+        """Images by which a claim must beat what has won the published task before."""
+        return 0 if self.paid is None else self.paid.margin
+
     def instance(self, producer: bytes, unit: int) -> bytes:
         """Names the very problem that a unit solves.
 
@@ -83,6 +88,17 @@ class RoundContext:
     def test_seed(self, secrets: Iterable[bytes]) -> bytes:
         """What the test images of every instance of the round are drawn from."""
         return self.draw("ponas/test-seed", *sorted(secrets))
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the test images have to be opened."""
+        return self.paid is not None or self.network.parameters.seals > 0
+
+    @property
+    def secret_names(self) -> tuple[bytes, ...]:
+        """What the secrets of the round go by, and are missed by: the hash of a published task's
+        key, or the sealers, in the order in which a claim has the secrets."""
+        return self.sealers if self.paid is None else (self.paid.sealed.key,)
 
     @cached_property
     def sealers(self) -> tuple[bytes, ...]:

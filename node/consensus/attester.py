@@ -8,9 +8,11 @@ from nacl.signing import SigningKey
 from node.chain.commits import choose_listed
 from node.chain.context import RoundContext
 from node.chain.envelope import sign
-from node.chain.lists import fold
-from node.chain.messages import Body, Envelope, Fallback, List, Vote
+from node.chain.lists import certified, fold
+from node.chain.messages import Body, CertifiedUnit, Envelope, Fallback, List, Vote
 from node.chain.proposal import complete
+from node.chain.published.play import unit_of
+from node.chain.published.queue import make_bitmap
 from node.chain.seals import make_end, needs_chain
 from node.chain.timing import Phase, deadline
 from node.chain.votes import compute_logits_digest
@@ -20,6 +22,7 @@ from node.consensus.chain import Chain
 from node.consensus.false_counts import credible
 from node.consensus.mempool import Mempool
 from node.consensus.signed_before import SignedBefore
+from node.publishing.library import TaskLibrary
 
 _log = structlog.get_logger("attester")
 
@@ -40,6 +43,7 @@ class Attester:
         chain: Chain,
         rounds: Rounds,
         mempool: Mempool,
+        library: TaskLibrary,
         signed_before: SignedBefore,
         clock: Clock,
         send: Send,
@@ -50,6 +54,7 @@ class Attester:
         self._chain = chain
         self._rounds = rounds
         self._mempool = mempool
+        self._library = library
         self._signed_before = signed_before
         self._clock = clock
         self._send = send
@@ -85,14 +90,22 @@ class Attester:
         parent, book = self._chain.head(context.round), self._rounds.book(context.round)
         missing = book.missing(context)
         draft = Fallback(context.round, parent.id, place, missing, bytes(32), bytes(32))
-        # Lists are the proof that those who are missing should have revealed.
+        # Lists are the proof that what is missing should have been revealed.
         commit_ids, proofs = fold(book.lists.values()) if missing else ((), ())
+        units: tuple[CertifiedUnit, ...] = ()
+        if missing and context.paid is not None:
+            by_id = {commit.id: commit for commit in book.commits.values()}
+            ids = sorted(certified(context, book.lists.values()))
+            if not by_id.keys() >= set(ids):
+                _log.warning("no_fallback", round=context.round, reason="a commit is not here")
+                return
+            units = tuple(unit_of(by_id[commit_id]) for commit_id in ids)
         header, body = complete(
             context,
             parent.state,
             draft,
             self._public_key,
-            Body(commit_ids=commit_ids, lists=proofs),
+            Body(commit_ids=commit_ids, lists=proofs, units=units),
             self._chain.tree.votes(),
             credible(self._mempool.transactions(), self._rounds, context.network.id),
         )
@@ -125,7 +138,8 @@ class Attester:
         source = self._chain.tree.source_for(target)
         digest = compute_logits_digest(self._public_key, self._chain.logits_hash(target))
         chain = self._new_chain(context, target)
-        vote = Vote(source.round, source.id, context.round, target, digest, b"", chain)
+        held = make_bitmap(self._library.held_places(context.state.tasks.items()))
+        vote = Vote(source.round, source.id, context.round, target, digest, held, chain)
         if await self._signed_before.allows_vote(vote):
             self._send(sign(vote, self._key, context.network.id).envelope)
 

@@ -8,7 +8,7 @@ from node.chain.context import RoundContext
 from node.chain.counting import CountVerdict
 from node.chain.envelope import Signed
 from node.chain.hashing import blob_hash
-from node.chain.messages import Claim, Commit, Fallback, List, Seal
+from node.chain.messages import Claim, Commit, Fallback, List
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -19,9 +19,12 @@ class RoundBook:
     """The messages of one round, each admitted at most once per signer.
 
     Bounded by the units and attesters of the network: only their messages are admitted.
-    `in_time` are the sealers whose seals were here when they were due, `were_due` says whether
-    lists of a quorum were. `verdicts` says how this node judged a claim: "valid", or why not;
-    `counts` whether those that it evaluated hold, so that no model is evaluated twice.
+    `opened` are secrets by their names (`RoundContext.secret_names`), `spoilt` those that open
+    nothing. `in_time` are the names of those that were here when they were due, `were_due` says
+    whether lists of a quorum were. `incumbent_correct` is what the last winner's model counts on a
+    published task's shard, once it was counted. `verdicts` says how this node judged a claim:
+    "valid", or why not; `counts` whether those that it evaluated hold, so that no model is
+    evaluated twice.
     """
 
     round: int
@@ -29,9 +32,11 @@ class RoundBook:
     lists: dict[bytes, Signed[List]] = field(default_factory=dict)
     claims: dict[bytes, Signed[Claim]] = field(default_factory=dict)
     fallbacks: dict[bytes, Signed[Fallback]] = field(default_factory=dict)
-    seals: dict[bytes, Signed[Seal]] = field(default_factory=dict)
+    opened: dict[bytes, bytes] = field(default_factory=dict)
+    spoilt: set[bytes] = field(default_factory=set)
     in_time: frozenset[bytes] = frozenset()
     were_due: bool = False
+    incumbent_correct: int | None = None
     equivocators: set[bytes] = field(default_factory=set)
     verdicts: dict[bytes, str] = field(default_factory=dict)
     counts: dict[bytes, CountVerdict] = field(default_factory=dict)
@@ -58,39 +63,44 @@ class RoundBook:
         """Keep the first fallback block of an attester."""
         return _add_first(self.fallbacks, fallback.signer, fallback)
 
-    def add_seal(self, seal: Signed[Seal]) -> bool:
-        """Keep the seal of a sealer, of which there is just one."""
-        return _add_first(self.seals, seal.signer, seal)
+    def add_secret(self, name: bytes, secret: bytes) -> bool:
+        """Keep what opens the test images, or a part of it: of each name there is just one."""
+        return _add_first(self.opened, name, secret)
 
-    def close_seals(self, context: RoundContext) -> None:
-        """Note what is here at the moment at which seals are due."""
-        self.in_time = frozenset(self.seals)
+    def spoil(self, name: bytes) -> None:
+        """A key that does not open what it should is as good as withheld."""
+        self.spoilt.add(name)
+
+    def close_secrets(self, context: RoundContext) -> None:
+        """Note what is here at the moment at which secrets are due."""
+        self.in_time = frozenset(self.opened.keys() - self.spoilt)
         self.were_due = context.is_quorum(self.lists)
 
     def opened_in_time(self, context: RoundContext) -> bool:
-        """Whether all seals were here when they were due. Else no claim is to be voted for: one
+        """Whether all secrets were here when they were due. Else no claim is to be voted for: one
         that came late may have been told to a friend alone (consensus D11)."""
-        return self.in_time.issuperset(context.sealers)
+        return self.in_time.issuperset(context.secret_names)
 
     def secrets(self, context: RoundContext) -> tuple[bytes, ...] | None:
-        """The seals in the order in which a claim has them.
+        """The secrets in the order in which a claim has them.
 
         None while one is missing, or if a sealed round has no sealers.
         """
-        is_sealed = context.network.parameters.seals > 0
-        if (is_sealed and not context.sealers) or not self.seals.keys() >= set(context.sealers):
+        names = context.secret_names
+        if (context.is_sealed and not names) or not set(names) <= self.opened.keys() - self.spoilt:
             return None
-        return tuple(self.seals[sealer].message.preimage for sealer in context.sealers)
+        return tuple(self.opened[name] for name in names)
 
     def missing(self, context: RoundContext) -> tuple[bytes, ...]:
-        """Sealers that did not reveal in time although lists of a quorum were out."""
-        late = tuple(sealer for sealer in context.sealers if sealer not in self.in_time)
+        """What was not revealed in time although lists of a quorum were out."""
+        late = tuple(name for name in context.secret_names if name not in self.in_time)
         return late if self.were_due else ()
 
     def contradicts(self, context: RoundContext, missing: Iterable[bytes]) -> bool:
-        """Whether a fallback block blames a sealer that revealed in time or had no lists to reveal
-        on, or spares one that has not revealed at all."""
-        named, silent = set(missing), set(context.sealers) - self.seals.keys()
+        """Whether a fallback block blames for what was revealed in time or not due without lists,
+        or passes over what was not revealed at all."""
+        named = set(missing)
+        silent = set(context.secret_names) - (self.opened.keys() - self.spoilt)
         if not self.were_due:
             return bool(named)
         return bool(named & self.in_time) or not silent <= named

@@ -282,8 +282,14 @@ class Chain:
         for block_id in list(self._logits):
             if (self._blocks.height(block_id) or 0) <= oldest:
                 del self._logits[block_id]
+        # Who wins a published task next has to beat its last winner.
+        incumbents = {
+            incumbent.model_hash
+            for record in self.final_state.tasks.values()
+            for incumbent in record.incumbents
+        }
         for model_hash, height in list(self._models.items()):
-            if height <= oldest:
+            if height <= oldest and model_hash not in incumbents:
                 del self._models[model_hash]
                 yield Delete(Table.BLOBS, model_hash)
 

@@ -9,9 +9,11 @@ from node.consensus.attester import Attester
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.informer import Informer
+from node.consensus.keyholder import KeyHolder
 from node.consensus.sealer import Sealer
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
+from node.publishing.library import TaskLibrary
 from node.tasks import TaskOwner
 
 
@@ -41,6 +43,8 @@ class Clockwork:
         validator: Validator | None,
         attester: Attester | None,
         sealer: Sealer | None,
+        key_holder: KeyHolder,
+        library: TaskLibrary,
         producer: Producing | None,
     ) -> None:
         self._chain = chain
@@ -52,6 +56,8 @@ class Clockwork:
         self._validator = validator
         self._attester = attester
         self._sealer = sealer
+        self._key_holder = key_holder
+        self._library = library
         self._producer = producer
 
     async def run(self) -> None:
@@ -83,18 +89,21 @@ class Clockwork:
         self._rounds.forget_before(round_number - 1)
         await self._submissions.follow()
         self._informer.report(round_number)
+        tasks = self._chain.tree.head().state.tasks.items()
+        self._tasks.spawn(self._library.follow(tasks), name="fetch tasks")
         if self._producer is not None:
             self._tasks.spawn(self._producer.train(round_number), name=f"train {round_number}")
         if not await self._reach(round_number, Phase.TRAIN):
             return
         if self._attester is not None:
             await self._attester.sign_list(self._chain.context(round_number))
+        context = self._chain.context(round_number)
+        self._tasks.spawn(self._key_holder.reveal(context), name=f"open {round_number}")
         if self._sealer is not None:
-            revealing = self._sealer.reveal(self._chain.context(round_number))
-            self._tasks.spawn(revealing, name=f"seal {round_number}")
+            self._tasks.spawn(self._sealer.reveal(context), name=f"seal {round_number}")
         if not await self._reach(round_number, Phase.LIST):
             return
-        self._rounds.book(round_number).close_seals(self._chain.context(round_number))
+        self._rounds.book(round_number).close_secrets(self._chain.context(round_number))
         if self._producer is not None:
             self._tasks.spawn(self._producer.claim(round_number), name=f"claim {round_number}")
         if not await self._reach(round_number, Phase.CLAIM):

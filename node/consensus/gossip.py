@@ -8,6 +8,7 @@ import structlog
 from nas.jobs import JobFailed
 from node.chain.block import Block, open_block
 from node.chain.commits import check_commit, check_unit
+from node.chain.context import RoundContext
 from node.chain.envelope import Signed, open_as, open_envelope
 from node.chain.errors import Reason, Rejected
 from node.chain.lists import check_list
@@ -22,6 +23,10 @@ from node.chain.messages import (
     Transaction,
     Vote,
 )
+from node.chain.published.play import check_key
+from node.chain.published.record import PaidShard
+from node.chain.published.sealing import hash_key
+from node.chain.published.terms import Key
 from node.chain.sealing import check_seal
 from node.chain.timing import Phase, deadline, phase_at
 from node.clock import Clock
@@ -32,13 +37,14 @@ from node.consensus.informer import Informer
 from node.consensus.mempool import Mempool
 from node.net.blobs import NotFound
 from node.net.protocol import Gossip
+from node.publishing.library import TaskLibrary
 from node.tasks import TaskOwner
 from node.wire import WireBlock
 
 # How long a synced block's model may take to come.
 _SYNC_PATIENCE_MS = 5_000
 
-RoundMessage = Commit | List | Seal | Claim | Fallback
+RoundMessage = Commit | List | Seal | Key | Claim | Fallback
 Header = Signed[Claim | Fallback]
 
 M = TypeVar("M", bound=Payload)
@@ -62,6 +68,7 @@ class ChainGate:
         mempool: Mempool,
         importer: Importer,
         informer: Informer,
+        library: TaskLibrary,
         clock: Clock,
         tasks: TaskOwner,
         on_gap: Callable[[], None],
@@ -72,6 +79,7 @@ class ChainGate:
         self._mempool = mempool
         self._importer = importer
         self._informer = informer
+        self._library = library
         self._clock = clock
         self._tasks = tasks
         self._on_gap = on_gap
@@ -105,8 +113,10 @@ class ChainGate:
         return next((each.blob for each in kept), b"")
 
     def blob(self, blob_hash: bytes) -> bytes | None:
-        shelved = self._rounds.blob(blob_hash)
-        return self._chain.blob(blob_hash) if shelved is None else shelved
+        for find in (self._rounds.blob, self._chain.blob, self._library.blob):
+            if (blob := find(blob_hash)) is not None:
+                return blob
+        return None
 
     def on_gossip(self, envelope: Envelope) -> Gossip:
         signed = open_envelope(envelope, self._chain.network.id)
@@ -116,7 +126,7 @@ class ChainGate:
         match signed.message:
             case Vote() as vote:
                 return self._on_vote(_narrow(signed, vote))
-            case Commit() | List() | Seal() | Claim() | Fallback() as message:
+            case Commit() | List() | Seal() | Key() | Claim() | Fallback() as message:
                 return self._on_round_message(_narrow(signed, message))
             case _:
                 raise Rejected(Reason.WRONG_KIND, "this kind is not for the peer network")
@@ -172,7 +182,10 @@ class ChainGate:
                 return book.add_list(_narrow(signed, listed))
             case Seal() as seal:
                 check_seal(context, _narrow(signed, seal))
-                return book.add_seal(_narrow(signed, seal))
+                return book.add_secret(signed.signer, seal.preimage)
+            case Key() as key:
+                check_key(context, _narrow(signed, key))
+                return self._add_key(context, book, key.key)
             case Claim() as claim:
                 check_unit(context, signed.signer, claim.unit)
                 return book.add_claim(_narrow(signed, claim))
@@ -180,6 +193,21 @@ class ChainGate:
                 if signed.signer not in context.weights:
                     raise Rejected(Reason.NOT_ATTESTER, "only attesters propose fallback blocks")
                 return book.add_fallback(_narrow(signed, fallback))
+
+    def _add_key(self, context: RoundContext, book: RoundBook, key: bytes) -> bool:
+        is_new = book.add_secret(hash_key(key), key)
+        if is_new and context.paid is not None:
+            self._tasks.spawn(self._open_shard(context.paid, book, key), name="open a shard")
+        return is_new
+
+    async def _open_shard(self, paid: PaidShard, book: RoundBook, key: bytes) -> None:
+        try:
+            await self._library.open(paid, key)
+        except Rejected as error:
+            book.spoil(paid.sealed.key)
+            _log.warning("shard_spoilt", task=paid.task_id, reason=str(error))
+        except NotFound as error:
+            _log.warning("shard_not_here", task=paid.task_id, reason=str(error))
 
     def _on_transaction(self, signed: Signed[Transaction]) -> Gossip:
         self._chain.check_transaction(signed)

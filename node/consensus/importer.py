@@ -10,10 +10,11 @@ from node.chain.block import Block, open_block
 from node.chain.context import RoundContext
 from node.chain.counting import check_verdict, judge_count
 from node.chain.envelope import Signed
-from node.chain.errors import InvalidBlock, Reason
+from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.hashing import blob_hash as hash_blob
 from node.chain.messages import MAX_BODY_BYTES, Claim, Fallback
 from node.chain.state import State
+from node.chain.timing import Phase, deadline
 from node.chain.validity import check_model
 from node.clock import Clock
 from node.consensus.book import Rounds
@@ -21,6 +22,8 @@ from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.false_counts import accused, is_refuted
 from node.net.blobs import NotFound
+from node.publishing.engine import shard_data
+from node.publishing.library import TaskLibrary
 
 Fetch = Callable[[bytes, int], Awaitable[bytes]]
 """A blob by hash and greatest length, from the peers; raises `node.net.blobs.NotFound`."""
@@ -52,6 +55,7 @@ class Importer:
         chain: Chain,
         rounds: Rounds,
         designs: NasDesigns,
+        library: TaskLibrary,
         fetch: Fetch,
         executor: Executor | None,
         clock: Clock,
@@ -61,6 +65,7 @@ class Importer:
         self.can_count = executor is not None and judges_others
         self._rounds = rounds
         self._designs = designs
+        self._library = library
         self._fetch = fetch
         self._executor = executor
         self._clock = clock
@@ -131,22 +136,51 @@ class Importer:
         self, context: RoundContext, producer: bytes, claim: Claim, model: bytes
     ) -> Counted:
         """Count a model's correct test images exactly. Raises JobFailed."""
+        await self._have_images(context, claim)
         return await self._worker().run(self._count_of(context, producer, claim, model))
+
+    async def count_incumbent(self, context: RoundContext, claim: Claim) -> int:
+        """What the last winner's model counts on the shard that a claim opens; 0 if none has won
+        the task before. Counted once a round. Raises JobFailed."""
+        book, paid = self._rounds.book(context.round), context.paid
+        if paid is None or (incumbent := paid.record.incumbent) is None:
+            return 0
+        if book.incumbent_correct is None:
+            await self._have_images(context, claim)
+            give_up_ms = deadline(context.network, context.round, Phase.VALIDATE)
+            length = self._designs.model_length(context, incumbent.genotype)
+            try:
+                blob_hash = incumbent.model_hash
+                model = await self._blob(context.round, blob_hash, length, give_up_ms)
+            except NotFound as error:
+                raise JobFailed(f"the last winner's model is not here: {error}") from error
+            data = shard_data(paid.terms, paid.shard).name
+            job = Count(data, "test", Genotype.from_bytes(incumbent.genotype), model)
+            book.incumbent_correct = (await self._worker().run(job)).correct
+        return book.incumbent_correct
+
+    async def _have_images(self, context: RoundContext, claim: Claim) -> None:
+        """Open the shard of a published task for the workers. Raises JobFailed."""
+        if context.paid is None:
+            return
+        try:
+            # What somebody is accused of may never have kept the rules of a claim.
+            key = claim.secrets[0] if claim.secrets else b""
+            await self._library.open(context.paid, key)
+        except (Rejected, NotFound) as error:
+            raise JobFailed(f"the shard can't be opened: {error}") from error
 
     async def _verify(self, claim: Signed[Claim], model: bytes) -> bytes:
         """Hash of the logits of a model that counts as claimed; the verdict is noted.
 
         Raises Rejected(COUNT_DIFFERS), and JobFailed for a fault of this machine.
         """
-        book, message = self._rounds.book(claim.message.round), claim.message
+        book = self._rounds.book(claim.message.round)
         if claim.id in book.counts:
             # One that was found false costs nothing the second time.
             check_verdict(book.counts[claim.id])
         try:
-            context = self.chain.tree.context_for(message.parent, message.round)
-            count = self._count_of(context, claim.signer, message, model)
-            found = await self._worker().run(Verify(count, message.correct))
-            logits_hash = b"" if isinstance(found, Refuted) else found.logits_hash
+            logits_hash = await self._logits_if_true(claim, model)
         except JobFailed as error:
             if error.kind is FailureKind.OTHER:
                 raise
@@ -155,6 +189,17 @@ class Importer:
         verdict = book.counts[claim.id] = judge_count(claim, holds=bool(logits_hash))
         check_verdict(verdict)
         return logits_hash
+
+    async def _logits_if_true(self, claim: Signed[Claim], model: bytes) -> bytes:
+        """Hash of the logits if model and incumbent count as claimed, else nothing."""
+        message = claim.message
+        context = self.chain.tree.context_for(message.parent, message.round)
+        if message.incumbent_correct != await self.count_incumbent(context, message):
+            return b""
+        await self._have_images(context, message)
+        count = self._count_of(context, claim.signer, message, model)
+        found = await self._worker().run(Verify(count, message.correct))
+        return b"" if isinstance(found, Refuted) else found.logits_hash
 
     def _count_of(
         self, context: RoundContext, producer: bytes, claim: Claim, model: bytes

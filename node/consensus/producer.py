@@ -30,6 +30,7 @@ from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
 from node.consensus.signed_before import SignedBefore
+from node.publishing.library import TaskLibrary
 from pool.manager.manager import ConfirmedBest, Promised
 from pool.records.state import RoundTask
 
@@ -71,6 +72,7 @@ class Producer:
         rounds: Rounds,
         mempool: Mempool,
         importer: Importer,
+        library: TaskLibrary,
         designs: NasDesigns,
         pool: Pool,
         signed_before: SignedBefore,
@@ -83,6 +85,7 @@ class Producer:
         self._rounds = rounds
         self._mempool = mempool
         self._importer = importer
+        self._library = library
         self._designs = designs
         self._pool = pool
         self._signed_before = signed_before
@@ -142,19 +145,26 @@ class Producer:
         the space changes, and the search begins anew.
         """
         context: RoundContext | None = None
+        is_started = False
         while context is None or self._clock.now_ms() < self._commit_at_ms(round_number):
             current = self._chain.context(round_number)
-            if context is None or current.ancestor_id != context.ancestor_id:
-                context = current
-                self._start(context)
+            is_other = context is None or current.ancestor_id != context.ancestor_id
+            context = current
+            if is_other or not is_started:
+                is_started = self._start(context)
             self._note_paid()
             due_ms = min(self._commit_at_ms(round_number), self._clock.now_ms() + _LOOK_EVERY_MS)
             await self._clock.sleep_until(due_ms)
             self._delays_ms.append(max(0, self._clock.now_ms() - due_ms))
         return context
 
-    def _start(self, context: RoundContext) -> None:
-        """Let the pool begin the search of a round, or prepare it if it lies ahead."""
+    def _start(self, context: RoundContext) -> bool:
+        """Let the pool begin the search of a round, or prepare it if it lies ahead.
+
+        False while the images of a published task are not here.
+        """
+        if context.paid is not None and not self._library.can_train(context.paid.terms):
+            return False
         phase_ms, end_ms = self._phase(context.round)
         lead_ms = train_end_lead_ms(self._all_delays_ms(), phase_ms)
         self._pool.start_round(
@@ -166,6 +176,7 @@ class Producer:
                 end_ms - phase_ms,
             )
         )
+        return True
 
     def _commit_at_ms(self, round_number: int) -> int:
         phase_ms, end_ms = self._phase(round_number)
@@ -208,19 +219,20 @@ class Producer:
             _log.warning("not_claimed", round=context.round, reason="no quorum listed the commit")
             return
         if not await self._comes(context, lambda: book.secrets(context) is not None):
-            _log.warning("not_claimed", round=context.round, reason="not all seals are here")
+            _log.warning("not_claimed", round=context.round, reason="the test images are sealed")
             return
         claim = replace(committed.claim, secrets=book.secrets(context) or ())
-        committed = replace(committed, claim=claim)
         try:
+            incumbent = await self._importer.count_incumbent(context, claim)
             counted = await self._importer.count(context, producer, claim, committed.model)
         except JobFailed as error:
             _log.error("not_claimed", round=context.round, reason=str(error))
             return
-        if counted.correct < context.min_correct:
+        if counted.correct < max(context.min_correct, incumbent + context.margin):
             _log.warning("not_claimed", round=context.round, reason="the model is below the floor")
             return
-        await self._propose(context, committed, counted)
+        claim = replace(claim, incumbent_correct=incumbent)
+        await self._propose(context, replace(committed, claim=claim), counted)
 
     async def _comes(self, context: RoundContext, is_there: Callable[[], bool]) -> bool:
         """Wait for what a claim needs, until claims are due: after a restart, lists and seals

@@ -20,6 +20,16 @@ _log = structlog.get_logger("sealer")
 _LISTS_EVERY_MS = 50
 
 
+async def lists_come(context: RoundContext, rounds: Rounds, clock: Clock) -> bool:
+    """Wait until lists of a quorum are here; False if they are not when secrets are due."""
+    book, due_ms = rounds.book(context.round), deadline(context.network, context.round, Phase.LIST)
+    while not context.is_quorum(book.lists):
+        if clock.now_ms() >= due_ms:
+            return False
+        await clock.sleep_until(min(due_ms, clock.now_ms() + _LISTS_EVERY_MS))
+    return True
+
+
 class Sealer:
     """Reveals the seals of one key. All of them follow from the key, so there is nothing to keep.
 
@@ -49,15 +59,9 @@ class Sealer:
         """
         if self._public_key not in context.sealers:
             return
-        book, due_ms = (
-            self._rounds.book(context.round),
-            deadline(context.network, context.round, Phase.LIST),
-        )
-        while not context.is_quorum(book.lists):
-            if self._clock.now_ms() >= due_ms:
-                _log.warning("not_sealed", round=context.round, reason="no lists of a quorum")
-                return
-            await self._clock.sleep_until(min(due_ms, self._clock.now_ms() + _LISTS_EVERY_MS))
+        if not await lists_come(context, self._rounds, self._clock):
+            _log.warning("not_sealed", round=context.round, reason="no lists of a quorum")
+            return
         if reason := self._why_silent():
             _log.warning("not_sealed", round=context.round, reason=reason)
             return

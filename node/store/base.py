@@ -18,6 +18,7 @@ class Table(StrEnum):
     SIGNED = "signed"  # what this node signed last, so that it never contradicts itself
     BLOBS = "blobs"
     SUBMITTED = "submitted"  # transactions taken in from this node's users, until they are final
+    TASK_DATA = "task-data"  # chunks and manifests of published tasks, by hash
     RECEIPTS = "receipts"  # what pools have signed for this miner, by round
     SHARE_PAGES = "share-pages"  # a manager's share log, by hash
     SHARE_INDEX = "share-index"  # the same pages by round

@@ -95,6 +95,7 @@ class Mint(Node):
             self._rounds,
             self._mempool,
             self._importer,
+            self._library,
             self._designs,
             self.windfall,
             self._signed_before,

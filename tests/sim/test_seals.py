@@ -165,7 +165,7 @@ async def test_no_seal_leaves_its_holder_without_lists_of_a_quorum() -> None:
         book, context = world[name]._rounds.book(FIRST), world[name].chain.context(FIRST)
         assert len(context.sealers) == 4
         assert 1 <= len(book.lists) <= 2
-        assert book.seals == {}
+        assert book.opened == {}
     world.heal()
     await world.until_round(FIRST + 4)
     # An outage of the network is nobody's fault.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from nacl.signing import SigningKey
@@ -25,6 +25,7 @@ from node.clock import Clock, LoopClock
 from node.config import Role
 from node.identity import Identity
 from node.net.memory import MemoryNetwork
+from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -99,6 +100,7 @@ class Machine:
     setup: Setup
     store: MemoryStore
     executor: WatchedExecutor
+    shelf: MemoryShelf = field(default_factory=MemoryShelf)
     skew_ms: int = 0
     is_honest: bool = True
     hack: Hack | None = None
@@ -184,6 +186,7 @@ class World:
             counter=machine.executor if not trains or mines_solo(machine.setup) else None,
             auditing=machine.executor,
             trainer=machine.executor if trains else None,
+            shelf=machine.shelf,
             rng=random.Random(self.rng.getrandbits(64)),
         )
         kind = Mint if name.startswith("mint") else Node

@@ -49,11 +49,10 @@ def check_paid_claim(paid: PaidShard, claim: Claim) -> None:
     incumbent = paid.record.incumbent
     if incumbent is None and claim.incumbent_correct:
         raise InvalidBlock(Reason.INCUMBENT, "no model has won this task before")
-    lead = 0 if incumbent is None else paid.terms.margin
-    if claim.correct < claim.incumbent_correct + lead:
+    if claim.correct < claim.incumbent_correct + paid.margin:
         raise InvalidBlock(
             Reason.INCUMBENT,
-            f"{claim.correct} correct, {lead} more than {claim.incumbent_correct} are due",
+            f"{claim.correct} correct, {paid.margin} more than {claim.incumbent_correct} are due",
         )
 
 
@@ -76,6 +75,11 @@ def check_withheld(context: RoundContext, paid: PaidShard, fallback: Fallback, b
     # 3. The units are those whose commits are certified, in the order of the ids.
     if [unit_id(context, unit) for unit in body.units] != sorted(certified(context, lists)):
         raise InvalidBlock(Reason.UNITS, "the units are not those of the certified commits")
+
+
+def unit_of(commit: Signed[Commit]) -> CertifiedUnit:
+    """What a body has of a certified Commit."""
+    return CertifiedUnit(commit.signer, commit.message.unit, commit.message.commitment)
 
 
 def unit_id(context: RoundContext, unit: CertifiedUnit) -> bytes:

@@ -104,6 +104,11 @@ class PaidShard:
         return self.terms.shards[self.shard]
 
     @property
+    def margin(self) -> int:
+        """Images by which the last winner's model is to be beaten; 0 before there was one."""
+        return 0 if self.record.incumbent is None else self.terms.margin
+
+    @property
     def min_correct(self) -> int:
         """Least count of correct test images that a claim may state."""
         return min_correct(self.terms)

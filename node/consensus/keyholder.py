@@ -1,0 +1,44 @@
+"""A key holder's duty in a paid round: to open the shard once all commitments are made."""
+
+import structlog
+from nacl.signing import SigningKey
+
+from node.chain.context import RoundContext
+from node.chain.envelope import sign
+from node.chain.published.terms import Key
+from node.clock import Clock
+from node.consensus.attester import Send
+from node.consensus.book import Rounds
+from node.consensus.sealer import lists_come
+from node.publishing.library import TaskLibrary
+
+_log = structlog.get_logger("keyholder")
+
+
+class KeyHolder:
+    """Reveals the keys that this node can make, for tasks that name it as a holder."""
+
+    def __init__(
+        self, key: SigningKey, rounds: Rounds, library: TaskLibrary, clock: Clock, send: Send
+    ) -> None:
+        self._key = key
+        self._public_key = bytes(key.verify_key)
+        self._rounds = rounds
+        self._library = library
+        self._clock = clock
+        self._send = send
+
+    async def reveal(self, context: RoundContext) -> None:
+        """Send the key of the round's shard as soon as lists of a quorum are here, and only then:
+        in a part of the network without a quorum the shard stays sealed (consensus B1, G5)."""
+        paid = context.paid
+        if paid is None or self._public_key not in paid.terms.key_holders:
+            return
+        key = self._library.key(paid.sealed.key)
+        if key is None:
+            _log.error("not_opened", round=context.round, reason="the secret is not here")
+        elif await lists_come(context, self._rounds, self._clock):
+            message = Key(context.round, paid.task_id, paid.shard, key)
+            self._send(sign(message, self._key, context.network.id).envelope)
+        else:
+            _log.warning("not_opened", round=context.round, reason="no lists of a quorum")

@@ -1,0 +1,170 @@
+"""Published tasks in whole networks: data spread, keys open in time, the best model is paid."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from nacl.signing import SigningKey
+
+from nas.data.sources import Labelled, Parts
+from nas.designs.space import Space
+from node.chain.envelope import Signed, sign
+from node.chain.messages import Claim, Fallback, Faucet, Transaction
+from node.chain.params import DIGITS, FAST
+from node.chain.published.record import TaskRecord
+from node.publishing.prepare import Offer, Prepared, prepare
+from node.publishing.shelf import MemoryShelf, OwnTask
+from tests.sim.world import Plan, World
+from tests.virtual_time import virtual_time
+
+SECRET = b"secret of the publisher ........"
+SUBSIDY = 10_000_000
+REWARD = 2 * SUBSIDY
+FEE = 100_000
+PARAMETERS = replace(FAST, subsidy=SUBSIDY)
+PLAN = Plan(parameters=PARAMETERS)
+PUBLISHER = "full0"
+
+
+def labelled(count: int, seed: int) -> Labelled:
+    rng = np.random.default_rng(seed)
+    return Labelled(rng.integers(0, 256, (count, 1, 8, 8), np.uint8), np.arange(count) % 10)
+
+
+def prepare_task(world: World, rounds: int = 2, holder: str = PUBLISHER, **terms: Any) -> Prepared:
+    offer = Offer(
+        space=Space.uniform(DIGITS.layers, DIGITS.ranges),
+        profile="paper",
+        protocol="qat",
+        epochs=2,
+        rounds=rounds,
+        reward=REWARD,
+        target=0,
+        margin=0,
+        key_holders=(world.key(holder),),
+    )
+    parts = Parts(labelled(300, 1), labelled(200 * rounds, 2), 10)
+    rng = random.Random(4)
+    made = prepare(parts, offer, PARAMETERS.tasks.max_mac_images, SECRET, rng.randbytes)
+    return replace(made, terms=replace(made.terms, **terms))
+
+
+def signed(world: World, message: Any) -> Signed[Transaction]:
+    key: SigningKey = world.machines[PUBLISHER].setup.identity.signing_key
+    state = world[PUBLISHER].chain.tree.head().state
+    nonce = state.account(world.key(PUBLISHER)).nonce
+    return sign(replace(message, nonce=nonce, fee=FEE), key, world.network.id)
+
+
+async def publish(world: World, made: Prepared) -> None:
+    """Coins in round 2, the task in round 3."""
+    world.machines[PUBLISHER].shelf = MemoryShelf([OwnTask(made, SECRET)])
+    await world.start()
+    await world.until_round(2)
+    world[PUBLISHER].submit(signed(world, Faucet(0, 0)).envelope)
+    await world.until_round(3)
+    world[PUBLISHER].submit(signed(world, made.terms).envelope)
+    await world.until_round(4)
+    assert len(records(world)) == 1
+
+
+def records(world: World, name: str = PUBLISHER) -> list[TaskRecord]:
+    return list(world[name].chain.tree.head().state.tasks.values())
+
+
+def played(world: World) -> dict[int, tuple[bool, bool]]:
+    """By round: whether it was paid, and whether somebody won."""
+    chain = world["full1"].chain
+    rounds = {}
+    for entry in chain.tree.chain(chain.tree.head().id):
+        if entry.block is not None:
+            context = chain.tree.context_for(entry.block.parent, entry.block.round)
+            won = isinstance(entry.block.header.message, Claim)
+            rounds[entry.block.round] = (context.paid is not None, won)
+    return rounds
+
+
+@virtual_time
+async def test_a_task_is_spread_mined_paid_and_done() -> None:
+    world = World(seed=1, plan=PLAN)
+    made = prepare_task(world)
+    await publish(world, made)
+    await world.until_round(12)
+    rounds = played(world)
+    paid = [number for number, (is_paid, _) in rounds.items() if is_paid]
+    assert len(paid) == 2
+    assert abs(paid[0] - paid[1]) == 2
+    assert all(won for _, won in rounds.values())
+    assert records(world) == []
+    heads = {world[name].chain.tree.head().id for name in world.machines}
+    assert len(heads) == 1
+    await world.close()
+
+
+@virtual_time
+async def test_every_full_node_holds_and_serves_the_data() -> None:
+    world = World(seed=2, plan=PLAN)
+    made = prepare_task(world)
+    await publish(world, made)
+    await world.until_round(8)
+    for name in ("full1", "full2", "full3"):
+        library = world[name]._library
+        assert all(library.blob(blob_hash) == blob for blob_hash, blob in made.blobs.items())
+    (record,) = records(world)
+    assert set(record.holders) == {world.key(f"full{number}") for number in range(4)}
+    await world.close()
+
+
+@virtual_time
+async def test_a_withheld_key_costs_half_and_suspends_the_task() -> None:
+    world = World(seed=3, plan=PLAN)
+    made = prepare_task(world, holder="weak0")
+    await publish(world, made)
+    await world.until_round(11)
+    (record,) = records(world)
+    assert record.suspended
+    chain = world["full1"].chain
+    blocks = [entry.block for entry in chain.tree.chain(chain.tree.head().id) if entry.block]
+    (blamed,) = [
+        block
+        for block in blocks
+        if isinstance(header := block.header.message, Fallback) and header.missing
+    ]
+    assert blamed.header.message.missing == (made.terms.shards[0].key,)  # type: ignore[union-attr]
+    assert [unit.producer for unit in blamed.body.units] == [world.key("manager0")]
+    await world.close()
+
+
+@virtual_time
+async def test_a_key_that_does_not_open_what_was_promised_is_as_good_as_withheld() -> None:
+    world = World(seed=4, plan=PLAN)
+    made = prepare_task(world)
+    first, *others = made.terms.shards
+    wrong = (replace(first, plain=b"other images, easier ones ......"), *others)
+    await publish(world, replace(made, terms=replace(made.terms, shards=wrong)))
+    await world.until_round(11)
+    (record,) = records(world)
+    assert record.suspended
+    await world.close()
+
+
+@virtual_time
+async def test_no_key_leaves_its_holder_without_a_quorum() -> None:
+    world = World(seed=5, plan=PLAN)
+    await publish(world, prepare_task(world))
+    while not any(record.reserved for record in records(world)):
+        await world.until_round(world[PUBLISHER].chain.tree.head().state.round + 2)
+    (record,) = records(world)
+    number = record.reserved[0].round
+    await world.until_round(number)
+    world.cut(["full0", "full1"])
+    await world.until_round(number + 1)
+    for name in world.machines:
+        book = world[name]._rounds.known(number)
+        assert book is None or not book.opened
+    world.heal()
+    await world.until_round(number + 6)
+    await world.close()
