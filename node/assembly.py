@@ -233,6 +233,7 @@ class Node:
             self._library,
             self._on_duty(),
         )
+        self._tasks.spawn(self.chain.backlog.run(), name="backlog")
         self._tasks.spawn(self.peers.run(), name="peers")
         if self._setup.checkpoint is not None:
             bootstrap = Bootstrap(
@@ -315,7 +316,7 @@ class Node:
             self._signed_before,
             self._outside.clock,
             self.submit,
-            lambda: self._judge_clock().reason,
+            self._why_silent,
         )
 
     def _make_sealer(self) -> Sealer | None:
@@ -326,8 +327,12 @@ class Node:
             self._rounds,
             self._outside.clock,
             self.submit,
-            lambda: self._judge_clock().reason,
+            self._why_silent,
         )
+
+    def _why_silent(self) -> str:
+        """Why this node must not sign now; empty if it may."""
+        return self._judge_clock().reason or self.chain.backlog.reason
 
     def _judge_clock(self) -> ClockVerdict:
         round_ms = self._setup.network.parameters.timing.round_ms

@@ -9,7 +9,7 @@ import pytest
 from node.chain.block import Block
 from node.chain.envelope import sign
 from node.chain.errors import Reason, Rejected, SafetyAlarm
-from node.chain.forkchoice import KEPT_HEIGHTS
+from node.chain.forkchoice import KEPT_HEIGHTS, PRUNED_AT_ONCE
 from node.chain.votebook import VoteBook
 from tests.chain_world import ATTESTERS, OUTSIDER, ClaimPlan, World, make_network
 
@@ -233,19 +233,21 @@ def test_own_final_block_is_never_left_for_a_higher_justified_one(world: World) 
 def test_old_blocks_are_dropped_below_the_final_one() -> None:
     world = World(make_network(attesters=1))
     key, parent, blocks = ONE, world.genesis, []
-    for round_number in range(1, KEPT_HEIGHTS + 6):
+    final = KEPT_HEIGHTS + PRUNED_AT_ONCE
+    for round_number in range(1, final + 3):
+        assert world.genesis in world.tree
         votes = world.votes(parent, [key])
         block = world.add(world.fallback_block(parent, round_number, votes=votes))
         blocks.append(block)
         parent = block.id
-    assert world.tree.final == (KEPT_HEIGHTS + 3, blocks[-3].id)
+    assert world.tree.final == (final, blocks[-3].id)
     lowest = [*world.tree.chain(parent)][-1]
-    assert lowest.state.height == 3
+    assert lowest.state.height == PRUNED_AT_ONCE
     assert world.genesis not in world.tree
-    assert blocks[1].id not in world.tree
-    assert all(vote.message.round >= 3 for vote in world.tree.votes())
-    assert world.context(parent, KEPT_HEIGHTS + 6).ancestor_id == blocks[-2].id
-    stale = world.vote(key, parent, round=3)
+    assert blocks[PRUNED_AT_ONCE - 2].id not in world.tree
+    assert all(vote.message.round >= PRUNED_AT_ONCE for vote in world.tree.votes())
+    assert world.context(parent, final + 3).ancestor_id == blocks[-2].id
+    stale = world.vote(key, parent, round=PRUNED_AT_ONCE)
     with pytest.raises(Rejected) as refused:
         world.tree.add_vote(stale)
     assert refused.value.reason is Reason.STALE

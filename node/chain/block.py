@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.chain.codec import decode
-from node.chain.envelope import Signed, open_as, open_envelope, open_transaction
+from node.chain.envelope import (
+    Signed,
+    check_signature,
+    open_envelope,
+    read_as,
+    read_transaction,
+)
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import blob_hash
 from node.chain.messages import (
@@ -23,7 +29,7 @@ Header = Claim | Fallback
 
 @dataclass(frozen=True)
 class Block:
-    """A block whose parts are decoded and whose signatures are checked.
+    """A block whose parts are decoded; signatures are checked, unless `read_block` made it.
 
     `votes` and `transactions` are the opened envelopes of the body, in its order.
     """
@@ -63,6 +69,13 @@ def open_header(envelope: Envelope, network_id: bytes) -> Signed[Claim] | Signed
 
 def open_block(envelope: Envelope, body_bytes: bytes, network_id: bytes) -> Block:
     """Check header, body and every envelope in it, apart from the chain. Raises Rejected."""
+    block = read_block(envelope, body_bytes, network_id)
+    check_signatures(block, network_id)
+    return block
+
+
+def read_block(envelope: Envelope, body_bytes: bytes, network_id: bytes) -> Block:
+    """Like `open_block`, but the signatures in the body are left to `check_signatures`."""
     header = open_header(envelope, network_id)
     # 1. The body is small enough to look at, and the one that the header names.
     if len(body_bytes) > MAX_BODY_BYTES:
@@ -75,6 +88,12 @@ def open_block(envelope: Envelope, body_bytes: bytes, network_id: bytes) -> Bloc
         header=header,
         body=body,
         body_bytes=body_bytes,
-        votes=tuple(open_as(Vote, vote, network_id) for vote in body.votes),
-        transactions=tuple(open_transaction(item, network_id) for item in body.transactions),
+        votes=tuple(read_as(Vote, vote, network_id) for vote in body.votes),
+        transactions=tuple(read_transaction(item, network_id) for item in body.transactions),
     )
+
+
+def check_signatures(block: Block, network_id: bytes) -> None:
+    """Whether votes and transactions of a body are their signers'. Raises Rejected."""
+    for envelope in (*block.body.votes, *block.body.transactions):
+        check_signature(envelope, network_id)

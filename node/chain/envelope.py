@@ -51,36 +51,66 @@ def sign(message: M, key: SigningKey, network_id: bytes) -> Signed[M]:
 
 def open_envelope(envelope: Envelope, network_id: bytes) -> Signed[Payload]:
     """Check an envelope of any kind. Raises Rejected with the rule that it breaks."""
+    signed = read_envelope(envelope, network_id)
+    check_signature(envelope, network_id)
+    return signed
+
+
+def read_envelope(envelope: Envelope, network_id: bytes) -> Signed[Payload]:
+    """The message of an envelope; its signature is left to `check_signature`. Raises Rejected."""
     # 1. The kind is one of this protocol's.
     if envelope.kind not in PAYLOADS:
         raise Rejected(Reason.UNKNOWN_KIND, f"there is no object of kind {envelope.kind}")
     kind = Kind(envelope.kind)
     # 2. The payload is the one encoding of a message of that kind.
     message = decode(PAYLOADS[kind], envelope.payload)
-    # 3. The key is a point of the curve that can sign.
-    public_key = envelope.public_key
-    if not _can_sign(public_key):
+    return Signed(
+        envelope, message, object_id(network_id, kind, envelope.public_key, envelope.payload)
+    )
+
+
+def check_signature(envelope: Envelope, network_id: bytes) -> None:
+    """Whether the holder of the key signed a known kind's payload. Raises Rejected."""
+    # 1. The key is a point of the curve that can sign.
+    if not _can_sign(envelope.public_key):
         raise Rejected(Reason.BAD_KEY, "the public key is not an ed25519 key")
-    # 4. The signature is the key's, for this network and kind.
-    if not _has_signed(
-        public_key, _signed_bytes(network_id, kind, envelope.payload), envelope.signature
-    ):
+    # 2. The signature is the key's, for this network and kind.
+    signed_bytes = _signed_bytes(network_id, Kind(envelope.kind), envelope.payload)
+    if not _has_signed(envelope.public_key, signed_bytes, envelope.signature):
         raise Rejected(Reason.BAD_SIGNATURE, "the signature does not fit")
-    return Signed(envelope, message, object_id(network_id, kind, public_key, envelope.payload))
 
 
 def open_as(cls: type[M], envelope: Envelope, network_id: bytes) -> Signed[M]:
     """Check an envelope that has to carry a message of class `cls`. Raises Rejected."""
+    signed = read_as(cls, envelope, network_id)
+    check_signature(envelope, network_id)
+    return signed
+
+
+def read_as(cls: type[M], envelope: Envelope, network_id: bytes) -> Signed[M]:
+    """Like `read_envelope`, for a message of class `cls`."""
     if envelope.kind != KINDS[cls]:
         raise Rejected(Reason.WRONG_KIND, f"expected a {cls.__name__}")
-    return cast(Signed[M], open_envelope(envelope, network_id))
+    return cast(Signed[M], read_envelope(envelope, network_id))
 
 
 def open_transaction(envelope: Envelope, network_id: bytes) -> Signed[Transaction]:
     """Check an envelope that has to carry a transaction. Raises Rejected."""
+    signed = read_transaction(envelope, network_id)
+    check_signature(envelope, network_id)
+    return signed
+
+
+def read_transaction(envelope: Envelope, network_id: bytes) -> Signed[Transaction]:
+    """Like `read_envelope`, for a transaction."""
     if envelope.kind not in TRANSACTIONS:
         raise Rejected(Reason.WRONG_KIND, "expected a transaction")
-    return cast(Signed[Transaction], open_envelope(envelope, network_id))
+    return cast(Signed[Transaction], read_envelope(envelope, network_id))
+
+
+def forget_signatures() -> None:
+    """Forget which signatures were found good, as a process does that starts: for measurements."""
+    _has_signed.cache_clear()
 
 
 def object_id(network_id: bytes, kind: Kind, public_key: bytes, payload: bytes) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from node.chain.block import Block
 from node.chain.context import RoundContext
@@ -22,6 +23,8 @@ from node.chain.votebook import VoteBook
 
 KEPT_HEIGHTS = 64
 """Blocks below the final one that stay: for late votes and to notice a conflict."""
+PRUNED_AT_ONCE = 16
+"""Heights by which more may stay, so that not every block goes through all that is kept."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class BlockTree:
         self._book = VoteBook()
         self._horizon = base[0].state.round
         self.final = first.checkpoint
+        self._floor = base[0].state.height
         # The final block and those below it.
         self._own = set(self._entries)
         # The head when it was last asked for: its seats judge votes for blocks yet to come.
@@ -234,16 +238,23 @@ class BlockTree:
                 )
             self.final = checkpoint
         if self.final != before:
+            fresh_own = takewhile(
+                lambda entry: entry.id not in self._own, self.chain(self.final.id)
+            )
+            self._own |= {entry.id for entry in fresh_own}
             self._prune(self._entries[before.id].state.height)
-            self._own = {entry.id for entry in self.chain(self.final.id)}
 
     def _prune(self, last_final_height: int) -> None:
         """Drop what lies well below the final block, but nothing that has just become final."""
         final_height = self._entries[self.final.id].state.height
         floor = min(final_height - KEPT_HEIGHTS, last_final_height)
+        if floor < self._floor + PRUNED_AT_ONCE:
+            return
+        self._floor = floor
         self._entries = {i: e for i, e in self._entries.items() if e.state.height >= floor}
         self._children = {i: below for i, below in self._children.items() if i in self._entries}
         *_, lowest = self.chain(self.final.id)
+        self._own = {entry.id for entry in self.chain(self.final.id)}
         self._horizon = lowest.state.round
         self._tally.forget_below(self._horizon)
         self._book.forget_below(self._horizon)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from node.chain.block import Block, Header
+from node.chain.block import Block, Header, check_signatures
 from node.chain.context import RoundContext, next_beacon
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
@@ -22,7 +23,13 @@ from node.chain.rewards import compute_rewards, current_subsidy
 from node.chain.sealing import note_chains, settle_seals
 from node.chain.state import State, compute_root
 from node.chain.transactions import apply_transaction
-from node.chain.validity import DesignRules, check_claim, check_fallback, check_searchable
+from node.chain.validity import (
+    DesignRules,
+    check_claim,
+    check_fallback,
+    check_searchable,
+    check_winner,
+)
 from node.chain.votes import child_ancestors, highest_justified, include_vote, paid_voters
 
 
@@ -32,36 +39,74 @@ def apply_block(context: RoundContext, parent: State, block: Block, designs: Des
     `parent` is the state of the block with id `block.parent`, `context` that of the
     block's round on this chain. Raises InvalidBlock.
     """
-    if context.round != block.round:
-        raise ValueError(f"the context is of round {context.round}, the block of {block.round}")
+    with _as_invalid_block():
+        _check_header(context, parent, block)
+        _check_designs(context, block, designs)
+        return _follow(context, parent, block)
+
+
+def follow_block(context: RoundContext, parent: State, block: Block) -> State:
+    """The state after a block that a quorum vouches for, by all rules but those of `check_block`.
+
+    Arguments are those of `apply_block`. Raises InvalidBlock.
+    """
+    with _as_invalid_block():
+        _check_header(context, parent, block)
+        return _follow(context, parent, block)
+
+
+def check_block(context: RoundContext, block: Block, designs: DesignRules) -> None:
+    """Judge a block that was followed by what was left: signatures, lists and designs.
+
+    Raises InvalidBlock.
+    """
+    with _as_invalid_block():
+        check_signatures(block, context.network.id)
+        _check_designs(context, block, designs)
+
+
+@contextmanager
+def _as_invalid_block() -> Iterator[None]:
     try:
-        return _apply(context, parent, block, designs)
+        yield
     except InvalidBlock:
         raise
     except Rejected as error:
         raise InvalidBlock(error.reason, error.detail) from error
 
 
-def _apply(context: RoundContext, parent: State, block: Block, designs: DesignRules) -> State:
-    header = block.header.message
+def _check_header(context: RoundContext, parent: State, block: Block) -> None:
+    if context.round != block.round:
+        raise ValueError(f"the context is of round {context.round}, the block of {block.round}")
     # 1. Rounds rise along a chain; they are its time.
-    if header.round <= parent.round:
+    if block.round <= parent.round:
         raise InvalidBlock(
-            Reason.ROUND_NOT_RISING, f"round {header.round} on a parent of {parent.round}"
+            Reason.ROUND_NOT_RISING, f"round {block.round} on a parent of {parent.round}"
         )
     # 2. The header stands with this body.
-    match header:
-        case Claim():
-            check_claim(context, header, block.header.signer, block.body, designs)
-        case Fallback():
-            check_fallback(context, header, block.header.signer, block.body)
-    # 3. Votes have one order.
-    if not is_ascending([vote.id for vote in block.votes]):
-        raise InvalidBlock(Reason.VOTE_ORDER, "votes must ascend by id, each once")
+    match block.header.message:
+        case Claim() as claim:
+            check_claim(context, claim, block.header.signer, block.body)
+        case Fallback() as fallback:
+            check_fallback(context, fallback, block.header.signer, block.body)
+
+
+def _check_designs(context: RoundContext, block: Block, designs: DesignRules) -> None:
+    # 3. The design of a winner is allowed, and its commitment was listed in time.
+    claim = block.header.message
+    if isinstance(claim, Claim):
+        check_winner(context, claim, block.header.signer, block.body, designs)
     # 4. Published tasks are ones that can be searched.
     for transaction in block.transactions:
         check_searchable(transaction, designs)
-    # 5. Transactions and votes stand, and lead to the state that the header names.
+
+
+def _follow(context: RoundContext, parent: State, block: Block) -> State:
+    # 5. Votes have one order.
+    if not is_ascending([vote.id for vote in block.votes]):
+        raise InvalidBlock(Reason.VOTE_ORDER, "votes must ascend by id, each once")
+    # 6. Transactions and votes stand, and lead to the state that the header names.
+    header = block.header.message
     state = state_after(
         context, parent, header, block.header.signer, block.body, block.votes, block.transactions
     )

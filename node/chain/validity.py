@@ -41,10 +41,8 @@ class DesignRules(Protocol):
         """Bytes of the canonical model of a genotype that `refuse` lets pass."""
 
 
-def check_claim(
-    context: RoundContext, claim: Claim, producer: bytes, body: Body, designs: DesignRules
-) -> None:
-    """Whether a claim may head a block with this body, cheap rules first. Raises Rejected."""
+def check_claim(context: RoundContext, claim: Claim, producer: bytes, body: Body) -> None:
+    """Whether a claim may head a block with this body, by the cheap rules. Raises Rejected."""
     least, size = context.min_correct, context.test_images
     # 1. The producer holds the unit in this round.
     check_unit(context, producer, claim.unit)
@@ -69,10 +67,16 @@ def check_claim(
     _check_payouts(body.payouts)
     if compute_payout_root(body.payouts) != claim.payout_root:
         raise InvalidBlock(Reason.PAYOUT_ROOT, "the payout lines are not the committed ones")
-    # 7. The design fits the round's space and the FPGA, and is cheap enough to check.
+
+
+def check_winner(
+    context: RoundContext, claim: Claim, producer: bytes, body: Body, designs: DesignRules
+) -> None:
+    """Whether a claim that `check_claim` let pass may win, by the dear rules. Raises Rejected."""
+    # 1. The design fits the round's space and the FPGA, and is cheap enough to check.
     if refusal := designs.refuse(context, claim.genotype):
         raise InvalidBlock(*refusal)
-    # 8. The commitment recomputes and a quorum listed it.
+    # 2. The commitment recomputes and a quorum listed it.
     _check_certified(context, claim, producer, body)
 
 

@@ -60,7 +60,8 @@ def highest_justified(eras: Eras, justified: Checkpoint, ancestors: Ancestors) -
     reached = (
         ancestor.block
         for ancestor in ancestors
-        if (seats := eras.seats_at(ancestor.block.round)).is_quorum(seats.voters(ancestor.voters))
+        if ancestor.block.round > justified.round
+        and (seats := eras.seats_at(ancestor.block.round)).is_quorum(seats.voters(ancestor.voters))
     )
     return max((justified, *reached))
 

@@ -14,8 +14,9 @@ from node.chain.genesis import Network
 from node.chain.hashing import u64
 from node.chain.messages import Claim, Envelope, Transaction, Vote
 from node.chain.state import Checkpoint, State
-from node.chain.transition import apply_block
+from node.chain.transition import apply_block, check_block, follow_block
 from node.chain.validity import DesignRules, check_searchable
+from node.consensus.backlog import Backlog
 from node.consensus.blockstore import BlockStore, StoredSnapshot
 from node.consensus.records import BlockRecord
 from node.consensus.snapshot import SnapshotError, encode_snapshot
@@ -53,6 +54,13 @@ class Chain:
         self._writer = writer
         self._tasks = tasks
         self._on_alarm = on_alarm
+        self.backlog = Backlog(
+            lambda context, block: check_block(context, block, designs),
+            self._alarm,
+            self._keep_withheld,
+        )
+        # The newest snapshot that waits until all below it is checked: a block and its parent.
+        self._withheld: tuple[Entry, Entry] | None = None
         self._logits: dict[bytes, bytes] = {}
         # The first block of each signer in each round that is not final yet.
         self._signed: dict[tuple[bytes, int], bytes] = {}
@@ -102,6 +110,31 @@ class Chain:
         await self._writer.write(changes)
         final = self.tree.final
         self._enter(self.tree, block, state, logits_hash)
+        if self.tree.final != final:
+            await self._settle()
+
+    async def follow(self, blocks: Sequence[Block]) -> None:
+        """Keep blocks that a quorum vouches for, each building on the one before it.
+
+        Their states are followed now, in the order given; the rest is checked by `backlog`.
+        Raises Rejected, and SafetyAlarm.
+        """
+        final, changes = self.tree.final, list[Change]()
+        try:
+            for block in blocks:
+                # Another peer may have brought it meanwhile.
+                if block.id in self.tree or self.height(block.id) is not None:
+                    continue
+                context = self.tree.context_for(block.parent, block.round)
+                state = follow_block(context, self.tree.entry(block.parent).state, block)
+                self.backlog.add(context, block)
+                changes += self._blocks.put(block, state, b"")
+                self._enter(self.tree, block, state, b"")
+        finally:
+            # Together, since a synced write takes as long as many blocks. What a crash loses comes
+            # again by sync: nothing is signed before it is written.
+            if changes:
+                await self._writer.write(changes)
         if self.tree.final != final:
             await self._settle()
 
@@ -248,10 +281,13 @@ class Chain:
         try:
             yield
         except SafetyAlarm as alarm:
-            # At once and in the open: from here on the node does nothing but stop.
-            self._store.write([Put(Table.META, _ALARM, str(alarm).encode())])
-            self._on_alarm(alarm)
+            self._alarm(alarm)
             raise
+
+    def _alarm(self, alarm: SafetyAlarm) -> None:
+        # At once and in the open: from here on the node does nothing but stop.
+        self._store.write([Put(Table.META, _ALARM, str(alarm).encode())])
+        self._on_alarm(alarm)
 
     async def _settle(self) -> None:
         """After finality has moved: drop what nobody needs any more, and keep what is of use."""
@@ -301,8 +337,18 @@ class Chain:
                 continue
             parent = self.tree.entry(entry.parent)
             if parent.state.eras.era != entry.state.eras.era:
-                yield from self._snapshot(parent, entry)
+                if self.backlog.reason:
+                    # A restart takes what is below a snapshot as checked.
+                    self._withheld = parent, entry
+                else:
+                    yield from self._snapshot(parent, entry)
                 return
+
+    def _keep_withheld(self) -> None:
+        """Write the snapshot that waited for the backlog."""
+        if self._withheld is not None:
+            changes, self._withheld = self._snapshot(*self._withheld), None
+            self._tasks.spawn(self._writer.write(changes), name="keep snapshot")
 
     def _snapshot(self, parent: Entry, entry: Entry) -> list[Change]:
         data = encode_snapshot(parent, entry)

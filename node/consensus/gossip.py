@@ -1,15 +1,16 @@
 """The peer network's door to the chain: every message from outside comes in here."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 import structlog
 
 from nas.jobs import JobFailed
-from node.chain.block import Block, open_block
+from node.chain.block import Block, check_signatures, read_block
 from node.chain.commits import check_commit, check_unit
 from node.chain.context import RoundContext
-from node.chain.envelope import Signed, open_as, open_envelope
+from node.chain.envelope import Signed, check_signature, open_as, open_envelope
 from node.chain.errors import Reason, Rejected
 from node.chain.lists import check_list
 from node.chain.messages import (
@@ -41,6 +42,8 @@ from node.publishing.library import TaskLibrary
 from node.tasks import TaskOwner
 from node.wire import WireBlock
 
+# Blocks whose states are followed before anything else gets its turn, some tens of milliseconds.
+_FOLLOWED_AT_ONCE = 32
 # How long a synced block's model may take to come.
 _SYNC_PATIENCE_MS = 5_000
 
@@ -135,22 +138,25 @@ class ChainGate:
         self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False
     ) -> bool:
         network_id = self._chain.network.id
-        opened = [open_block(block.header, block.body, network_id) for block in blocks]
+        read = [read_block(block.header, block.body, network_id) for block in blocks]
         self._take_votes((open_as(Vote, vote, network_id) for vote in votes), are_in_block=False)
-        era, vouched = self._weigh(opened)
+        # Rounds are the chain's time: nobody is ahead of the clock (consensus G4).
+        last = phase_at(self._chain.network, self._clock.now_ms()).round + 1
+        left = [
+            block
+            for block in takewhile(lambda block: block.round <= last, read)
+            if self._chain.height(block.id) is None
+        ]
         learnt = False
-        now = phase_at(self._chain.network, self._clock.now_ms()).round
-        for block in opened:
-            # Rounds are the chain's time: nobody is ahead of the clock (consensus G4).
-            if block.round > now + 1:
-                break
-            if self._chain.height(block.id) is not None:
-                continue
-            if block.id not in vouched and self._era() > era:
-                # The blocks before have drawn seats by which more votes can be weighed.
-                era, vouched = self._weigh(opened)
-            is_vouched = block.id in vouched
-            if (more_follow and not is_vouched) or not await self._import(block, is_vouched):
+        # Blocks draw seats by which the votes in later ones can be weighed.
+        while vouched := self._vouched(left):
+            await self._follow(vouched)
+            followed = {block.id for block in vouched}
+            left = [block for block in left if block.id not in followed]
+            learnt = True
+        for block in [] if more_follow else left:
+            check_signatures(block, network_id)
+            if not await self._import(block):
                 break
             learnt = True
         return learnt
@@ -281,38 +287,38 @@ class ChainGate:
         finally:
             self._importing.discard(header.id)
 
-    def _weigh(self, blocks: Sequence[Block]) -> tuple[int, set[bytes]]:
-        """Count the votes in blocks; the era by whose seats, and the blocks vouched for."""
-        era = self._era()
-        for block in blocks:
-            self._take_votes(block.votes, are_in_block=True)
-        return era, self._vouched(blocks)
+    def _vouched(self, blocks: Sequence[Block]) -> list[Block]:
+        """The highest block that a quorum votes for, after those below it that it builds on.
 
-    def _era(self) -> int:
-        return self._chain.tree.head().state.eras.era
+        Who votes holds the chain good. Votes are looked for from the top, and no further than
+        needed: one quorum vouches for all below.
+        """
+        # By the seats of the head's era.
+        self._chain.tree.head()
+        for place in reversed(range(len(blocks))):
+            if self._chain.tree.is_backed(blocks[place].id):
+                return _branch(blocks[: place + 1])
+            for vote in blocks[place].votes:
+                check_signature(vote.envelope, self._chain.network.id)
+            self._take_votes(blocks[place].votes, are_in_block=True)
+        return []
 
-    def _vouched(self, blocks: Sequence[Block]) -> set[bytes]:
-        """Blocks that a quorum votes for, and those below them: who votes holds the chain good."""
-        parents = {block.id: block.parent for block in blocks}
-        vouched: set[bytes] = set()
-        for block in blocks:
-            if self._chain.tree.is_backed(block.id):
-                above: bytes | None = block.id
-                while above in parents and above not in vouched:
-                    vouched.add(above)
-                    above = parents[above]
-        return vouched
+    async def _follow(self, blocks: Sequence[Block]) -> None:
+        """Follow blocks that are vouched for, a few at a time, so that the node keeps answering."""
+        for start in range(0, len(blocks), _FOLLOWED_AT_ONCE):
+            await self._chain.backlog.room()
+            await self._chain.follow(blocks[start : start + _FOLLOWED_AT_ONCE])
 
-    async def _import(self, block: Block, is_vouched: bool) -> bool:
-        """Take a synced block in; False if it can't be judged yet.
+    async def _import(self, block: Block) -> bool:
+        """Take in a synced block that nobody vouches for; False if it can't be judged yet.
 
-        Without a quorum's word only a signer's first block of a round comes in, and none from
-        before the final one, so that nobody can fill the tree.
+        Only a signer's first block of a round comes in, and none from before the final one, so
+        that nobody can fill the tree.
         """
         is_late = block.round <= self._chain.tree.final.round
-        if not is_vouched and (is_late or self._chain.has_rival(block)):
+        if is_late or self._chain.has_rival(block):
             return False
-        if is_vouched or (block.is_fallback and not self._importer.can_count):
+        if block.is_fallback and not self._importer.can_count:
             await self._importer.adopt(block)
         elif not self._importer.can_count:
             return False
@@ -325,6 +331,15 @@ class ChainGate:
                 _log.info("block_not_counted", block=block.id, reason=str(error))
                 return False
         return True
+
+
+def _branch(blocks: Sequence[Block]) -> list[Block]:
+    """The last block and those before it on which it builds, lowest first."""
+    branch = [blocks[-1]]
+    for block in reversed(blocks[:-1]):
+        if block.id == branch[-1].parent:
+            branch.append(block)
+    return branch[::-1]
 
 
 def _narrow(signed: Signed[Payload], message: M) -> Signed[M]:

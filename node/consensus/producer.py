@@ -221,6 +221,10 @@ class Producer:
         if not await self._comes(context, lambda: book.secrets(context) is not None):
             _log.warning("not_claimed", round=context.round, reason="the test images are sealed")
             return
+        if not await self._comes(context, lambda: not self._chain.backlog.reason):
+            reason = self._chain.backlog.reason
+            _log.warning("not_claimed", round=context.round, reason=reason)
+            return
         claim = replace(committed.claim, secrets=book.secrets(context) or ())
         try:
             incumbent = await self._importer.count_incumbent(context, claim)
