@@ -36,8 +36,9 @@ from nas.jobs import (
 )
 from node.clock import Clock
 
-# The model's last two codes (the biases of the last two classes, int32) hold its counts.
-_CODES_AT = -8
+# The model's last codes (the biases of the last classes, int32) hold a mark of the data that it was
+# trained on, and its counts.
+_MARK_AT, _CODES_AT = -12, -8
 _WEIGHTS_TAG = b"scripted weights"
 PRECISION = "scripted"
 # Trained models count between these parts of a thousand of the validation images.
@@ -103,7 +104,26 @@ def scripted_model(dataset: str, genotype: Genotype, validation: int, test: int)
     info = describe(dataset)
     length = model_length(genotype, info.shape, info.classes)
     codes = validation.to_bytes(4, "little") + test.to_bytes(4, "little")
-    return bytes(length + _CODES_AT) + codes
+    return bytes(length + _MARK_AT) + _mark_of(dataset) + codes
+
+
+def reworth(model: bytes, correct: int) -> bytes:
+    """The same model, which counts so many images of either split instead."""
+    return model[:_CODES_AT] + 2 * correct.to_bytes(4, "little")
+
+
+def scripted_score(dataset: str, model: bytes, split: str) -> int:
+    """How many images of a split a model counts: as many as by chance on data of somebody else."""
+    info = describe(dataset)
+    if model[_MARK_AT:_CODES_AT] != _mark_of(dataset):
+        return (info.validation if split == "validation" else info.test) // info.classes
+    return scripted_count(model, split)
+
+
+def _mark_of(dataset: str) -> bytes:
+    """What stands for the data that a model knows: those of an instance, whatever tests it."""
+    instance = dataset.partition("/")[0]
+    return hashlib.blake2b(instance.encode(), digest_size=4).digest()
 
 
 def scripted_count(model: bytes, split: str) -> int:
@@ -166,4 +186,5 @@ def _count(job: Count) -> Counted:
         raise JobFailed(detail, FailureKind.MODEL_FORMAT)
     sizes = {"validation": info.validation, "test": info.test}
     logits_hash = hashlib.blake2b(job.split.encode() + job.model, digest_size=32).digest()
-    return Counted(scripted_count(job.model, job.split), sizes[job.split], logits_hash)
+    correct = scripted_score(job.dataset, job.model, job.split)
+    return Counted(correct, sizes[job.split], logits_hash)

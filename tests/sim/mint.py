@@ -10,6 +10,7 @@ import pickle
 import random
 from collections.abc import Sequence
 
+from nas.data.datasets import describe
 from nas.designs.design import is_dead, judge
 from nas.designs.genotype import Genotype
 from nas.task import Task
@@ -23,8 +24,8 @@ from pool.proofs.sharelog import Terms
 from pool.records.state import RoundTask
 from tests.scripted import scripted_model
 
-WORST, BEST = 200, 330
-"""Correct test images, of the 360 of `digits`, that a mint's models have."""
+WORST, BEST = 550, 920
+"""Correct test images of a mint's models, in thousandths."""
 
 _PROMISED = b"what the mint has promised"
 
@@ -54,13 +55,14 @@ class Windfall:
             return None
         task = self._round.task
         genotype = _draw_usable(self._rng, self._round)
-        correct = self._rng.randint(WORST, BEST)
+        size = describe(task.dataset).test
+        correct = size * self._rng.randint(WORST, BEST) // 1_000
         return ConfirmedBest(
             round=self._round.round,
             genotype=genotype,
             model=scripted_model(task.dataset, genotype, correct, correct),
             correct=correct,
-            size=correct,
+            size=size,
             finder=self._address,
             lines=(PayoutLine(self._address, 1),),
             terms=Terms(self._address, self._address, 0),

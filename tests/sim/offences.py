@@ -6,14 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from node.chain.envelope import Signed
 from node.chain.finality import Link, link_of, slashable
-from node.chain.genesis import Network
 from node.chain.messages import Vote
-from node.chain.state import genesis_state
-
-
-def first_weights(network: Network) -> dict[bytes, int]:
-    """Weights of the first eras, which are all that the worlds here last for."""
-    return genesis_state(network).eras.current.weights
 
 
 class Offences:

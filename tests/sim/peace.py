@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from node.chain.timing import round_start
-from tests.sim.offences import first_weights
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -49,7 +48,7 @@ class Peace:
     def _are_enough(self) -> bool:
         """Whether more than two thirds are honest, run and have a clock good enough to sign."""
         tolerance_ms = self._world.network.parameters.timing.round_ms // 200
-        weights = first_weights(self._world.network)
+        weights = self._world.weights()
         weight = sum(
             weights.get(self._world.key(name), 0)
             for name in self._up()

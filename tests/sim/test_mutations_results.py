@@ -9,21 +9,28 @@ import pytest
 
 from nas.designs.genotype import Genotype
 from node.chain import ranking as ranking_module
-from node.chain import transition as transition_module
+from node.chain import rewards as rewards_module
 from node.chain import validity as validity_module
 from node.chain.context import RoundContext
 from node.chain.counting import CountVerdict
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.messages import Claim, Commit
-from node.chain.params import FAST, Parameters, StandingTask
+from node.chain.params import FAST, PROCEDURAL, SEALED, Parameters, StandingTask
 from node.chain.rewards import compute_subsidy
 from node.consensus import attester as attester_module
 from node.consensus import importer as importer_module
 from node.consensus import validator as validator_module
 from node.consensus.designs import NasDesigns
 from pool.manager.manager import ConfirmedBest
-from tests.sim.adversaries.producers import Crook, HiddenCommitter, overstate, superb, understate
+from tests.sim.adversaries.producers import (
+    Copier,
+    Crook,
+    HiddenCommitter,
+    overstate,
+    redesigned,
+    understate,
+)
 from tests.sim.trial import broken_by, rounds
 from tests.sim.world import Hack, Plan, World
 from tests.virtual_time import run_virtual
@@ -63,7 +70,7 @@ def test_false_counts_break_i6(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_floor_breaks_i6(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(MINTS, mints=1)
-    poor: dict[str, Hack] = {"mint0": Crook(correct=107)}
+    poor: dict[str, Hack] = {"mint0": Crook(permille=297)}
     assert broken_by(rounds(2), plan, poor) == set()
     monkeypatch.setattr(StandingTask, "min_correct", 0)
     assert "I6" in broken_by(rounds(2), plan, poor)
@@ -75,7 +82,7 @@ class Dreamer(Crook):
     def change(self, best: ConfirmedBest) -> ConfirmedBest:
         last = replace(best.genotype.layers[-1], kernel_height=7)
         genotype = Genotype((*best.genotype.layers[:-1], last))
-        return superb(replace(best, genotype=genotype))
+        return redesigned(best, genotype)
 
 
 def test_a_design_outside_of_the_rules_breaks_i6(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +111,7 @@ def test_a_cap_on_lists_by_arrival_breaks_i8(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_walking_all_claims_breaks_i16(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = replace(MANY, parameters=replace(FAST, max_walked=2))
-    liars = {f"mint{number}": Crook(overstate, correct=350 - number) for number in range(4)}
+    liars = {f"mint{number}": Crook(overstate, permille=980 - 5 * number) for number in range(4)}
     assert broken_by(rounds(2), plan, liars) == set()
 
     def walk_all(
@@ -127,7 +134,7 @@ def test_a_rule_that_reads_the_clock_breaks_i18(monkeypatch: pytest.MonkeyPatch)
         is_late = asyncio.get_running_loop().time() > 32
         return compute_subsidy(parameters, round_number, supply) + is_late
 
-    monkeypatch.setattr(transition_module, "compute_subsidy", compute_by_the_hour)
+    monkeypatch.setattr(rewards_module, "compute_subsidy", compute_by_the_hour)
     assert broken_by(linger, MINTS) == {"I18"}
 
 
@@ -151,3 +158,28 @@ def test_a_seed_gives_one_trace_unless_chance_comes_from_elsewhere(
         random.Random, "randint", lambda _self, least, most: elsewhere.choice((least, most))
     )
     assert trace_of(1) != trace_of(1)
+
+
+SEALED_MINTS = replace(MINTS, parameters=SEALED, weights=(16, 16, 16, 16))
+
+
+def test_releasing_seals_by_the_clock_breaks_i5(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cut_in_halves(world: World) -> None:
+        await world.until_round(4)
+        world.cut(["full0", "full1"])
+        await world.until_round(5)
+
+    assert broken_by(cut_in_halves, SEALED_MINTS) == set()
+    monkeypatch.setattr(RoundContext, "is_quorum", lambda *_: True)
+    assert "I5" in broken_by(cut_in_halves, SEALED_MINTS)
+
+
+def test_the_same_data_for_all_break_i14(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One design only, so that a model of one round is allowed in the next.
+    values = (3, 3, 8, 1, 1, 2, 2, 2, 1, 3)
+    one_design = replace(PROCEDURAL, ranges=tuple((value,) for value in values))
+    plan = replace(SEALED_MINTS, parameters=replace(SEALED, task=one_design), mints=1)
+    copier = {"mint0": Copier()}
+    assert broken_by(rounds(6), plan, copier) == set()
+    monkeypatch.setattr(RoundContext, "instance", lambda *_: bytes(32))
+    assert "I14" in broken_by(rounds(6), plan, copier)

@@ -22,20 +22,12 @@ from node.consensus.validator import NOT_SERVED, VALID
 from node.identity import format_address
 from node.net.protocol import Refusal
 from pool.manager.manager import ConfirmedBest, Promised
-from tests.scripted import scripted_model
+from tests.sim.adversaries.producers import redesigned, superb
 from tests.sim.adversaries.tampering import Tamper, corrupt, hide_commits, honest, replace_best
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual
 
 PLAN = Plan(full=4, managers=1, strong=1, weak=0, solo=1)
-# Better than any scripted training gets, so that the crook is walked first.
-SUPERB = 355
-
-
-def superb(best: ConfirmedBest) -> ConfirmedBest:
-    """The same design with a model that beats the honest pool's."""
-    model = scripted_model("digits", best.genotype, validation=SUPERB, test=SUPERB)
-    return replace(best, model=model)
 
 
 async def verdicts(
@@ -172,7 +164,7 @@ def test_an_architecture_outside_the_space_of_the_round() -> None:
     def with_wide_kernels(best: ConfirmedBest) -> ConfirmedBest:
         last = replace(best.genotype.layers[-1], kernel_height=7)
         genotype = Genotype((*best.genotype.layers[:-1], last))
-        return superb(replace(best, genotype=genotype))
+        return redesigned(best, genotype)
 
     found = verdicts(9, change=with_wide_kernels)
     assert run_virtual(found) == everybody(Reason.OUTSIDE_SPACE)

@@ -7,7 +7,7 @@ which machines are honest. Nothing that it learns goes back into the world.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -60,6 +60,10 @@ class Scene(Protocol):
 
     def node(self, name: str) -> Node | None:
         """The node of a machine, or None while it is down."""
+        ...
+
+    def weights(self) -> Mapping[bytes, int]:
+        """Weights of the attesters of the round at hand, by the honest node that is ahead."""
         ...
 
     def is_calm(self, first_round: int, last_round: int) -> bool:

@@ -20,6 +20,7 @@ from nas.jobs import Count, Verify
 from node.assembly import Node, Setup, Surroundings, mines_solo
 from node.chain.genesis import Network, first_bonds
 from node.chain.params import FAST, Parameters
+from node.chain.state import genesis_state
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from node.clock import Clock, LoopClock
 from node.config import Role
@@ -160,6 +161,14 @@ class World:
         """The node of a machine, or None while it is down."""
         machine = self.machines.get(name)
         return None if machine is None else machine.node
+
+    def weights(self) -> Mapping[bytes, int]:
+        """See `tests.sim.watch.Scene`."""
+        nodes = [node for name in self.honest if (node := self.node(name)) is not None]
+        ahead = max(nodes, key=lambda node: node.chain.tree.head().state.round, default=None)
+        if ahead is None:
+            return genesis_state(self.network).eras.current.weights
+        return ahead.chain.context(phase_at(self.network, self.now_ms()).round).weights
 
     def is_calm(self, first_round: int, last_round: int) -> bool:
         """See `tests.sim.watch.Scene`."""

@@ -14,12 +14,15 @@ from tests.sim.adversaries.attesters import (
     LazyVoter,
     ListEquivocator,
     ListWithholder,
+    SealLeaker,
+    SealWithholder,
     VoteEquivocator,
     VoteHoarder,
     VoteWithholder,
 )
 from tests.sim.adversaries.peers import Flooder, Muffler
 from tests.sim.adversaries.producers import (
+    Copier,
     Crook,
     HalfServer,
     HeaderEquivocator,
@@ -41,6 +44,8 @@ ATTESTERS: Mapping[str, Hack] = {
     "list withholder": ListWithholder(),
     "late lister": LateLister(),
     "lax lister": LaxLister(),
+    "seal withholder": SealWithholder(),
+    "seal leaker": SealLeaker(),
     "muffler": Muffler(),
     "flooder": Flooder(),
 }
@@ -53,5 +58,6 @@ PRODUCERS: Mapping[str, Hack] = {
     "server of half": HalfServer(),
     "header equivocator": HeaderEquivocator(),
     "sniper": Sniper(),
+    "copier": Copier(),
     "flooder": Flooder(),
 }

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from nas.designs.genotype import Genotype
 from node.assembly import Node
 from node.chain.envelope import Signed, sign
 from node.chain.messages import Claim, Envelope, Kind
 from node.chain.timing import Phase, deadline, phase_at
 from node.consensus.producer import Producer
 from pool.manager.manager import ConfirmedBest, Promised
-from tests.scripted import scripted_model
+from tests.scripted import reworth, scripted_model
 from tests.sim.adversaries.sending import is_odd, tell_halves, tell_some
 from tests.sim.adversaries.tampering import Tamper, corrupt, hide_commits, honest, replace_best
 from tests.sim.world import World
 
-SUPERB = 355
-"""Correct images of 360: more than any scripted training gets, so that a crook is walked first."""
+SUPERB = 985
+"""Thousandths of the images: more than any scripted training gets, so that a crook is walked
+first."""
 
 
 def superb(best: ConfirmedBest) -> ConfirmedBest:
@@ -25,18 +27,24 @@ def superb(best: ConfirmedBest) -> ConfirmedBest:
     return worth(best, SUPERB)
 
 
-def worth(best: ConfirmedBest, correct: int) -> ConfirmedBest:
-    """The same design with a model that counts so many images."""
-    model = scripted_model("digits", best.genotype, validation=correct, test=correct)
-    return replace(best, model=model)
+def redesigned(best: ConfirmedBest, genotype: Genotype) -> ConfirmedBest:
+    """Another design, on data that everybody has, with a model that beats everybody's."""
+    correct = best.size * SUPERB // 1_000
+    model = scripted_model("digits", genotype, correct, correct)
+    return replace(best, genotype=genotype, model=model)
+
+
+def worth(best: ConfirmedBest, permille: int) -> ConfirmedBest:
+    """The same design with a model that counts so many thousandths of the images."""
+    return replace(best, model=reworth(best.model, best.size * permille // 1_000))
 
 
 @dataclass(frozen=True)
 class Crook:
-    """A mint that commits a model of `correct` images, and reveals `tamper` of it."""
+    """A mint that commits a model worth `permille`, and reveals `tamper` of it."""
 
     tamper: Tamper = honest
-    correct: int = SUPERB
+    permille: int = SUPERB
 
     def corrupt(self, world: World, name: str, node: Node) -> None:
         producer = corrupt(node, self.tamper)
@@ -45,15 +53,15 @@ class Crook:
 
     def change(self, best: ConfirmedBest) -> ConfirmedBest:
         """What it commits instead of its model."""
-        return worth(best, self.correct)
+        return worth(best, self.permille)
 
     def prepare(self, world: World, node: Node, producer: Producer) -> None:
         """Change what else it does."""
 
 
 def boast(committed: Promised, correct: int) -> tuple[Promised, int]:
-    """Claim every image."""
-    return committed, 360
+    """Claim almost every image."""
+    return committed, correct + correct // 100
 
 
 def overstate(committed: Promised, correct: int) -> tuple[Promised, int]:
@@ -64,6 +72,22 @@ def overstate(committed: Promised, correct: int) -> tuple[Promised, int]:
 def understate(committed: Promised, correct: int) -> tuple[Promised, int]:
     """Claim one image too few."""
     return committed, correct - 1
+
+
+class Copier(Crook):
+    """Commits the first model that it has ever had again and again."""
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        first: list[ConfirmedBest] = []
+        find = producer._pool.best
+
+        def find_again() -> ConfirmedBest | None:
+            best = find()
+            if best is not None and not first:
+                first.append(best)
+            return None if best is None else replace(first[0], round=best.round)
+
+        producer._pool.best = find_again  # type: ignore[method-assign]
 
 
 class HiddenCommitter(Crook):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from node.assembly import Node
 from node.chain.messages import Envelope, Kind
 from node.consensus.producer import Producer
 from pool.manager.manager import ConfirmedBest, Promised
-from tests.scripted import scripted_count
 
 Tamper = Callable[[Promised, int], tuple[Promised, int]]
 """Changes what is revealed: the committed content, and the count of correct images."""
@@ -27,9 +27,14 @@ class Crook(Producer):
     async def claim(self, round_number: int) -> None:
         if self.committed is None or self.committed.claim.round != round_number:
             return
-        context = self._chain.context(round_number)
-        correct = scripted_count(self.committed.model, "test")
-        committed, correct = self.tamper(self.committed, correct)
+        context, book = self._chain.context(round_number), self._rounds.book(round_number)
+        if not await self._comes(context, lambda: book.secrets(context) is not None):
+            return
+        opened = replace(self.committed.claim, secrets=book.secrets(context) or ())
+        committed = replace(self.committed, claim=opened)
+        key = bytes(self._key.verify_key)
+        counted = await self._importer.count(context, key, opened, committed.model)
+        committed, correct = self.tamper(committed, counted.correct)
         claim, body = self.build(context, committed, correct)
         self.reveal(claim, body, committed.model)
 

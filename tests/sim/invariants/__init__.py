@@ -1,10 +1,10 @@
 """What always holds in a simulated world, by the numbers of the consensus reference, section I."""
 
-from tests.sim.invariants.commits import InTimeIsCertified, PromisedBefore
+from tests.sim.invariants.commits import InTimeIsCertified, PromisedBefore, SealedUntilListed
 from tests.sim.invariants.money import ValueKept
 from tests.sim.invariants.progress import GoesOn, Heals
 from tests.sim.invariants.replay import Replays
-from tests.sim.invariants.results import BestWins, CheapChecks, TrueResults
+from tests.sim.invariants.results import BestWins, CheapChecks, Fresh, TrueResults
 from tests.sim.invariants.safety import NobodyFramed, OneHistory, OneJustified
 
 INVARIANTS = (
@@ -12,10 +12,12 @@ INVARIANTS = (
     OneHistory,
     OneJustified,
     PromisedBefore,
+    SealedUntilListed,
     TrueResults,
     BestWins,
     InTimeIsCertified,
     NobodyFramed,
+    Fresh,
     GoesOn,
     Heals,
     CheapChecks,

@@ -9,9 +9,8 @@ from node.chain.commits import commit_id, commit_of
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed
 from node.chain.hashing import u64
-from node.chain.messages import Body, Claim, Commit, List, Payload
+from node.chain.messages import Body, Claim, Commit, List, Payload, Seal
 from node.chain.timing import Phase, deadline
-from tests.sim.offences import first_weights
 from tests.sim.watch import Invariant, Seen, Watch
 
 SLACK_MS = 200
@@ -20,7 +19,7 @@ SLACK_MS = 200
 
 class PromisedBefore(Invariant):
     """I4: the commit of every result is in lists of a quorum, and somebody honest listed it before
-    anybody honest saw a claim of the round."""
+    anybody honest saw a seal or a claim of the round."""
 
     name = "I4"
 
@@ -36,7 +35,7 @@ class PromisedBefore(Invariant):
                 self._listed_ms.setdefault(listed, self.scene.now_ms())
 
     def on_heard(self, at: str, signed: Signed[Payload]) -> None:
-        if at in self.scene.honest and isinstance(signed.message, Claim):
+        if at in self.scene.honest and isinstance(signed.message, Seal | Claim):
             self._opened_ms.setdefault(signed.message.round, self.scene.now_ms())
 
     def on_block(self, at: str, seen: Seen) -> None:
@@ -56,6 +55,28 @@ class PromisedBefore(Invariant):
         opened_ms = self._opened_ms.get(claim.round, self.scene.now_ms())
         if self._listed_ms.get(wanted, opened_ms + 1) > opened_ms:
             self.fail(f"{at} took a result of round {claim.round} that nobody honest listed first")
+
+
+class SealedUntilListed(Invariant):
+    """I5: no seal leaves an honest holder that has no lists of a quorum."""
+
+    name = "I5"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._listers: dict[tuple[str, int], set[bytes]] = defaultdict(set)
+
+    def on_heard(self, at: str, signed: Signed[Payload]) -> None:
+        if isinstance(signed.message, List):
+            self._listers[at, signed.message.round].add(signed.signer)
+
+    def on_signed(self, by: str, signed: Signed[Payload]) -> None:
+        node = self.scene.node(by)
+        if by not in self.scene.honest or node is None or not isinstance(signed.message, Seal):
+            return
+        weights = node.chain.context(signed.message.round).weights
+        if not _is_quorum(weights, self._listers[by, signed.message.round]):
+            self.fail(f"{by} reveals its seal of round {signed.message.round} without lists")
 
 
 class InTimeIsCertified(Invariant):
@@ -102,7 +123,7 @@ class InTimeIsCertified(Invariant):
 
     def _attesters(self) -> set[str]:
         """The honest attesters that run."""
-        weights = first_weights(self.scene.network)
+        weights = self.scene.weights()
         return {
             name
             for name in self.scene.honest

@@ -14,7 +14,7 @@ from node.chain.messages import Claim, Payload
 from node.chain.params import FLOOR_TIMES_CHANCE
 from node.chain.state import Checkpoint
 from node.chain.timing import Phase, deadline, phase_at
-from tests.scripted import scripted_count
+from tests.scripted import scripted_score
 from tests.sim.invariants.commits import SLACK_MS
 from tests.sim.watch import Invariant, Watch
 
@@ -39,7 +39,8 @@ class TrueResults(Invariant):
         what = f"the justified result of round {claim.round}"
         context = node.chain.tree.context_for(claim.parent, claim.round)
         model = self.watch.models.get(claim.model_hash)
-        if model is None or scripted_count(model, "test") != claim.correct:
+        data = node._designs.test_data(context, seen.block.header.signer, claim)
+        if model is None or scripted_score(data, model, "test") != claim.correct:
             self.fail(f"{what} does not count {claim.correct}")
         task, paid = context.network.parameters.task, context.paid
         classes, size = task.classes, task.test_size
@@ -90,6 +91,30 @@ class BestWins(Invariant):
                     context, block.header.signer, won
                 ):
                     self.fail(f"{name} follows a lower claim in round {last}")
+
+
+class Fresh(Invariant):
+    """I14: a model that was accepted once is worth no more than chance to anybody, ever after.
+
+    Models here are scripted, and know what data they were made for; `tests/test_nas_procedural.py`
+    shows the same of real ones.
+    """
+
+    name = "I14"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._won: dict[bytes, tuple[int, bytes]] = {}
+
+    def on_finality(self, at: str, justified: Checkpoint, final: Checkpoint) -> None:
+        seen = self.watch.blocks.get(justified.id)
+        if at not in self.scene.honest or seen is None or not self.scene.network.parameters.seals:
+            return
+        claim = seen.block.header.message
+        if isinstance(claim, Claim):
+            won = (claim.round, seen.block.header.signer)
+            if self._won.setdefault(claim.model_hash, won) != won:
+                self.fail(f"a model of round {self._won[claim.model_hash][0]} wins {claim.round}")
 
 
 class CheapChecks(Invariant):

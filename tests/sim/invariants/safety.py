@@ -6,7 +6,6 @@ from node.chain.envelope import Signed
 from node.chain.finality import Link, link_of, slashable
 from node.chain.messages import Claim, List, Payload, Vote
 from node.chain.state import Checkpoint
-from tests.sim.offences import first_weights
 from tests.sim.watch import Invariant, Watch
 
 
@@ -36,7 +35,7 @@ class OneHistory(Invariant):
             self._judge(f"{at} found two final blocks that exclude each other")
 
     def _judge(self, detail: str) -> None:
-        if not self.watch.offences.exceed_a_third(first_weights(self.scene.network)):
+        if not self.watch.offences.exceed_a_third(self.scene.weights()):
             self.fail(detail)
 
 
@@ -53,7 +52,7 @@ class OneJustified(Invariant):
         if at not in self.scene.honest:
             return
         first = self._justified.setdefault(justified.round, justified.id)
-        weights = first_weights(self.scene.network)
+        weights = self.scene.weights()
         if first != justified.id and not self.watch.offences.exceed_a_third(weights):
             self.fail(f"{at} has a second justified block of round {justified.round}")
 
