@@ -25,8 +25,9 @@ HELLO_TIMEOUT_S = 10.0
 # nothing may come until another one is asked as well, several times a round trip.
 CHUNK_TIMEOUT_S = 3.0
 HEDGE_MS = 200
-# How long a question for a blob waits where the blob is itself on its way.
-BLOB_WAIT_MS = 500
+# How long a question for a blob waits where the blob is itself on its way: about as long as it is
+# from a neighbour, and less than until another peer is asked, since two may wait for each other.
+BLOB_WAIT_MS = 100
 SYNC_TIMEOUT_S = 15.0
 # A peer is asked for its clock this often; one that is silent for the time-out is given up.
 PING_EVERY_MS = 30_000

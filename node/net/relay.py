@@ -55,10 +55,10 @@ class Relay:
             raise Refused(Refusal.REPLAYED, "sent the same object twice")
         if not self._seen.add(key):
             return
-        self._num_news += 1
-        session.last_news = self._num_news
         match self._handler.on_gossip(envelope):
             case Gossip.RELAY:
+                self._num_news += 1
+                session.last_news = self._num_news
                 self._spread(envelope, key)
             case Gossip.DEFER:
                 self._seen.discard(key)

@@ -19,9 +19,13 @@ from node.chain.envelope import Signed, open_envelope
 from node.chain.errors import Rejected
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash
-from node.chain.messages import Envelope, Payload, Vote
+from node.chain.messages import Envelope, Payload, Seal, Vote
 from node.chain.state import Checkpoint, State
+from node.chain.timing import Phase, deadline
 from tests.sim.offences import Offences
+
+SLACK_MS = 200
+"""Before a deadline by true time: what got through by then is in time on every clock."""
 
 
 class Broken(AssertionError):
@@ -116,7 +120,8 @@ class Watch:
     """Attaches itself to nodes and passes on what they do.
 
     `blocks` and `models` hold what any machine has taken in or counted, `offences` what keys have
-    signed against each other.
+    signed against each other, `void` the rounds in which a seal reached somebody honest too late to
+    count: they have no winner, whoever claims.
     """
 
     def __init__(self, scene: Scene, invariants: Iterable[Callable[[Watch], Invariant]]) -> None:
@@ -124,6 +129,7 @@ class Watch:
         self.blocks: dict[bytes, Seen] = {}
         self.models: dict[bytes, bytes] = {}
         self.offences = Offences()
+        self.void: set[int] = set()
         self.broken: list[str] = []
         self._trace = hashlib.blake2b(digest_size=16)
         self._opened: dict[Envelope, Signed[Payload] | None] = {}
@@ -143,6 +149,7 @@ class Watch:
             if envelope not in heard:
                 heard.add(envelope)
                 if (signed := self._open(envelope)) is not None:
+                    self._note_late(name, signed)
                     self._tell("on_heard", name, signed)
 
         def on_vote(vote: Signed[Vote]) -> None:
@@ -207,6 +214,12 @@ class Watch:
         if (signed := self._open(envelope)) is not None:
             self._note(name, signed.id)
             self._tell("on_signed", name, signed)
+
+    def _note_late(self, name: str, signed: Signed[Payload]) -> None:
+        if isinstance(signed.message, Seal) and name in self.scene.honest:
+            due_ms = deadline(self.scene.network, signed.message.round, Phase.LIST)
+            if self.scene.now_ms() > due_ms - SLACK_MS:
+                self.void.add(signed.message.round)
 
     def _tell(self, event: str, *what: object) -> None:
         for hear in self._hear[event]:

@@ -11,10 +11,7 @@ from node.chain.envelope import Signed
 from node.chain.hashing import u64
 from node.chain.messages import Body, Claim, Commit, List, Payload, Seal
 from node.chain.timing import Phase, deadline
-from tests.sim.watch import Invariant, Seen, Watch
-
-SLACK_MS = 200
-"""Before a deadline by true time: what got through by then is in time on every clock."""
+from tests.sim.watch import SLACK_MS, Invariant, Seen, Watch
 
 
 class PromisedBefore(Invariant):
