@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from nacl.signing import SigningKey
@@ -13,7 +13,17 @@ from node.chain.block import Block
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Rejected
 from node.chain.hashing import MAX_INT
-from node.chain.messages import Faucet, PayoutLine, Transaction, Transfer, Vote
+from node.chain.messages import (
+    AddBond,
+    Evidence,
+    Faucet,
+    List,
+    PayoutLine,
+    Transaction,
+    Transfer,
+    Unbond,
+    Vote,
+)
 from node.chain.params import FAST
 from node.chain.published.queue import make_bitmap
 from node.chain.published.sealing import shard_key
@@ -32,10 +42,19 @@ from tests.chain_world import (
 from tests.task_world import LIMITS, SECRET, make_shards, make_terms
 
 PARAMETERS = replace(
-    FAST, era_rounds=4, subsidy=10_000_000, halving_rounds=5, faucet=3_000_000, tasks=LIMITS
+    FAST,
+    era_rounds=4,
+    subsidy=10_000_000,
+    halving_rounds=5,
+    unit_bond=10_000_000,
+    faucet=3_000_000,
+    tasks=LIMITS,
 )
+NETWORK = make_network(PARAMETERS)
 DEPOSIT = PARAMETERS.account_deposit
 KEYS = (*ATTESTERS, *PRODUCERS, OUTSIDER)
+UNSTEADY = (ATTESTERS[0], OUTSIDER, PRODUCERS[1])
+"""Who unbonds and breaks rules; the others keep the chain going."""
 ADDRESSES = [*map(public, KEYS), b"\x01" * 32, b"\x02" * 32]
 SHARDS = make_shards(3)
 
@@ -45,7 +64,17 @@ Draw = Callable[[State, SigningKey, random.Random], Transaction]
 
 def _transfer(state: State, key: SigningKey, rng: random.Random) -> Transfer:
     balance = state.account(public(key)).balance
-    amounts = [0, 1, DEPOSIT - 1, DEPOSIT, balance // 2, max(0, balance - FEE), balance, MAX_INT]
+    amounts = [
+        0,
+        1,
+        DEPOSIT - 1,
+        DEPOSIT,
+        2 * DEPOSIT,
+        balance // 2,
+        max(0, balance - FEE),
+        balance,
+        MAX_INT,
+    ]
     amount = rng.choice(amounts)
     return Transfer(rng.choice(ADDRESSES), amount, 0, 0)
 
@@ -68,12 +97,35 @@ def _rebond(state: State, key: SigningKey, rng: random.Random) -> Rebond:
     return Rebond(0, 0, _task(state, rng))
 
 
+def _add_bond(state: State, key: SigningKey, rng: random.Random) -> AddBond:
+    owner = rng.choice([public(key), public(key), ADDRESSES[-1]])
+    amount = rng.choice([0, 1, PARAMETERS.unit_bond, 3 * PARAMETERS.unit_bond, MAX_INT])
+    return AddBond(rng.choice([1, 1, 2, 2, 3]), owner, amount, 0, 0)
+
+
+def _unbond(state: State, key: SigningKey, rng: random.Random) -> Unbond:
+    identity = rng.choice([public(key), *map(public, UNSTEADY)])
+    amount = rng.choice([0, 1, PARAMETERS.unit_bond, MAX_INT])
+    return Unbond(rng.choice([1, 2, 3]), identity, amount, 0, 0)
+
+
+def _evidence(state: State, key: SigningKey, rng: random.Random) -> Evidence:
+    """Two lists of one round by somebody, or twice the same."""
+    offender, ids = rng.choice(UNSTEADY), rng.choices([b"a" * 32, b"b" * 32], k=2)
+    lists = {sign(List(state.round, (listed,)), offender, NETWORK.id) for listed in ids}
+    shown = tuple(signed.envelope for signed in sorted(lists, key=lambda signed: signed.id))
+    return Evidence(shown, 0, 0)
+
+
 def _task(state: State, rng: random.Random) -> bytes:
     return rng.choice([*(task for task, _ in state.tasks.items()), b"?" * 32])
 
 
 DRAWS: dict[type[Transaction], Draw] = {
     Transfer: _transfer,
+    AddBond: _add_bond,
+    Unbond: _unbond,
+    Evidence: _evidence,
     Faucet: _faucet,
     Publish: _publish,
     Cancel: _cancel,
@@ -86,7 +138,7 @@ class History(World):
     """All blocks that came to be, in their order; genesis is not among them."""
 
     def __init__(self) -> None:
-        super().__init__(make_network(PARAMETERS))
+        super().__init__(NETWORK)
         self.blocks: list[Block] = []
 
     def grow(self, rng: random.Random) -> State | None:
@@ -96,7 +148,7 @@ class History(World):
         state = self.tree.entry(parent).state
         number = state.round + rng.randint(1, 3)
         transactions = self._transactions(state, rng)
-        voters = ATTESTERS[: rng.randint(0, 4)]
+        voters = rng.sample(KEYS, rng.randint(0, len(KEYS)))
         votes = tuple(self._vote(parent, key) for key in voters if parent != self.genesis)
         plan = ClaimPlan(
             producer=rng.choice(PRODUCERS),
@@ -106,7 +158,7 @@ class History(World):
         )
         attempts: list[Callable[[], Block]] = [
             lambda: self._claim(parent, number, plan),
-            lambda: self.fallback_block(parent, number, 0, votes, transactions),
+            lambda: self._fallback(parent, number, plan),
             lambda: self._withheld(parent, number, plan),
         ]
         first = rng.randint(0, 2)
@@ -125,10 +177,12 @@ class History(World):
 
     def _transactions(self, state: State, rng: random.Random) -> tuple[Signed[Transaction], ...]:
         made, used = [], Counter[bytes]()
-        for draw in rng.choices(list(DRAWS.values()), k=rng.randint(0, 4)):
-            key = rng.choice(KEYS)
+        # Who has a task in the queue may cancel it, and is drawn more often.
+        publishers = [k for k in KEYS for t in state.tasks.values() if t.publisher == public(k)]
+        for draw in rng.choices(list(DRAWS.values()), k=rng.randint(0, 6)):
+            key = rng.choice([*KEYS, *publishers * 5])
             nonce = state.account(public(key)).nonce + used[public(key)]
-            fee = rng.choice([20_000, 20_001, 20_000, 20_001, 0, MAX_INT])
+            fee = rng.choice([*range(20_000, 20_008), 0, MAX_INT])
             message = replace(draw(state, key, rng), nonce=nonce, fee=fee)
             used[public(key)] += 1
             made.append(sign(message, key, self.network.id))
@@ -141,6 +195,7 @@ class History(World):
     def _claim(self, parent: bytes, number: int, plan: ClaimPlan) -> Block:
         """A claim with the key of the round's shard, if it is a round of a published task."""
         paid = self.context(parent, number).paid
+        plan = replace(plan, listers=self._attesting(parent, number))
         if paid is not None:
             secret = shard_key(SECRET, SHARDS.index(paid.sealed))
             plan = replace(plan, correct=16, secrets=(secret,), incumbent_correct=15)
@@ -151,12 +206,30 @@ class History(World):
     def _withheld(self, parent: bytes, number: int, plan: ClaimPlan) -> Block:
         """A fallback that names the key of the round's shard."""
         paid = self.context(parent, number).paid
+        missing = () if paid is None else (paid.sealed.key,)
+        return self._fallback(parent, number, plan, missing, self._attesting(parent, number))
+
+    def _fallback(
+        self,
+        parent: bytes,
+        number: int,
+        plan: ClaimPlan,
+        missing: tuple[bytes, ...] = (),
+        listers: Sequence[SigningKey] = (),
+    ) -> Block:
+        signer = self._attesting(parent, number)[0]
         return self.fallback_block(
             parent,
             number,
             0,
             plan.votes,
             plan.transactions,
-            missing=() if paid is None else (paid.sealed.key,),
-            listers=ATTESTERS,
+            signer=signer,
+            missing=missing,
+            listers=listers,
         )
+
+    def _attesting(self, parent: bytes, number: int) -> list[SigningKey]:
+        """The attesters of a round in the order in which they fall back."""
+        by_address = {public(key): key for key in KEYS}
+        return [by_address[a] for a in self.context(parent, number).fallback_order()]
