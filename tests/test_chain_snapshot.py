@@ -5,10 +5,18 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from nacl.signing import SigningKey
 
 from node.bench.chains import Cast, fill_chain, make_cast
+from node.chain.block import open_block
+from node.chain.envelope import sign
 from node.chain.errors import SafetyAlarm
-from node.chain.state import Checkpoint, compute_root
+from node.chain.forkchoice import Entry
+from node.chain.genesis import Network, first_bonds
+from node.chain.hashing import blob_hash
+from node.chain.messages import MAX_ATTESTERS, Fallback
+from node.chain.params import DEVNET
+from node.chain.state import Ancestor, Checkpoint, compute_root, genesis_state
 from node.consensus.blockstore import SNAPSHOTS_KEPT
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
@@ -117,6 +125,23 @@ def other_beacon(snapshot: dict[str, object]) -> None:
     snapshot["block"]["state"]["beacon"] = bytes(32)  # type: ignore[index]
 
 
+def other_era_rounds(snapshot: dict[str, object]) -> None:
+    snapshot["block"]["state"]["eras"]["rounds"] = 0  # type: ignore[index]
+
+
+def shifted_ids(snapshot: dict[str, object]) -> None:
+    """The same bytes one after the other, but read as other ids."""
+    ancestor = snapshot["block"]["state"]["ancestors"][0]  # type: ignore[index]
+    (number, block), (source_number, source) = ancestor["block"], ancestor["source"]
+    source_bytes = source_number.to_bytes(8, "big") + source
+    ancestor["block"] = [number, block[:24]]
+    ancestor["source"] = [int.from_bytes(block[24:], "big"), source_bytes]
+
+
+def negative_round(snapshot: dict[str, object]) -> None:
+    snapshot["block"]["state"]["round"] = -1  # type: ignore[index]
+
+
 def no_header(snapshot: dict[str, object]) -> None:
     snapshot["parent"]["header"] = b""  # type: ignore[index]
 
@@ -131,6 +156,9 @@ def parent_twice(snapshot: dict[str, object]) -> None:
         (other_balance, "not the one its header names"),
         (other_parent_state, "not the one its header names"),
         (other_beacon, "not the one its header names"),
+        (other_era_rounds, "not the one its header names"),
+        (shifted_ids, "not the one its header names"),
+        (negative_round, "this is no snapshot"),
         (no_header, "another genesis"),
         (parent_twice, "do not follow each other"),
     ],
@@ -144,6 +172,27 @@ async def test_a_changed_snapshot_is_refused(
     spoil(snapshot)
     with pytest.raises(SnapshotError, match=words):
         decode_snapshot(msgspec.msgpack.encode(snapshot), checkpoint, cast.network)
+
+
+def test_the_votes_of_a_full_era_fit_a_snapshot() -> None:
+    keys = [number.to_bytes(32, "big") for number in range(MAX_ATTESTERS)]
+    bonds = first_bonds(DEVNET, dict.fromkeys(keys, 1), {})
+    network = Network(DEVNET, genesis_time_ms=0, bonds=bonds, accounts=())
+    genesis = Entry(network.genesis_id, genesis_state(network), None)
+    eras = genesis.state.eras
+    for key in keys:
+        eras = eras.note_vote(key)
+    ancestor = Ancestor(genesis.checkpoint, genesis.checkpoint, eras.seen)
+    state = replace(genesis.state, round=1, eras=eras, ancestors=(ancestor,))
+    header = Fallback(1, network.genesis_id, 0, (), blob_hash(b""), compute_root(state))
+    envelope = sign(header, SigningKey(bytes(32)), network.id).envelope
+    block = open_block(envelope, b"", network.id)
+    entry = Entry(block.id, state, block)
+    data = encode_snapshot(genesis, entry)
+    _, decoded = decode_snapshot(data, entry.checkpoint, network)
+    assert decoded.state.eras == eras
+    assert decoded.state.ancestors == (ancestor,)
+    assert decoded.state.eras.absentees() == []
 
 
 async def test_a_snapshot_of_another_block_is_refused(cast: Cast) -> None:

@@ -134,7 +134,7 @@ class RoundContext:
         return {
             voter
             for ancestor in self.state.ancestors[-RECENT_BLOCKS:]
-            for voter in self.state.eras.seats_at(ancestor.block.round).voters(ancestor.voters)
+            for voter in self.state.eras.seats_at(ancestor.block.round).marked(ancestor.voters)
             if voter in self.weights
         }
 

@@ -19,6 +19,13 @@ MAX_ABSENT_ERAS = 3
 """Eras in a row without an included vote after which a seat is lost (consensus A7)."""
 
 
+NOBODY = bytes(MAX_ATTESTERS // 8)
+"""A bitmap of places with no bit set; place 0 is the lowest bit of the first byte.
+
+Bytes, since an integer of more than 64 places fits no snapshot.
+"""
+
+
 class Candidate(NamedTuple):
     """An attester's bond as far as seats go."""
 
@@ -63,9 +70,10 @@ class Seats:
             sum(self.weights.values()),
         )
 
-    def voters(self, bitmap: int) -> list[bytes]:
+    def marked(self, bitmap: bytes) -> list[bytes]:
         """Who is in a bitmap of places."""
-        return [attester for attester, place in self.places.items() if bitmap >> place & 1]
+        bits = int.from_bytes(bitmap, "little")
+        return [attester for attester, place in self.places.items() if bits >> place & 1]
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Eras:
     next: Seats
     last_era: int
     last: Seats
-    seen: int = 0
+    seen: bytes = NOBODY
 
     def seats_at(self, round_number: int) -> Seats:
         """Seats of a round's era as far as this state knows: nobody's of earlier ones.
@@ -122,11 +130,18 @@ class Eras:
     def note_vote(self, attester: bytes) -> Eras:
         """The eras after a vote was included."""
         place = self.current.places.get(attester)
-        return self if place is None else replace(self, seen=self.seen | 1 << place)
+        return self if place is None else replace(self, seen=mark(self.seen, place))
 
     def absentees(self) -> list[bytes]:
         """Seats of this era with no vote included in it so far."""
-        return [a for a, place in self.current.places.items() if not self.seen >> place & 1]
+        seen = set(self.current.marked(self.seen))
+        return [attester for attester in self.current.places if attester not in seen]
+
+
+def mark(bitmap: bytes, place: int) -> bytes:
+    """The bitmap with the bit of a place set."""
+    bits = int.from_bytes(bitmap, "little") | 1 << place
+    return bits.to_bytes(len(bitmap), "little")
 
 
 def is_quorum(weight: int, total: int) -> bool:

@@ -8,10 +8,9 @@ from typing import Annotated, Any, NamedTuple
 
 from node.chain.bonds import Bond, BondKey, BondKind
 from node.chain.codec import Uint
-from node.chain.eras import Candidate, Eras, Seats, draw_seats
+from node.chain.eras import NOBODY, Candidate, Eras, Seats, draw_seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
-from node.chain.messages import MAX_ATTESTERS
 from node.chain.offence import Punished
 from node.chain.published.record import TaskRecord
 from node.chain.seals import SealChain
@@ -58,7 +57,7 @@ class Ancestor:
 
     block: Checkpoint
     source: Checkpoint
-    voters: int = 0
+    voters: bytes = NOBODY
 
 
 @dataclass(frozen=True)
@@ -143,10 +142,9 @@ def combine_roots(parts: Sequence[bytes]) -> bytes:
 def root_parts(state: State) -> tuple[bytes, ...]:
     """Hash of all that is not in a table, then the root of each table."""
     ancestors = (
-        _checkpoint_bytes(ancestor.block)
-        + _checkpoint_bytes(ancestor.source)
-        + ancestor.voters.to_bytes(MAX_ATTESTERS // 8, "little")
-        for ancestor in state.ancestors
+        field
+        for each in state.ancestors
+        for field in (_checkpoint_bytes(each.block), _checkpoint_bytes(each.source), each.voters)
     )
     head = blake(
         "ponas/state/head",
@@ -165,12 +163,13 @@ def root_parts(state: State) -> tuple[bytes, ...]:
 def _eras_hash(eras: Eras) -> bytes:
     return blake(
         "ponas/eras",
+        u64(eras.rounds),
         u64(eras.era),
         eras.current.root,
         eras.next.root,
         u64(eras.last_era),
         eras.last.root,
-        eras.seen.to_bytes(MAX_ATTESTERS // 8, "little"),
+        eras.seen,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from node.chain.envelope import Signed
-from node.chain.eras import Eras
+from node.chain.eras import Eras, mark
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.hashing import blake
 from node.chain.messages import Vote
@@ -44,10 +44,10 @@ def include_vote(eras: Eras, ancestors: Ancestors, vote: Signed[Vote]) -> Ancest
     if (message.source_round, message.source) != ancestor.source:
         raise InvalidBlock(Reason.VOTE_SOURCE, "the source is not the target's justified block")
     # 4. The attester's vote for that round is not on this chain yet.
-    bit = 1 << place
-    if ancestor.voters & bit:
+    voters = mark(ancestor.voters, place)
+    if voters == ancestor.voters:
         raise InvalidBlock(Reason.VOTE_REPEATED, "this attester's vote is on the chain already")
-    noted = replace(ancestor, voters=ancestor.voters | bit)
+    noted = replace(ancestor, voters=voters)
     return (*ancestors[:index], noted, *ancestors[index + 1 :])
 
 
@@ -61,7 +61,7 @@ def highest_justified(eras: Eras, justified: Checkpoint, ancestors: Ancestors) -
         ancestor.block
         for ancestor in ancestors
         if ancestor.block.round > justified.round
-        and (seats := eras.seats_at(ancestor.block.round)).is_quorum(seats.voters(ancestor.voters))
+        and (seats := eras.seats_at(ancestor.block.round)).is_quorum(seats.marked(ancestor.voters))
     )
     return max((justified, *reached))
 

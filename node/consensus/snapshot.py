@@ -48,7 +48,7 @@ def decode_snapshot(data: bytes, checkpoint: Checkpoint, network: Network) -> tu
     try:
         snapshot = msgspec.msgpack.decode(data, type=_Snapshot, dec_hook=_to_table)
         parent, entry = (_entry(row, network) for row in (snapshot.parent, snapshot.block))
-    except (msgspec.MsgspecError, Rejected, ValueError) as error:
+    except (msgspec.MsgspecError, Rejected, ValueError, OverflowError) as error:
         raise SnapshotError(f"this is no snapshot: {error}") from error
     if entry.checkpoint != checkpoint:
         raise SnapshotError("this is a snapshot of another block")
