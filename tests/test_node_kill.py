@@ -71,8 +71,8 @@ def make_network(folder: Path, payers: Sequence[Payer]) -> Network:
 
 
 @asynccontextmanager
-async def listening(network: Network, address: str) -> AsyncIterator[list[Envelope]]:
-    """What a peer of the node hears of it, over all its lives."""
+async def listening(network: Network, address: str, heard: list[Envelope]) -> AsyncIterator[None]:
+    """Note what a peer hears of the node; of this life it is told all, however late it comes."""
     handler, store = ScriptedHandler(), MemoryStore()
     handler.judge = lambda _: Gossip.DROP
     net = PeerNet(
@@ -89,8 +89,9 @@ async def listening(network: Network, address: str) -> AsyncIterator[list[Envelo
     )
     running = asyncio.ensure_future(net.run())
     try:
-        yield handler.heard
+        yield
     finally:
+        heard += handler.heard
         await net.close()
         await running
 
@@ -153,21 +154,22 @@ async def live_through(folder: Path, seed: int, kills: int) -> None:
     options = ("--network", str(folder / "network.json"), "--role", "full")
     with NodeProcess(folder / "full", *options, "--listen", address) as node:
         address = await node.address()
-    async with listening(network, address) as heard:
-        for _ in range(kills):
-            with NodeProcess(folder / "full", *options, "--listen", address) as node:
-                assert await node.address() == address
+    heard: list[Envelope] = []
+    for _ in range(kills):
+        with NodeProcess(folder / "full", *options, "--listen", address) as node:
+            assert await node.address() == address
+            async with listening(network, address, heard):
                 paying = [asyncio.ensure_future(pay_on(network, address, p)) for p in payers]
                 await asyncio.sleep(rng.randint(0, LIFE_MS) / 1_000)
                 assert node.stop(signal.SIGKILL) == -signal.SIGKILL
                 await asyncio.gather(*paying)
-        with NodeProcess(folder / "full", *options, "--listen", address) as node:
-            assert await node.address() == address
-            async with asyncio.timeout(PATIENCE_S):
-                for payer in payers:
-                    while not set(payer.acknowledged) <= await final_transfers(address, payer):
-                        await asyncio.sleep(0.2)
-            assert node.stop(signal.SIGTERM) == 0
+    with NodeProcess(folder / "full", *options, "--listen", address) as node:
+        assert await node.address() == address
+        async with listening(network, address, heard), asyncio.timeout(PATIENCE_S):
+            for payer in payers:
+                while not set(payer.acknowledged) <= await final_transfers(address, payer):
+                    await asyncio.sleep(0.2)
+        assert node.stop(signal.SIGTERM) == 0
     assert all(len(payer.acknowledged) > kills for payer in payers)
     assert phase_at(network, CLOCK.now_ms()).round > 2
     check_signed_once(network, heard)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from nacl.signing import SigningKey
 
-from node.chain.envelope import Signed
+from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason, Rejected
 from node.chain.messages import Transaction
 from node.consensus import mempool as mempool_module
 from node.consensus import submissions as submissions_module
-from tests.chain_world import ATTESTERS, ENDOWMENT, FEE, PRODUCERS, World
+from tests.chain_world import ATTESTERS, ENDOWMENT, FEE, PRODUCERS, ScriptedDesigns, World
 from tests.desk import Desk
+from tests.task_world import make_terms
 
 ONE, OTHER = PRODUCERS
 PAYEE = b"r" * 32
@@ -48,6 +49,18 @@ async def test_nothing_is_kept_or_sent_of_what_was_refused(desk: Desk) -> None:
             await desk.submissions.submit(signed.envelope)
         assert refused.value.reason is reason
     assert (desk.kept, desk.sent) == (0, [])
+
+
+async def test_a_task_that_can_not_be_searched_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the search engine can tell; a block that carried it would be refused by all."""
+    refusal = (Reason.INFEASIBLE, "no such hardware")
+    monkeypatch.setattr(ScriptedDesigns, "refuse_task", lambda _self, _terms: refusal)
+    with pytest.raises(Rejected) as refused:
+        await desk.submissions.submit(sign(make_terms(), ONE, desk.world.network.id).envelope)
+    assert refused.value.reason is Reason.INFEASIBLE
+    assert desk.mempool.transactions() == ()
 
 
 async def test_handing_in_twice_is_no_error(desk: Desk) -> None:

@@ -131,4 +131,5 @@ class Submissions:
         return False
 
     def _offer(self, signed: Signed[Transaction]) -> None:
+        self._chain.check_transaction(signed)
         self._mempool.add(signed, self._chain.next_context(), self._chain.tree.head().state)
