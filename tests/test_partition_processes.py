@@ -13,7 +13,7 @@ import pytest
 from nacl.utils import random as random_bytes
 
 from node.chain.genesis import Network, first_bonds, network_to_json
-from node.chain.params import DIGITS, FAST, Timing
+from node.chain.params import DIGITS, FAST, SEALED, Parameters, Timing
 from node.chain.timing import Phase, deadline, round_start
 from node.clock import SystemClock
 from node.identity import Identity
@@ -42,21 +42,32 @@ PARAMETERS = replace(
     max_units=1,
     max_walked=4,
 )
+# The same with images that four sealers open; the first rounds of a network have none.
+SEALED_PARAMETERS = replace(
+    SEALED,
+    name="sealed-split",
+    timing=Timing(
+        round_ms=24_000, lists_ms=12_000, secrets_ms=13_500, claims_ms=19_000, vote_ms=22_500
+    ),
+    task=replace(SEALED.task, epochs=2, ranges=PARAMETERS.task.ranges),
+    max_units=1,
+    max_walked=4,
+)
 STARTUP_MS = 16_000
 CLOCK = SystemClock()
 
 
-def make_network(folder: Path) -> tuple[Network, Mapping[str, Identity]]:
+def make_network(folder: Path, parameters: Parameters) -> tuple[Network, Mapping[str, Identity]]:
     """A genesis whose first round starts once all nodes may be up, and who they are."""
     identities = {
         name: create_identity(folder / name / "node.key", None, random_bytes) for name in NAMES
     }
     network = Network(
-        parameters=PARAMETERS,
-        genesis_time_ms=CLOCK.now_ms() + STARTUP_MS - PARAMETERS.timing.round_ms,
+        parameters=parameters,
+        genesis_time_ms=CLOCK.now_ms() + STARTUP_MS - parameters.timing.round_ms,
         bonds=first_bonds(
-            PARAMETERS,
-            attesters={each.public_key: 1 for each in identities.values()},
+            parameters,
+            attesters={each.public_key: 8 for each in identities.values()},
             producers={identities["miner"].public_key: 1},
         ),
         accounts=(),
@@ -114,9 +125,9 @@ class Split:
 
 
 @asynccontextmanager
-async def splitting(folder: Path) -> AsyncIterator[Split]:
+async def splitting(folder: Path, parameters: Parameters) -> AsyncIterator[Split]:
     """Run five nodes that know of each other by their wires alone."""
-    network, _ = make_network(folder)
+    network, _ = make_network(folder, parameters)
     async with AsyncExitStack() as running:
         wires: dict[frozenset[str], Proxy] = {}
         addresses: dict[str, str] = {}
@@ -154,38 +165,55 @@ async def one_head(split: Split, names: Sequence[str]) -> query.GetBlockResponse
     return seen[0]
 
 
-async def test_only_a_side_with_a_quorum_mines_and_all_sides_heal(tmp_path: Path) -> None:
-    async with splitting(tmp_path) as split:
-        await split.votes_are_in(1)
+async def split_and_heal(folder: Path, parameters: Parameters, first: int, lasting: int) -> None:
+    """Split a network that mines from its `first` round on, twice.
+
+    After `lasting` rounds of the first split the large side mines by itself.
+    """
+    async with splitting(folder, parameters) as split:
+        await split.votes_are_in(first)
         whole = await one_head(split, NAMES)
-        assert (whole.round, whole.HasField("winner")) == (1, True)
+        assert (whole.round, whole.HasField("winner")) == (first, True)
 
         # Four against one: the four go on mining, the one stays where it was.
-        await split.starts(2)
+        await split.starts(first + 1)
         split.divide(["full4"])
-        await split.votes_are_in(3)
+        last = first + lasting
+        await split.votes_are_in(last)
         large = await one_head(split, NAMES[:4])
-        assert (large.round, large.HasField("winner")) == (3, True)
-        assert (await split.status("full4")).final_round <= 1
+        assert (large.round, large.HasField("winner")) == (last, True)
+        assert (await split.status("full4")).final_round <= first
         split.heal()
-        await split.votes_are_in(5)
+        await split.votes_are_in(last + 2)
         healed = await one_head(split, NAMES)
-        assert (healed.round, healed.HasField("winner")) == (5, True)
+        assert (healed.round, healed.HasField("winner")) == (last + 2, True)
 
-        # Three against two: nothing is certified, claimed or final on either side.
-        await split.starts(6)
+        # Three against two: nothing is certified, opened, claimed or final on either side.
+        await split.starts(last + 3)
         split.divide(["full3", "full4"])
-        for number in (6, 7):
+        for number in (last + 3, last + 4):
             await split.votes_are_in(number)
             for name in NAMES:
-                assert (await split.status(name)).final_round <= 5
+                assert (await split.status(name)).final_round <= last + 2
                 assert (await split.head(name)).fallback
                 seen = await split.round(name, number)
                 assert not seen.claims
+                assert not any(seal.revealed for seal in seen.seals)
                 assert not any(commit.certified for commit in seen.commits)
         split.heal()
-        await split.votes_are_in(10)
+        await split.votes_are_in(last + 7)
         healed = await one_head(split, NAMES)
-        assert (healed.round, healed.HasField("winner")) == (10, True)
+        assert (healed.round, healed.HasField("winner")) == (last + 7, True)
         for name in NAMES:
-            assert (await split.status(name)).final_round == 9
+            assert (await split.status(name)).final_round == last + 6
+
+
+async def test_only_a_side_with_a_quorum_mines_and_all_sides_heal(tmp_path: Path) -> None:
+    await split_and_heal(tmp_path, PARAMETERS, first=1, lasting=2)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_without_a_quorum_no_seal_is_opened(tmp_path: Path) -> None:
+    # A sealer that is cut off voids rounds until it is drawn no more.
+    await split_and_heal(tmp_path, SEALED_PARAMETERS, first=4, lasting=6)
