@@ -1,7 +1,7 @@
 """What always holds in a simulated world, by the numbers of the consensus reference, section I."""
 
 from tests.sim.invariants.commits import InTimeIsCertified, PromisedBefore, SealedUntilListed
-from tests.sim.invariants.money import ValueKept
+from tests.sim.invariants.money import EscrowSettled, NumbersFit, ValueKept, WashCosts
 from tests.sim.invariants.progress import GoesOn, Heals
 from tests.sim.invariants.replay import Replays
 from tests.sim.invariants.results import BestWins, CheapChecks, Fresh, TrueResults
@@ -20,6 +20,9 @@ INVARIANTS = (
     Fresh,
     GoesOn,
     Heals,
+    WashCosts,
+    EscrowSettled,
     CheapChecks,
     Replays,
+    NumbersFit,
 )
