@@ -44,6 +44,8 @@ STARTUP_MS = 4_000
 LIFE_MS = 2_500
 """A node lives at most so long after it listens."""
 PAYERS = 4
+CALL_S = 10
+"""A call that the kill left without an answer is given up after it."""
 AMOUNT, FEE = PARAMETERS.account_deposit, 5_000
 CLOCK = SystemClock()
 
@@ -110,7 +112,7 @@ async def pay_on(network: Network, address: str, payer: Payer) -> None:
                 request = query.SubmitTransactionRequest(
                     transaction=envelope_to_proto(signed.envelope)
                 )
-                answer = await stub.SubmitTransaction(request, timeout=10)
+                answer = await stub.SubmitTransaction(request, timeout=CALL_S)
                 if answer.id:
                     payer.acknowledged.append(answer.id)
                 else:
@@ -126,7 +128,7 @@ async def final_transfers(address: str, payer: Payer) -> set[str]:
         stub: Any = QueryServiceStub(channel)
         while True:
             request = query.GetHistoryRequest(address=payer.identity.address, below=below)
-            answer = await stub.GetHistory(request, timeout=10)
+            answer = await stub.GetHistory(request, timeout=CALL_S)
             found |= {entry.transaction for entry in answer.entries if entry.final}
             below = answer.next
             if not below:
@@ -162,7 +164,10 @@ async def live_through(folder: Path, seed: int, kills: int) -> None:
                 paying = [asyncio.ensure_future(pay_on(network, address, p)) for p in payers]
                 await asyncio.sleep(rng.randint(0, LIFE_MS) / 1_000)
                 assert node.stop(signal.SIGKILL) == -signal.SIGKILL
-                await asyncio.gather(*paying)
+                done, unanswered = await asyncio.wait(paying, timeout=CALL_S)
+                for task in unanswered:
+                    task.cancel()
+                await asyncio.gather(*done)
     with NodeProcess(folder / "full", *options, "--listen", address) as node:
         assert await node.address() == address
         async with listening(network, address, heard), asyncio.timeout(PATIENCE_S):

@@ -44,8 +44,8 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
     (99th percentile). pool-simulation: seconds for 10,000 miners and 100 rounds. gossip: seconds
     until 95 % of 1,000 nodes, with 8 peers each and links of 100 ms, hold a new block, in virtual
     time. sync: blocks a second of a node that catches up. transfers: signed transfers checked and
-    applied a second, in blocks of 500 on 100,000 accounts. The first two, overhead, sync and
-    transfers take seconds, manager six minutes, the others a minute or two.
+    applied in a second of a core, in blocks of 500 on 100,000 accounts. The first two, overhead,
+    sync and transfers take seconds, manager six minutes, the others a minute or two.
     """
     if name != "train" and (designs is not None or data is not None):
         raise click.UsageError("--designs and --data are for train only")
