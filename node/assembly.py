@@ -47,6 +47,7 @@ from node.publishing.library import TaskLibrary
 from node.publishing.shelf import Shelf
 from node.store.base import Change, Store
 from node.store.writer import Writer
+from node.task_inspection import ChainTasks
 from node.tasks import TaskOwner
 from pool.manager.manager import Manager
 from pool.miner.evidence import Evidence
@@ -453,4 +454,5 @@ class Node:
             lambda: "" if self.miner is None else self.miner.status.activity,
             ShelfProofs(ReceiptShelf(self._outside.store), PageShelf(self._outside.store)),
             ChainLedger(self.chain, self._submissions),
+            ChainTasks(self.chain, self._designs),
         )

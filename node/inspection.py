@@ -14,6 +14,7 @@ from node.chain.genesis import Network
 from node.chain.lists import certified
 from node.chain.messages import Claim, Fallback, PayoutLine
 from node.chain.params import Parameters
+from node.chain.published.escrow import BURNT_ATTESTERS_LINES, settle_won
 from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, compute_subsidy, split
 from node.chain.timing import phase_at
 from node.chain.votes import paid_voters
@@ -22,11 +23,13 @@ from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
+from node.consensus.records import TaskWin
 from node.consensus.validator import EQUIVOCATED
 from node.identity import Identity, format_address
 from node.ledger_views import Ledger
 from node.net.drift import ClockVerdict
 from node.proof_views import Proofs
+from node.task_views import PublishedTasks
 from node.views import (
     BlockBytesView,
     BlockView,
@@ -78,9 +81,11 @@ class NodeViews:
         activity: Callable[[], str],
         proofs: Proofs,
         ledger: Ledger,
+        published: PublishedTasks,
     ) -> None:
         self.proofs = proofs
         self.ledger = ledger
+        self.published = published
         self._role = role
         self._identity = identity
         self._payout_address = payout_address
@@ -138,7 +143,10 @@ class NodeViews:
         header = block.header.message
         final = self._chain.id_at(height) if height <= self._chain.final_height else None
         payouts, attester_rewards = rewards_of(
-            self._chain.network.parameters, self._chain.eras_at(block.round), block
+            self._chain.network.parameters,
+            self._chain.eras_at(block.round),
+            block,
+            self._chain.win(block.id),
         )
         return BlockView(
             id=block_id,
@@ -261,7 +269,9 @@ class NodeViews:
         if not isinstance(claim, Claim):
             return None
         genotype = Genotype.from_bytes(claim.genotype)
-        design = self._designs.price(None, genotype)
+        win = self._chain.win(block.id)
+        terms = None if win is None else win.terms
+        design = self._designs.price(terms, genotype)
         return WinnerView(
             unit=claim.unit,
             layers=[
@@ -270,7 +280,7 @@ class NodeViews:
             ],
             model_hash=claim.model_hash,
             verified_correct=claim.correct,
-            test_size=self._chain.network.parameters.task.test_size,
+            test_size=describe(self._designs.task_for(terms).dataset).test,
             luts=design.luts,
             images_per_s=design.images_per_s,
             genotype=claim.genotype,
@@ -314,19 +324,25 @@ def _claims(book: RoundBook) -> list[ClaimView]:
 
 
 def rewards_of(
-    parameters: Parameters, eras: Eras, block: Block
+    parameters: Parameters, eras: Eras, block: Block, win: TaskWin | None
 ) -> tuple[Sequence[PayoutView], Sequence[PayoutView]]:
-    """What a block paid by its lines and to attesters.
+    """What a block paid by its lines and to attesters; `win` is the published task it has won.
 
     Exact until the supply comes near 2**63 base units, where the subsidy shrinks.
     """
     if block.is_fallback:
         return (), ()
-    subsidy, body = compute_subsidy(parameters, block.round, 0), block.body
-    for_lines, _ = split(subsidy, LINES_TO_ATTESTERS)
-    amounts = split(for_lines, [line.weight for line in body.payouts])
+    body, producer = block.body, block.header.signer
     voters = paid_voters(eras, block.votes, block.parent, body.parent_logits_hash)
-    everything = Counter(compute_rewards(subsidy, block.header.signer, body.payouts, voters))
+    if win is None:
+        subsidy = compute_subsidy(parameters, block.round, 0)
+        for_lines, _ = split(subsidy, LINES_TO_ATTESTERS)
+        everything = Counter(compute_rewards(subsidy, producer, body.payouts, voters))
+    else:
+        reward = win.terms.reward
+        _, _, for_lines = split(reward, BURNT_ATTESTERS_LINES)
+        everything = Counter(settle_won(reward, producer, body.payouts, voters).paid)
+    amounts = split(for_lines, [line.weight for line in body.payouts])
     for line, amount in zip(body.payouts, amounts, strict=True):
         everything[line.address] -= amount
     return (

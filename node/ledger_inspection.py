@@ -110,7 +110,9 @@ Event = tuple[str, int, int, str, bytes]
 
 def _earned(chain: Chain, block: Block, key: bytes) -> Iterator[Event]:
     """What the block paid an account for work."""
-    payouts, for_attesters = rewards_of(chain.network.parameters, chain.eras_at(block.round), block)
+    payouts, for_attesters = rewards_of(
+        chain.network.parameters, chain.eras_at(block.round), block, chain.win(block.id)
+    )
     for kind, lines in ((EntryKind.MINED, payouts), (EntryKind.ATTESTED, for_attesters)):
         for line in lines:
             if line.address == format_address(key):

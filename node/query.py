@@ -84,6 +84,25 @@ class QueryServicer(QueryServiceServicer):
             return SubmittedView(b"", refusal.reason, refusal.detail)
         return await self._views.ledger.submit(envelope)
 
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Any) -> pb.ListTasksResponse:
+        return await _answer(context, pb.ListTasksResponse, self._views.published.queue)
+
+    async def GetTaskResults(
+        self, request: pb.GetTaskResultsRequest, context: Any
+    ) -> pb.GetTaskResultsResponse:
+        return await _answer(
+            context,
+            pb.GetTaskResultsResponse,
+            lambda: self._views.published.results(_parse_hash("task", request.task)),
+        )
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
+        return await _answer(
+            context,
+            pb.GetModelResponse,
+            lambda: self._views.published.model(_parse_hash("hash", request.hash), request.offset),
+        )
+
     async def GetPool(self, request: pb.GetPoolRequest, context: Any) -> pb.GetPoolResponse:
         return await _answer(context, pb.GetPoolResponse, self._views.pool)
 

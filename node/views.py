@@ -11,6 +11,7 @@ from typing import Protocol
 
 from node.ledger_views import Ledger
 from node.proof_views import Proofs
+from node.task_views import PublishedTasks
 
 
 class QueryError(Exception):
@@ -320,6 +321,11 @@ class Views(Protocol):
     @property
     def ledger(self) -> Ledger:
         """Accounts, their history, and the way in for transactions."""
+        ...
+
+    @property
+    def published(self) -> PublishedTasks:
+        """Tasks that somebody pays for, and what was found for them."""
         ...
 
     @property

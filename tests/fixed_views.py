@@ -11,6 +11,13 @@ from node.ledger_views import (
 from node.proof_inspection import ShelfProofs
 from node.store.base import Store
 from node.store.memory import MemoryStore
+from node.task_views import (
+    ModelPartView,
+    QueuedTaskView,
+    TaskQueueView,
+    TaskResultsView,
+    TaskResultView,
+)
 from node.views import (
     BanView,
     BestView,
@@ -103,6 +110,28 @@ BLOCK = BlockView(
     transactions=0,
     state_root=hash_of(9),
     missing=(),
+)
+MODEL = b"a model"
+TASKS = TaskQueueView(
+    (QueuedTaskView(hash_of(20), "pn-owner", 10**10, 3, 1, 900, 3, 4, 7, False, 2 * 10**10, (9,)),)
+)
+RESULTS = TaskResultsView(
+    (
+        TaskResultView(
+            block=hash_of(21),
+            round=9,
+            shard=0,
+            producer="pn-producer",
+            correct=180,
+            test_images=200,
+            incumbent_correct=0,
+            genotype=b"\1" * 30,
+            model_hash=hash_of(22),
+            luts=4_000,
+            images_per_s=900,
+            final=True,
+        ),
+    )
 )
 BLOCK_BYTES = BlockBytesView(b"header", b"body")
 FALLBACK = BlockView(
@@ -223,6 +252,21 @@ class FixedLedger:
         return SubmittedView(hash_of(4), "", "")
 
 
+class FixedTasks:
+    """One task in the queue, with one result and its model."""
+
+    def queue(self) -> TaskQueueView:
+        return TASKS
+
+    def results(self, task_id: bytes) -> TaskResultsView:
+        if task_id != TASKS.tasks[0].id:
+            raise UnknownItem("this node knows no such task")
+        return RESULTS
+
+    def model(self, model_hash: bytes, offset: int) -> ModelPartView:
+        return ModelPartView(MODEL[offset:], len(MODEL))
+
+
 class FixedViews:
     """`Views` of a full node with one block and one fallback block; runs no pool unless told."""
 
@@ -230,6 +274,7 @@ class FixedViews:
         self._has_pool = has_pool
         shelved = _store_with_page() if store is None else store
         self.ledger = FixedLedger()
+        self.published = FixedTasks()
         self.proofs = ShelfProofs(ReceiptShelf(shelved), PageShelf(shelved))
 
     def status(self) -> StatusView:

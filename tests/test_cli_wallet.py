@@ -65,12 +65,12 @@ class Served(FixedViews):
 class Node:
     """A desk served from a thread with a loop of its own, and `ponas` as its user."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, world: World | None = None) -> None:
         self.folder = folder
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.desk = Desk(World())
+        self.desk = Desk(world or World())
         self.views = Served(self.desk)
         self.server = self.run(self._serve())
         self.address = self.run(self.server.start("127.0.0.1:0"))
@@ -90,9 +90,12 @@ class Node:
         create_identity(file, None, lambda _: bytes(key))
 
     def wallet(self, command: str, *words: str, answer: str = "") -> Result:
+        return self.call("wallet", command, *words, answer=answer)
+
+    def call(self, *words: str, answer: str = "") -> Result:
         options = ("--node", self.address, "--data-dir", str(self.folder))
         network = ("--network", str(self.folder / "network.json"))
-        call = ["wallet", command, *words, *options, *network]
+        call = [*words, *options, *network]
         return CliRunner().invoke(main, call, input=answer, env={"PONAS_KEY_PASSPHRASE": None})
 
     def asked(self, command: str, *words: str) -> Any:

@@ -141,7 +141,7 @@ def _run(*words: str, **environment: str) -> Result:
         (["block", "7" * 64], query.GetBlockRequest(id="7" * 64)),
         (["round"], query.GetRoundRequest()),
         (["round", "0"], query.GetRoundRequest(round=0)),
-        (["task", "9"], query.GetTaskRequest(round=9)),
+        (["task", "round", "9"], query.GetTaskRequest(round=9)),
         (["account", ADDRESS], query.GetAccountRequest(address=ADDRESS)),
         (["miners"], query.ListMinersRequest()),
         (["pool", "events"], query.ListPoolEventsRequest(since=1)),
@@ -169,7 +169,7 @@ def test_a_table_shows_values_parts_and_lists(node: tuple[_Node, str]) -> None:
 
 def test_enums_lists_and_counters_are_words(node: tuple[_Node, str]) -> None:
     assert "phase               train" in _run("status", "--node", node[1]).output
-    assert "1, 3, 5" in _run("task", "--node", node[1]).output
+    assert "1, 3, 5" in _run("task", "round", "--node", node[1]).output
     assert "late 3" in _run("miners", "--node", node[1]).output
 
 

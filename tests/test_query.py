@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import grpc
 import pytest
 
-from node import ledger_views, proof_views, query, views
+from node import ledger_views, proof_views, query, task_views, views
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer, fill
@@ -27,6 +27,9 @@ PAIRS = {
     ledger_views.AccountView: pb.GetAccountResponse,
     ledger_views.HistoryView: pb.GetHistoryResponse,
     ledger_views.SubmittedView: pb.SubmitTransactionResponse,
+    task_views.TaskQueueView: pb.ListTasksResponse,
+    task_views.TaskResultsView: pb.GetTaskResultsResponse,
+    task_views.ModelPartView: pb.GetModelResponse,
     views.PoolView: pb.GetPoolResponse,
     views.MinersView: pb.ListMinersResponse,
     views.PoolEventsView: pb.ListPoolEventsResponse,

@@ -17,6 +17,7 @@ from node.cli.miner import miner
 from node.cli.models import export, retrain
 from node.cli.pool import pool
 from node.cli.search import search
+from node.cli.task import task
 from node.cli.wallet import wallet
 from node.clock import SystemClock
 from node.demo.layout import NODE_PROGRAM
@@ -74,13 +75,6 @@ _QUERIES = {
         "[ROUND]",
         _ROUND,
     ),
-    "task": Query(
-        "GetTask",
-        "What a round searches: data, space, limits.",
-        lambda number: query.GetTaskRequest(round=number),
-        "[ROUND]",
-        _ROUND,
-    ),
     "account": Query(
         "GetAccount",
         "An account's balance.",
@@ -117,6 +111,7 @@ main.add_command(search)
 main.add_command(retrain)
 main.add_command(export)
 main.add_command(bench)
+main.add_command(task)
 main.add_command(wallet)
 main.add_command(keys)
 

@@ -18,7 +18,7 @@ from node.chain.transition import apply_block, check_block, follow_block
 from node.chain.validity import DesignRules, check_searchable
 from node.consensus.backlog import Backlog
 from node.consensus.blockstore import BlockStore, StoredSnapshot
-from node.consensus.records import BlockRecord
+from node.consensus.records import BlockRecord, TaskWin
 from node.consensus.snapshot import SnapshotError, encode_snapshot
 from node.errors import StoreError
 from node.store.base import Change, Delete, Put, Store, Table
@@ -94,6 +94,18 @@ class Chain:
         context = self.tree.context_for(block.parent, block.round)
         return apply_block(context, parent, block, self._designs)
 
+    def win(self, block_id: bytes) -> TaskWin | None:
+        """The published task that a block of this node has won; None for the standing task."""
+        data = self._store.get(Table.TASK_WINS, block_id)
+        return None if data is None else decode(TaskWin, data)
+
+    def wins(self, task_id: bytes) -> Iterator[tuple[bytes, TaskWin]]:
+        """Blocks of this node that have won a task, by id."""
+        for block_id, data in self._store.scan(Table.TASK_WINS):
+            win = decode(TaskWin, data)
+            if win.task_id == task_id:
+                yield block_id, win
+
     def check_transaction(self, signed: Signed[Transaction]) -> None:
         """Refuse what no state can make valid: a task that can't be searched. Raises Rejected."""
         check_searchable(signed, self._designs)
@@ -105,8 +117,12 @@ class Chain:
         if block.id in self.tree:
             return
         changes = self._blocks.put(block, state, logits_hash)
-        if model is not None and isinstance(block.header.message, Claim):
-            changes.append(Put(Table.BLOBS, block.header.message.model_hash, model))
+        if isinstance(block.header.message, Claim):
+            if model is not None:
+                changes.append(Put(Table.BLOBS, block.header.message.model_hash, model))
+            if paid := self.tree.context_for(block.parent, block.round).paid:
+                win = TaskWin(paid.task_id, paid.shard, paid.terms)
+                changes.append(Put(Table.TASK_WINS, block.id, encode(win)))
         await self._writer.write(changes)
         final = self.tree.final
         self._enter(self.tree, block, state, logits_hash)
@@ -310,6 +326,7 @@ class Chain:
             for block_id in self._blocks.ids_at(entry.state.height):
                 if block_id != entry.id:
                     self._logits.pop(block_id, None)
+                    yield Delete(Table.TASK_WINS, block_id)
                     yield from self._blocks.drop(entry.state.height, block_id)
 
     def _old_models(self) -> Iterator[Change]:

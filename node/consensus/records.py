@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated, Self
 
 from node.chain.block import Block, open_block
-from node.chain.codec import Bytes, decode, encode
+from node.chain.codec import Bytes, Message, Uint, decode, encode
 from node.chain.hashing import u64
 from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Envelope
+from node.chain.published.terms import MAX_SHARDS, Publish
 
 _OVERHEAD_BYTES = 256
 
@@ -31,6 +32,15 @@ class BlockRecord:
     def open(self, network_id: bytes) -> Block:
         """Raises Rejected, which only a damaged record does."""
         return open_block(self.envelope, self.body, network_id)
+
+
+@dataclass(frozen=True)
+class TaskWin:
+    """The shard of a published task that a block has won; the chain itself forgets done tasks."""
+
+    task_id: Annotated[bytes, Bytes(1)]
+    shard: Annotated[int, Uint(2, MAX_SHARDS - 1)]
+    terms: Annotated[Publish, Message(3, Publish)]
 
 
 def block_key(height: int, block_id: bytes) -> bytes:

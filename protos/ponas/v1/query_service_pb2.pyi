@@ -1111,6 +1111,249 @@ class SubmitTransactionResponse(_message.Message):
 Global___SubmitTransactionResponse: _TypeAlias = SubmitTransactionResponse  # noqa: Y015
 
 @_typing.final
+class ListTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListTasksResponse(_message.Message):
+    """The published tasks in the queue of the head, by id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueuedTaskView]: ...
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___QueuedTaskView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class QueuedTaskView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PUBLISHER_FIELD_NUMBER: _builtins.int
+    REWARD_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    DIFFICULTY_MS_FIELD_NUMBER: _builtins.int
+    HOLDERS_FIELD_NUMBER: _builtins.int
+    ATTESTERS_FIELD_NUMBER: _builtins.int
+    QUEUED_ROUND_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    ESCROW_FIELD_NUMBER: _builtins.int
+    ROUNDS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the transaction that published it."""
+    publisher: _builtins.str
+    reward: _builtins.int
+    """Base units for each shard."""
+    shards: _builtins.int
+    used: _builtins.int
+    """Shards that were reserved for a round so far."""
+    difficulty_ms: _builtins.int
+    """Work as the network reckons it."""
+    holders: _builtins.int
+    """Attesters that hold its data, of all."""
+    attesters: _builtins.int
+    queued_round: _builtins.int
+    suspended: _builtins.bool
+    """A key was withheld; a bond takes it up again."""
+    escrow: _builtins.int
+    """Base units in escrow."""
+    @_builtins.property
+    def rounds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rounds that it is reserved for."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        publisher: _builtins.str = ...,
+        reward: _builtins.int = ...,
+        shards: _builtins.int = ...,
+        used: _builtins.int = ...,
+        difficulty_ms: _builtins.int = ...,
+        holders: _builtins.int = ...,
+        attesters: _builtins.int = ...,
+        queued_round: _builtins.int = ...,
+        suspended: _builtins.bool = ...,
+        escrow: _builtins.int = ...,
+        rounds: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attesters", b"attesters", "difficulty_ms", b"difficulty_ms", "escrow", b"escrow", "holders", b"holders", "id", b"id", "publisher", b"publisher", "queued_round", b"queued_round", "reward", b"reward", "rounds", b"rounds", "shards", b"shards", "suspended", b"suspended", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueuedTaskView: _TypeAlias = QueuedTaskView  # noqa: Y015
+
+@_typing.final
+class GetTaskResultsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    task: _builtins.str
+    """Id of the transaction that published it."""
+    def __init__(
+        self,
+        *,
+        task: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskResultsRequest: _TypeAlias = GetTaskResultsRequest  # noqa: Y015
+
+@_typing.final
+class GetTaskResultsResponse(_message.Message):
+    """What was found for a task, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskResultView]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___TaskResultView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskResultsResponse: _TypeAlias = GetTaskResultsResponse  # noqa: Y015
+
+@_typing.final
+class TaskResultView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    TEST_IMAGES_FIELD_NUMBER: _builtins.int
+    INCUMBENT_CORRECT_FIELD_NUMBER: _builtins.int
+    GENOTYPE_FIELD_NUMBER: _builtins.int
+    MODEL_HASH_FIELD_NUMBER: _builtins.int
+    LUTS_FIELD_NUMBER: _builtins.int
+    IMAGES_PER_S_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    block: _builtins.str
+    """Id of the block that won."""
+    round: _builtins.int
+    shard: _builtins.int
+    producer: _builtins.str
+    correct: _builtins.int
+    test_images: _builtins.int
+    incumbent_correct: _builtins.int
+    """What the model that had won before counts on the same images."""
+    genotype: _builtins.str
+    model_hash: _builtins.str
+    luts: _builtins.int
+    images_per_s: _builtins.int
+    final: _builtins.bool
+    def __init__(
+        self,
+        *,
+        block: _builtins.str = ...,
+        round: _builtins.int = ...,
+        shard: _builtins.int = ...,
+        producer: _builtins.str = ...,
+        correct: _builtins.int = ...,
+        test_images: _builtins.int = ...,
+        incumbent_correct: _builtins.int = ...,
+        genotype: _builtins.str = ...,
+        model_hash: _builtins.str = ...,
+        luts: _builtins.int = ...,
+        images_per_s: _builtins.int = ...,
+        final: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "correct", b"correct", "final", b"final", "genotype", b"genotype", "images_per_s", b"images_per_s", "incumbent_correct", b"incumbent_correct", "luts", b"luts", "model_hash", b"model_hash", "producer", b"producer", "round", b"round", "shard", b"shard", "test_images", b"test_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskResultView: _TypeAlias = TaskResultView  # noqa: Y015
+
+@_typing.final
+class GetModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HASH_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    hash: _builtins.str
+    offset: _builtins.int
+    def __init__(
+        self,
+        *,
+        hash: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
+
+@_typing.final
+class GetModelResponse(_message.Message):
+    """At most 1 MiB of a model from an offset on; NOT_FOUND where models are no longer kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    data: _builtins.str
+    """In hexadecimal."""
+    total: _builtins.int
+    """Bytes of the whole model."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.str = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
 class GetPoolRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -72,6 +72,21 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionResponse.FromString,
                 _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/ponas.v1.QueryService/ListTasks',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.GetTaskResults = channel.unary_unary(
+                '/ponas.v1.QueryService/GetTaskResults',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsResponse.FromString,
+                _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/ponas.v1.QueryService/GetModel',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetModelResponse.FromString,
+                _registered_method=True)
         self.GetPool = channel.unary_unary(
                 '/ponas.v1.QueryService/GetPool',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetPoolRequest.SerializeToString,
@@ -162,6 +177,24 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTasks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTaskResults(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModel(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPool(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -247,6 +280,21 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.SubmitTransaction,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionResponse.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.ListTasksRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'GetTaskResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTaskResults,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsResponse.SerializeToString,
+            ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetModelRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetModelResponse.SerializeToString,
             ),
             'GetPool': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPool,
@@ -481,6 +529,87 @@ class QueryService:
             '/ponas.v1.QueryService/SubmitTransaction',
             ponas_dot_v1_dot_query__service__pb2.SubmitTransactionRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.SubmitTransactionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/ListTasks',
+            ponas_dot_v1_dot_query__service__pb2.ListTasksRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTaskResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetTaskResults',
+            ponas_dot_v1_dot_query__service__pb2.GetTaskResultsRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetTaskResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetModel',
+            ponas_dot_v1_dot_query__service__pb2.GetModelRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

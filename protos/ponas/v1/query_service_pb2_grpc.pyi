@@ -43,6 +43,9 @@ class QueryServiceStub:
     GetAccount: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]
     GetHistory: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]
     SubmitTransaction: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]
+    ListTasks: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]
+    GetTaskResults: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]
+    GetModel: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetModelRequest, _query_service_pb2.GetModelResponse]
     GetPool: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]
     ListMiners: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]
     GetBlockBytes: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockBytesRequest, _query_service_pb2.GetBlockBytesResponse]
@@ -67,6 +70,9 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetAccount: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     GetHistory: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
     SubmitTransaction: _aio.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]  # type: ignore[assignment]
+    ListTasks: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]  # type: ignore[assignment]
+    GetTaskResults: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]  # type: ignore[assignment]
+    GetModel: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetModelRequest, _query_service_pb2.GetModelResponse]  # type: ignore[assignment]
     GetPool: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]  # type: ignore[assignment]
     ListMiners: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]  # type: ignore[assignment]
     GetBlockBytes: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockBytesRequest, _query_service_pb2.GetBlockBytesResponse]  # type: ignore[assignment]
@@ -130,6 +136,27 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.SubmitTransactionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.SubmitTransactionResponse, _abc.Awaitable[_query_service_pb2.SubmitTransactionResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListTasks(
+        self,
+        request: _query_service_pb2.ListTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.ListTasksResponse, _abc.Awaitable[_query_service_pb2.ListTasksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetTaskResults(
+        self,
+        request: _query_service_pb2.GetTaskResultsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetTaskResultsResponse, _abc.Awaitable[_query_service_pb2.GetTaskResultsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetModel(
+        self,
+        request: _query_service_pb2.GetModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetModelResponse, _abc.Awaitable[_query_service_pb2.GetModelResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetPool(

@@ -1,0 +1,84 @@
+"""What a node shows of published tasks."""
+
+from collections.abc import Iterator
+
+from nas.designs.genotype import Genotype
+from node.chain.messages import Claim
+from node.chain.published.manifest import CHUNK_BYTES
+from node.consensus.chain import Chain
+from node.consensus.designs import NasDesigns
+from node.identity import format_address
+from node.task_views import (
+    ModelPartView,
+    QueuedTaskView,
+    TaskQueueView,
+    TaskResultsView,
+    TaskResultView,
+)
+from node.views import UnknownItem
+
+
+class ChainTasks:
+    """Implements `node.task_views.PublishedTasks` over a node's chain."""
+
+    def __init__(self, chain: Chain, designs: NasDesigns) -> None:
+        self._chain = chain
+        self._designs = designs
+
+    def queue(self) -> TaskQueueView:
+        state, seats = self._chain.tree.head().state, self._chain.next_context().weights
+        return TaskQueueView(
+            [
+                QueuedTaskView(
+                    id=task_id,
+                    publisher=format_address(record.publisher),
+                    reward=record.terms.reward,
+                    shards=len(record.terms.shards),
+                    used=record.used,
+                    difficulty_ms=record.difficulty_ms,
+                    holders=len(seats.keys() & set(record.holders)),
+                    attesters=len(seats),
+                    queued_round=record.queued_round,
+                    suspended=bool(record.suspended),
+                    escrow=record.held,
+                    rounds=[reservation.round for reservation in record.reserved],
+                )
+                for task_id, record in sorted(state.tasks.items())
+            ]
+        )
+
+    def results(self, task_id: bytes) -> TaskResultsView:
+        found = sorted(self._results(task_id), key=lambda result: result.round)
+        if not found and task_id not in self._chain.tree.head().state.tasks:
+            raise UnknownItem(f"this node knows no task {task_id.hex()}")
+        return TaskResultsView(found)
+
+    def model(self, model_hash: bytes, offset: int) -> ModelPartView:
+        model = self._chain.blob(model_hash)
+        if model is None:
+            raise UnknownItem(f"this node has no model {model_hash.hex()}")
+        return ModelPartView(model[offset : offset + CHUNK_BYTES], len(model))
+
+    def _results(self, task_id: bytes) -> Iterator[TaskResultView]:
+        """Wins of the chain that this node follows."""
+        for block_id, win in self._chain.wins(task_id):
+            block, height = self._chain.block(block_id), self._chain.height(block_id)
+            if block is None or height is None or self._chain.id_at(height) != block_id:
+                continue
+            claim = block.header.message
+            if isinstance(claim, Claim):
+                design = self._designs.price(win.terms, Genotype.from_bytes(claim.genotype))
+                yield TaskResultView(
+                    block=block_id,
+                    round=block.round,
+                    shard=win.shard,
+                    producer=format_address(block.header.signer),
+                    correct=claim.correct,
+                    test_images=win.terms.test_images,
+                    incumbent_correct=claim.incumbent_correct,
+                    genotype=claim.genotype,
+                    model_hash=claim.model_hash,
+                    luts=design.luts,
+                    images_per_s=design.images_per_s,
+                    final=height <= self._chain.final_height,
+                )

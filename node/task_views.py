@@ -1,0 +1,69 @@
+"""Views of published tasks and their results, one class per message of query_service.proto."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class QueuedTaskView:
+    id: bytes
+    publisher: str
+    reward: int
+    shards: int
+    used: int
+    difficulty_ms: int
+    holders: int
+    attesters: int
+    queued_round: int
+    suspended: bool
+    escrow: int
+    rounds: Sequence[int]
+
+
+@dataclass(frozen=True)
+class TaskQueueView:
+    tasks: Sequence[QueuedTaskView]
+
+
+@dataclass(frozen=True)
+class TaskResultView:
+    block: bytes
+    round: int
+    shard: int
+    producer: str
+    correct: int
+    test_images: int
+    incumbent_correct: int
+    genotype: bytes
+    model_hash: bytes
+    luts: int
+    images_per_s: int
+    final: bool
+
+
+@dataclass(frozen=True)
+class TaskResultsView:
+    results: Sequence[TaskResultView]
+
+
+@dataclass(frozen=True)
+class ModelPartView:
+    data: bytes
+    total: int
+
+
+class PublishedTasks(Protocol):
+    """What the query service asks about published tasks; methods may raise a `QueryError`."""
+
+    def queue(self) -> TaskQueueView:
+        """The tasks of the head's state."""
+        ...
+
+    def results(self, task_id: bytes) -> TaskResultsView:
+        """What was found for a task, also after it is done."""
+        ...
+
+    def model(self, model_hash: bytes, offset: int) -> ModelPartView:
+        """At most 1 MiB of a model from an offset on."""
+        ...

@@ -1,0 +1,238 @@
+"""`ponas task`: images go in, a task is published, won, downloaded and counted again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from nas.data import datasets, published
+from nas.data.dataset import input_codes
+from nas.designs.shapes import InputShape
+from nas.evaluation.evaluate import logits
+from nas.evaluation.model_format import pack, unpack
+from node.chain.messages import Claim
+from node.chain.params import FAST
+from node.chain.published.queue import make_bitmap
+from node.chain.published.sealing import shard_key
+from node.cli.client import main
+from node.consensus.designs import NasDesigns
+from node.identity import format_address
+from node.publishing.engine import training_data
+from node.publishing.folder import read_prepared, read_secret
+from node.publishing.prepare import Prepared
+from node.publishing.recount import recount
+from node.task_inspection import ChainTasks
+from tests import chain_world
+from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, World, make_network, public
+from tests.nas_models import devnet_design, integer_model, random_codes
+from tests.test_cli_wallet import Node
+
+PARAMETERS = replace(FAST, subsidy=10_000_000)
+REWARD = 20_000_000
+DESIGN = devnet_design(3)
+WISHES = ("--reward", str(REWARD), "--rounds", "2", "--margin", "0")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PONAS_CACHE", str(tmp_path / "cache"))
+    datasets.load.cache_clear()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    folder = tmp_path / "node"
+    folder.mkdir()
+    served = Node(folder, World(make_network(PARAMETERS)))
+    served.views.published = ChainTasks(  # type: ignore[assignment]
+        served.desk.chain, NasDesigns(PARAMETERS)
+    )
+    yield served
+    served.close()
+
+
+def task(node: Node, *words: str, answer: str = "") -> Result:
+    return node.call("task", *words, answer=answer)
+
+
+def arrays(folder: Path) -> Path:
+    rng = np.random.default_rng(1)
+    file = folder / "images.npz"
+    np.savez(
+        file,
+        train_images=rng.integers(0, 256, (100, 8, 8), np.uint8),
+        train_labels=np.arange(100) % 10,
+        test_images=rng.integers(0, 256, (200, 8, 8), np.uint8),
+        test_labels=np.arange(200) % 10,
+    )
+    return file
+
+
+def prepare(node: Node, source: Path, *wishes: str) -> Result:
+    words = ("task", "prepare", str(source), "digits", *(wishes or WISHES))
+    options = ("--data-dir", str(node.folder), "--network", str(node.folder / "network.json"))
+    return CliRunner().invoke(main, [*words, *options])
+
+
+def prepared_in(node: Node) -> Prepared:
+    return read_prepared(node.folder / "tasks" / "digits")
+
+
+def test_arrays_are_prepared_where_the_node_finds_them(node: Node, tmp_path: Path) -> None:
+    result = prepare(node, arrays(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert f"escrow: {2 * REWARD:,}" in result.output
+    assert "candidates:" in result.output
+    terms = prepared_in(node).terms
+    assert (terms.train_images, terms.validation_images, terms.test_images) == (90, 10, 100)
+    assert terms.key_holders == (public(PRODUCERS[0]),)
+
+
+def test_an_image_folder_is_prepared(node: Node, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for part, count in (("train", 10), ("test", 100)):
+        for label in ("cat", "dog"):
+            place = tmp_path / "images" / part / label
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    result = prepare(node, tmp_path / "images", "--reward", str(REWARD))
+    assert result.exit_code == 0, result.output
+    terms = prepared_in(node).terms
+    assert (len(terms.channels), terms.classes, terms.test_images) == (3, 2, 200)
+
+
+def test_a_name_is_used_once(node: Node, tmp_path: Path) -> None:
+    prepare(node, arrays(tmp_path))
+    result = prepare(node, arrays(tmp_path))
+    assert result.exit_code == 1
+    assert "never overwritten" in result.output
+
+
+def test_images_that_can_not_be_used_are_told(node: Node, tmp_path: Path) -> None:
+    file = tmp_path / "images.npz"
+    np.savez(file, train_images=np.zeros(3))
+    result = prepare(node, file)
+    assert result.exit_code == 1
+    assert "holds no array" in result.output
+
+
+def test_another_key_holder_may_be_named(node: Node, tmp_path: Path) -> None:
+    other = public(PRODUCERS[1])
+    prepare(node, arrays(tmp_path), *WISHES, "--key-holder", format_address(other))
+    assert prepared_in(node).terms.key_holders == (other,)
+
+
+def test_a_task_is_published_after_a_warning_and_cancelled(node: Node, tmp_path: Path) -> None:
+    prepare(node, arrays(tmp_path))
+    result = task(node, "publish", "digits", answer="n\n")
+    assert (result.exit_code, len(node.desk.mempool)) == (1, 0)
+    assert "The training images become public" in result.output
+    result = task(node, "publish", "digits", "--yes")
+    assert result.exit_code == 0, result.output
+    node.mine()
+    ((task_id, _),) = node.desk.chain.tree.head().state.tasks.items()
+    assert result.output.strip().endswith(task_id.hex())
+    shown = CliRunner().invoke(main, ["task", "list", "--node", node.address, "--json"])
+    assert json.loads(shown.output)["tasks"][0]["escrow"] == str(2 * REWARD)
+    assert task(node, "cancel", task_id.hex(), "--yes").exit_code == 0
+    node.mine()
+    assert len(node.desk.chain.tree.head().state.tasks) == 0
+
+
+def test_what_the_chain_refuses_is_told_with_its_reason(node: Node) -> None:
+    result = task(node, "rebond", "7" * 64, "--yes")
+    assert result.exit_code == 1
+    assert "Refused (task-unknown)" in result.output
+
+
+def test_a_word_that_is_no_id_is_refused(node: Node) -> None:
+    assert task(node, "cancel", "digits", "--yes").exit_code == 2
+
+
+def test_a_task_that_nobody_knows_has_no_result(node: Node, tmp_path: Path) -> None:
+    result = task(node, "download", "7" * 64, str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "knows no task" in result.output
+
+
+def make_model(prepared: Prepared) -> bytes:
+    shape, classes = training_data(prepared.terms).shape, prepared.terms.classes
+    return pack(integer_model(DESIGN, shape, classes, random_codes(1)), DESIGN, shape, classes)
+
+
+def easy_arrays(folder: Path) -> Path:
+    """Test labels of which a model drawn at random has most right."""
+    file = arrays(folder)
+    with np.load(file) as archive:
+        held = dict(archive)
+    source = published.PublishedData(
+        bytes(32), InputShape(1, 8, 8), 10, 90, 10, 100, ((5_000, 2_900),)
+    ).source
+    codes = input_codes(source)[0][held["test_images"]][:, None]
+    model = integer_model(DESIGN, InputShape(1, 8, 8), 10, random_codes(1))
+    found = logits(model, DESIGN, torch.from_numpy(codes), lambda: False).argmax(axis=1)
+    held["test_labels"] = np.where(np.arange(200) % 4 == 0, (found + 1) % 10, found)
+    np.savez(file, **held)
+    return file
+
+
+def win(node: Node, prepared: Prepared, correct: int) -> None:
+    """Blocks up to the paid round, which is won with this count."""
+    world, desk = node.desk.world, node.desk
+    secret = read_secret(node.folder / "tasks" / "digits")
+    while True:
+        head = world.tree.head()
+        number = head.state.round + 1
+        paid = world.context(head.id, number).paid
+        bits = make_bitmap((0,))
+        voters = ATTESTERS if head.id != world.genesis else []
+        votes = tuple(world.vote(key, head.id, tasks_held=bits) for key in voters)
+        plan = ClaimPlan(producer=PRODUCERS[1], votes=votes)
+        if paid is not None:
+            key = shard_key(secret, paid.shard)
+            genotype = DESIGN.to_bytes()
+            plan = replace(plan, genotype=genotype, correct=correct, secrets=(key,))
+        block = world.add(world.claim_block(head.id, number, plan))
+        node.run(desk.chain.adopt(block, desk.chain.apply(block), chain_world.MODEL))
+        if paid is not None:
+            return
+
+
+@pytest.mark.parametrize("lie", [0, 1])
+def test_a_winner_is_downloaded_and_counted_again(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: int
+) -> None:
+    prepare(node, easy_arrays(tmp_path))
+    prepared, secret = prepared_in(node), read_secret(node.folder / "tasks" / "digits")
+    model = make_model(prepared)
+    monkeypatch.setattr(chain_world, "MODEL", model)
+    task(node, "publish", "digits", "--yes")
+    node.mine()
+    ((task_id, _),) = node.desk.chain.tree.head().state.tasks.items()
+    claim = Claim(
+        *(1, bytes(32), 0, DESIGN.to_bytes(), chain_world.blob_hash(model), bytes(32), bytes(32)),
+        *(0, (shard_key(secret, 0),), bytes(32), bytes(32)),
+    )
+    correct = recount(prepared, secret, 0, claim, model)
+    assert correct >= 30
+    win(node, prepared, correct + lie)
+    out = tmp_path / "out"
+    result = task(node, "download", task_id.hex(), str(out))
+    assert result.exit_code == 0, result.output
+    assert (out / "model.bin").read_bytes() == model
+    unpack((out / "model.bin").read_bytes(), DESIGN, InputShape(1, 8, 8), 10)
+    assert json.loads((out / "result.json").read_text())["correct"] == correct + lie
+    result = task(node, "verify", task_id.hex(), "digits")
+    assert result.exit_code == lie, result.output
+    verdict = f"but {correct + 1} were claimed" if lie else "as claimed"
+    assert f"{correct} of 100 correct, {verdict}" in result.output
