@@ -18,6 +18,7 @@ from nas.data.dataset import input_codes
 from nas.designs.shapes import InputShape
 from nas.evaluation.evaluate import logits
 from nas.evaluation.model_format import pack, unpack
+from node.chain.hashing import blob_hash
 from node.chain.messages import Claim
 from node.chain.params import FAST
 from node.chain.published.queue import make_bitmap
@@ -220,7 +221,7 @@ def test_a_winner_is_downloaded_and_counted_again(
     node.mine()
     ((task_id, _),) = node.desk.chain.tree.head().state.tasks.items()
     claim = Claim(
-        *(1, bytes(32), 0, DESIGN.to_bytes(), chain_world.blob_hash(model), bytes(32), bytes(32)),
+        *(1, bytes(32), 0, DESIGN.to_bytes(), blob_hash(model), bytes(32), bytes(32)),
         *(0, (shard_key(secret, 0),), bytes(32), bytes(32)),
     )
     correct = recount(prepared, secret, 0, claim, model)
