@@ -17,7 +17,6 @@ from node.chain.errors import Reason
 from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Endowment, Network, first_bonds
 from node.chain.hashing import blob_hash
-from node.chain.lists import fold
 from node.chain.messages import (
     Body,
     Claim,
@@ -35,6 +34,7 @@ from node.chain.published.terms import Publish
 from node.chain.seals import make_seal
 from node.chain.state import State
 from node.chain.transition import apply_block
+from node.chain.units import fold_body
 
 MODEL = b"a model of seven-and-thirty bytes ..."
 GENOTYPE = bytes(range(1, 11)) * 3
@@ -62,10 +62,17 @@ def by_public_key(keys: Iterable[SigningKey]) -> list[SigningKey]:
 ATTESTERS = by_public_key(make_key(seed) for seed in range(1, 5))
 PRODUCERS = by_public_key(make_key(seed) for seed in range(11, 13))
 OUTSIDER = make_key(99)
+EVERYBODY = (*ATTESTERS, *PRODUCERS, OUTSIDER)
 PAYOUTS = (PayoutLine(b"\x01" * 32, 3), PayoutLine(b"\x02" * 32, 1))
 
 
-def make_network(parameters: Parameters = FAST, attesters: int = 4, bond_units: int = 1) -> Network:
+PARAMETERS = replace(FAST, unit_fee=0)
+"""Fees of units have tests of their own."""
+
+
+def make_network(
+    parameters: Parameters = PARAMETERS, attesters: int = 4, bond_units: int = 1
+) -> Network:
     keys = [public(key) for key in ATTESTERS[:attesters]]
     producers = [public(key) for key in PRODUCERS]
     return Network(
@@ -115,7 +122,7 @@ class ClaimPlan:
     payouts: tuple[PayoutLine, ...] = PAYOUTS
     committed_payouts: tuple[PayoutLine, ...] | None = None
     listers: Sequence[SigningKey] = tuple(ATTESTERS)
-    other_ids: tuple[bytes, ...] = ()
+    others: tuple[Signed[Commit], ...] = ()
     secrets: tuple[bytes, ...] = ()
     incumbent_correct: int = 0
     votes: tuple[Signed[Vote], ...] = ()
@@ -158,10 +165,9 @@ class World:
             incumbent_correct=plan.incumbent_correct,
         )
         commit = self.commit(context, draft, plan.producer)
-        ids = tuple(sorted({commit.id, *plan.other_ids}))
+        ids = tuple(sorted({commit.id, *(other.id for other in plan.others)}))
         lists = [self.list(key, round_number, ids) for key in plan.listers]
-        commit_ids, proofs = fold(lists)
-        body = Body(commit_ids=commit_ids, lists=proofs, payouts=plan.payouts)
+        body = replace(fold_body(context, lists, [commit, *plan.others]), payouts=plan.payouts)
         signer = public(plan.producer)
         state = self.tree.entry(parent).state
         header, body_bytes = complete(
@@ -190,11 +196,11 @@ class World:
     ) -> Block:
         context = self.context(parent, round_number)
         attester = context.fallback_order()[place]
-        key = signer or next(key for key in ATTESTERS if public(key) == attester)
+        key = signer or next(key for key in EVERYBODY if public(key) == attester)
         draft = Fallback(round_number, parent, place, missing, EMPTY_HASH, EMPTY_HASH)
         if body is None:
-            commit_ids, proofs = fold(self.list(lister, round_number, ()) for lister in listers)
-            body = Body(commit_ids=commit_ids, lists=proofs)
+            lists = [self.list(lister, round_number, ()) for lister in listers]
+            body = fold_body(context, lists, ())
         state = self.tree.entry(parent).state
         header, body_bytes = complete(context, state, draft, public(key), body, votes, transactions)
         header, body_bytes = edit_body(header, body_bytes, change_body)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(120)
 
 # Train as short as yields a model on a busy machine, and as much again to count it twice.
 TIMING = Timing(round_ms=15_000, lists_ms=8_000, secrets_ms=9_000, claims_ms=11_500, vote_ms=14_000)
-DIGITS = replace(FAST, name="two-nodes", timing=TIMING, max_units=1, max_walked=4)
+DIGITS = replace(FAST, name="two-nodes", timing=TIMING, max_units=1, max_walked=4, unit_fee=0)
 DRAWN = replace(DIGITS, task=SEALED.task, seals=SEALED.seals)
 STARTUP_MS = 5_000
 ROUNDS = 6

@@ -17,6 +17,7 @@ from node.chain.errors import Reason, Rejected
 from node.chain.genesis import FirstBond
 from node.chain.params import FAST
 from node.chain.state import State, compute_held
+from node.chain.table import Table
 from tests.chain_world import ATTESTERS, PRODUCERS, World, make_network, public
 
 ERA = 4
@@ -102,6 +103,14 @@ def test_what_is_unbonded_is_paid_at_the_start_of_its_era() -> None:
     assert second.account(b"o" * 32).balance == 12
     assert key not in second.bonds
     assert compute_held(first) == compute_held(second) == held
+
+
+def test_seats_stay_when_nobody_is_bonded() -> None:
+    world = make_world(1, 1, 1, 1)
+    _, state = grow_to(world, ERA - 1)
+    draft = Draft(replace(state, bonds=Table()), ERA)
+    change_era(draft, state.eras, PARAMETERS.max_weight)
+    assert draft.eras.next == state.eras.current
 
 
 def test_weights_are_bounded_by_the_parameters() -> None:

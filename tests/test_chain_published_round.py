@@ -34,7 +34,7 @@ from tests.chain_world import (
 )
 from tests.task_world import LIMITS, SECRET, SUBSIDY, make_terms
 
-PARAMETERS = replace(FAST, subsidy=SUBSIDY, account_deposit=1, tasks=LIMITS)
+PARAMETERS = replace(FAST, subsidy=SUBSIDY, account_deposit=1, unit_fee=0, tasks=LIMITS)
 PUBLISHER, MINER = PRODUCERS
 REWARD = make_terms().reward
 FEE = 20_000

@@ -254,9 +254,30 @@ def test_payouts_are_the_committed_ones(world: World) -> None:
 # Lists.
 
 
+def other_commit(world: World, round_number: int, unit: int = 0) -> Signed[Commit]:
+    """A commit of the producer that does not win."""
+    return sign(Commit(round_number, unit, b"c" * 32), PRODUCERS[1], world.network.id)
+
+
+def test_the_units_are_those_of_the_certified_commits(world: World) -> None:
+    plan = ClaimPlan(others=(other_commit(world, 3), other_commit(world, 3, unit=1)))
+    assert len(world.apply(world.claim_block(head(world), 3, plan)).accounts) > 0
+    edits: list[Callable[[Body], Body]] = [
+        lambda body: replace(body, units=()),
+        lambda body: replace(body, units=body.units[1:]),
+        lambda body: replace(body, units=body.units[::-1]),
+        lambda body: replace(body, units=(*body.units, body.units[0])),
+        lambda body: replace(
+            body, units=(replace(body.units[0], producer=b"p" * 32), *body.units[1:])
+        ),
+    ]
+    for edit in edits:
+        assert_refused(world, Reason.UNITS, replace(plan, edit_body=edit))
+
+
 def test_commit_ids_ascend(world: World) -> None:
     plan = ClaimPlan(
-        other_ids=(b"\x00" * 32,),
+        others=(other_commit(world, 3),),
         edit_body=lambda body: replace(body, commit_ids=body.commit_ids[::-1]),
     )
     assert_refused(world, Reason.COMMIT_IDS_ORDER, plan)
@@ -319,7 +340,7 @@ def test_list_of_another_round_does_not_fit(world: World) -> None:
 
 def test_list_longer_than_the_network_allows() -> None:
     world = World(make_network(replace(FAST, max_commits=1)))
-    plan = ClaimPlan(other_ids=(b"\x00" * 32,))
+    plan = ClaimPlan(others=(other_commit(world, 1),))
     assert_refused(world, Reason.LIST_TOO_LONG, plan, parent=world.genesis, at=1)
 
 

@@ -8,6 +8,7 @@ Ed25519 signatures are deterministic, so everything follows from the seeds below
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Endowment, Network, first_bonds, network_to_json
 from node.chain.hashing import blob_hash
 from node.chain.jsonform import to_json
-from node.chain.lists import fold
 from node.chain.messages import (
     AddBond,
-    Body,
     Claim,
     Evidence,
     Fallback,
@@ -56,6 +55,7 @@ from node.chain.published.terms import (
 )
 from node.chain.seals import make_end, make_seal
 from node.chain.state import compute_root
+from node.chain.units import fold_body
 
 PATH = Path(__file__).parent.parent / "tests" / "vectors" / "chain.json"
 ATTESTER = SigningKey(b"\x01" * 32)
@@ -97,8 +97,7 @@ def compute_objects(network: Network) -> tuple[list[Signed[Payload]], bytes]:
     commit = sign(commit_of(context, draft, producer), PRODUCER, network.id)
     listed = sign(List(ROUND, (commit.id,)), ATTESTER, network.id)
     transfer = sign(Transfer(b"\x0d" * 32, 2_500_000, 0, 2_000), PRODUCER, network.id)
-    commit_ids, proofs = fold([listed])
-    body = Body(commit_ids=commit_ids, lists=proofs, payouts=payouts)
+    body = replace(fold_body(context, [listed], [commit]), payouts=payouts)
     header, body_bytes = complete(context, state, draft, producer, body, (), [transfer])
     claim = sign(header, PRODUCER, network.id)
     block = open_block(claim.envelope, body_bytes, network.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nacl.signing import SigningKey
 
@@ -16,10 +16,10 @@ from node.chain.errors import SafetyAlarm
 from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Endowment, Network, first_bonds
 from node.chain.hashing import blob_hash
-from node.chain.lists import fold
-from node.chain.messages import Body, Claim, List, PayoutLine, Transfer, Vote
+from node.chain.messages import Claim, List, PayoutLine, Transfer, Vote
 from node.chain.params import DEVNET
 from node.chain.proposal import complete
+from node.chain.units import fold_body
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.store.base import Store
@@ -94,8 +94,7 @@ def _make_block(
     )
     commit = sign(commit_of(context, draft, signer), cast.producer, network.id)
     lists = [sign(List(round_number, (commit.id,)), key, network.id) for key in cast.attesters]
-    commit_ids, proofs = fold(lists)
-    body = Body(commit_ids=commit_ids, lists=proofs, payouts=_PAYOUTS)
+    body = replace(fold_body(context, lists, [commit]), payouts=_PAYOUTS)
     votes = _votes(tree, parent.id, cast) if parent.block else ()
     nonce = TRANSFERS * (round_number - 1)
     transfers = [

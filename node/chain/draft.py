@@ -62,6 +62,10 @@ class Draft:
     def charge(self, address: bytes, fee: int) -> None:
         """Debit a fee: half is burnt, half is the signer's. Raises InvalidBlock(BALANCE)."""
         self.debit(address, fee)
+        self.share_fee(fee)
+
+    def share_fee(self, fee: int) -> None:
+        """Share out a fee that was taken: half for the signer, half burnt."""
         self.fees += fee // 2
         self.burn(fee - fee // 2)
 

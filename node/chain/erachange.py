@@ -30,7 +30,8 @@ def change_era(draft: Draft, before: Eras, max_weight: int) -> None:
             ),
             max_weight,
         )
-        draft.eras = replace(draft.eras, next=seats)
+        # Without a single bond the seats stay: nobody else could make a block.
+        draft.eras = replace(draft.eras, next=seats if seats.rows else draft.eras.current)
     _forget_chains(draft)
 
 

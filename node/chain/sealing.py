@@ -13,8 +13,8 @@ from node.chain.context import RoundContext
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason, Rejected
-from node.chain.lists import is_ascending, unfold
-from node.chain.messages import Body, Claim, Fallback, Seal, Vote
+from node.chain.lists import is_ascending
+from node.chain.messages import Claim, Fallback, List, Seal, Vote
 from node.chain.seals import registered
 
 
@@ -44,23 +44,18 @@ def check_secrets(context: RoundContext, secrets: Sequence[bytes]) -> None:
             raise InvalidBlock(Reason.SECRETS, f"not the seal of {sealer.hex()[:8]}")
 
 
-def check_missing(context: RoundContext, fallback: Fallback, body: Body) -> None:
+def check_missing(context: RoundContext, fallback: Fallback, lists: Sequence[Signed[List]]) -> None:
     """Whether a fallback may name these as missing.
 
-    Raises Rejected: FALLBACK_BODY, MISSING, MISSING_UNPROVED, and what `unfold` finds.
+    Raises InvalidBlock: MISSING, MISSING_UNPROVED.
     That they are missing is for voters to judge, each by what it held in time.
     """
     missing = fallback.missing
-    # 1. Lists are there for one purpose.
-    if not missing:
-        if body.commit_ids or body.lists:
-            raise InvalidBlock(Reason.FALLBACK_BODY, "lists without anybody missing a seal")
-        return
-    # 2. The missing are sealers of the round, each once.
+    # 1. The missing are sealers of the round, each once.
     if not is_ascending(missing) or not set(missing) <= set(context.sealers):
         raise InvalidBlock(Reason.MISSING, "missing are sealers of the round, ascending by key")
-    # 3. They should have revealed: lists of a quorum were out.
-    if not context.is_quorum(signed.signer for signed in unfold(context, body)):
+    # 2. They should have revealed: lists of a quorum were out.
+    if not context.is_quorum(signed.signer for signed in lists):
         raise InvalidBlock(Reason.MISSING_UNPROVED, "without lists of a quorum none may reveal")
 
 

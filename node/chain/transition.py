@@ -23,6 +23,7 @@ from node.chain.rewards import compute_rewards, current_subsidy
 from node.chain.sealing import note_chains, settle_seals
 from node.chain.state import State, compute_root
 from node.chain.transactions import apply_transaction
+from node.chain.units import charge_units
 from node.chain.validity import (
     DesignRules,
     check_claim,
@@ -126,7 +127,7 @@ def state_after(
 ) -> State:
     """State that a header and its opened body lead to; leaves the header's hashes unread.
 
-    In this order: transactions, votes, seals, fees, rewards, the queue of tasks, change of era, end
+    In this order: transactions, votes, seals, rewards, fees, the queue of tasks, change of era, end
     of poor accounts. Raises InvalidBlock if a transaction or a vote does not stand.
     """
     draft = Draft(parent, header.round)
@@ -140,7 +141,6 @@ def state_after(
     note_chains(draft, votes)
     justified = highest_justified(draft.eras, parent.justified, ancestors)
     note_holders(draft, context, votes)
-    draft.pay_fees(signer)
     voters = paid_voters(draft.eras, votes, header.parent, body.parent_logits_hash)
     settle_shards(draft, header, signer, body, voters)
     secrets: Sequence[bytes] = ()
@@ -149,6 +149,8 @@ def state_after(
         subsidy = current_subsidy(context.network, header.round, draft.issued)
         for address, amount in compute_rewards(subsidy, signer, body.payouts, voters).items():
             draft.issue(address, amount)
+    charge_units(draft, context.network.parameters, body.units)
+    draft.pay_fees(signer)
     close_expired(draft, context.network.parameters.tasks.lifetime_rounds)
     reserve_next(draft, context, current_subsidy(context.network, header.round, draft.issued))
     change_era(draft, parent.eras, context.network.parameters.max_weight)

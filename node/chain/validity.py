@@ -19,6 +19,7 @@ from node.chain.messages import Body, Claim, Fallback, PayoutLine, Transaction
 from node.chain.published.play import check_paid_claim, check_withheld
 from node.chain.published.terms import Publish
 from node.chain.sealing import check_missing, check_secrets
+from node.chain.units import check_units
 
 
 class DesignRules(Protocol):
@@ -60,10 +61,7 @@ def check_claim(context: RoundContext, claim: Claim, producer: bytes, body: Body
         check_secrets(context, claim.secrets)
         if claim.incumbent_correct:
             raise InvalidBlock(Reason.INCUMBENT, "the standing task has no incumbent")
-    # 5. A winner has no units to pay; its lines do that.
-    if body.units:
-        raise InvalidBlock(Reason.UNITS, "a claim carries no units")
-    # 6. The payout lines are in their one form and the ones that were committed.
+    # 5. The payout lines are in their one form and the ones that were committed.
     _check_payouts(body.payouts)
     if compute_payout_root(body.payouts) != claim.payout_root:
         raise InvalidBlock(Reason.PAYOUT_ROOT, "the payout lines are not the committed ones")
@@ -76,7 +74,7 @@ def check_winner(
     # 1. The design fits the round's space and the FPGA, and is cheap enough to check.
     if refusal := designs.refuse(context, claim.genotype):
         raise InvalidBlock(*refusal)
-    # 2. The commitment recomputes and a quorum listed it.
+    # 2. The commitment recomputes, a quorum listed it, and it pays with all that one listed.
     _check_certified(context, claim, producer, body)
 
 
@@ -94,12 +92,17 @@ def check_fallback(context: RoundContext, fallback: Fallback, attester: bytes, b
     if body.payouts:
         raise InvalidBlock(Reason.FALLBACK_BODY, "a fallback carries no payouts")
     # 3. Who is named as missing a key or a seal was to reveal it.
-    if context.paid is not None:
-        check_withheld(context, context.paid, fallback, body)
+    if not fallback.missing:
+        if body.commit_ids or body.lists or body.units:
+            raise InvalidBlock(Reason.FALLBACK_BODY, "lists with nobody who misses a secret")
         return
-    check_missing(context, fallback, body)
-    if body.units:
-        raise InvalidBlock(Reason.UNITS, "nobody is paid for a seal that is missing")
+    lists = unfold(context, body)
+    if context.paid is not None:
+        check_withheld(context, context.paid, fallback, lists)
+    else:
+        check_missing(context, fallback, lists)
+    # 4. All that a quorum listed pay.
+    check_units(context, body, lists)
 
 
 def check_searchable(signed: Signed[Transaction], designs: DesignRules) -> None:
@@ -138,3 +141,4 @@ def _check_certified(context: RoundContext, claim: Claim, producer: bytes, body:
         )
     if own_id not in certified(context, lists):
         raise InvalidBlock(Reason.NOT_CERTIFIED, "the lists that name it are no quorum")
+    check_units(context, body, lists)

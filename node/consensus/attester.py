@@ -8,13 +8,13 @@ from nacl.signing import SigningKey
 from node.chain.commits import choose_listed
 from node.chain.context import RoundContext
 from node.chain.envelope import sign
-from node.chain.lists import certified, fold
-from node.chain.messages import Body, CertifiedUnit, Envelope, Fallback, List, Vote
+from node.chain.errors import Rejected
+from node.chain.messages import Envelope, Fallback, List, Vote
 from node.chain.proposal import complete
-from node.chain.published.play import unit_of
 from node.chain.published.queue import make_bitmap
 from node.chain.seals import make_end, needs_chain
 from node.chain.timing import Phase, deadline
+from node.chain.units import fold_body
 from node.chain.votes import compute_logits_digest
 from node.clock import Clock
 from node.consensus.book import Rounds
@@ -91,21 +91,18 @@ class Attester:
         missing = book.missing(context)
         draft = Fallback(context.round, parent.id, place, missing, bytes(32), bytes(32))
         # Lists are the proof that what is missing should have been revealed.
-        commit_ids, proofs = fold(book.lists.values()) if missing else ((), ())
-        units: tuple[CertifiedUnit, ...] = ()
-        if missing and context.paid is not None:
-            by_id = {commit.id: commit for commit in book.commits.values()}
-            ids = sorted(certified(context, book.lists.values()))
-            if not by_id.keys() >= set(ids):
-                _log.warning("no_fallback", round=context.round, reason="a commit is not here")
-                return
-            units = tuple(unit_of(by_id[commit_id]) for commit_id in ids)
+        lists = book.lists.values() if missing else ()
+        try:
+            listed = fold_body(context, lists, book.commits.values())
+        except Rejected as error:
+            _log.warning("no_fallback", round=context.round, reason=str(error))
+            return
         header, body = complete(
             context,
             parent.state,
             draft,
             self._public_key,
-            Body(commit_ids=commit_ids, lists=proofs, units=units),
+            listed,
             self._chain.tree.votes(),
             credible(self._mempool.transactions(), self._rounds, context.network.id),
         )

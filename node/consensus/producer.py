@@ -16,10 +16,11 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Rejected
 from node.chain.hashing import blob_hash
-from node.chain.lists import certified, fold
-from node.chain.messages import Body, Claim, Commit
+from node.chain.lists import certified
+from node.chain.messages import Claim, Commit
 from node.chain.proposal import complete
 from node.chain.timing import Phase, deadline, round_start
+from node.chain.units import fold_body
 from node.clock import Clock
 from node.consensus.attester import Send
 from node.consensus.book import Rounds
@@ -251,12 +252,14 @@ class Producer:
     def build(
         self, context: RoundContext, committed: Promised, correct: int
     ) -> tuple[Signed[Claim], bytes]:
-        """The signed claim of a count on top of this node's head, and its body."""
+        """The signed claim of a count on top of this node's head, and its body.
+
+        Raises Rejected(UNITS) if a certified commit has not come here.
+        """
         parent = self._chain.head(context.round)
-        commit_ids, proofs = fold(self._rounds.book(context.round).lists.values())
-        body = Body(
-            commit_ids=commit_ids,
-            lists=proofs,
+        book = self._rounds.book(context.round)
+        body = replace(
+            fold_body(context, book.lists.values(), book.commits.values()),
             payouts=committed.lines,
             parent_logits_hash=self._chain.logits_hash(parent.id),
         )
@@ -281,8 +284,8 @@ class Producer:
         )
 
     async def _propose(self, context: RoundContext, committed: Promised, counted: Counted) -> None:
-        claim, body = self.build(context, committed, counted.correct)
         try:
+            claim, body = self.build(context, committed, counted.correct)
             block = open_block(claim.envelope, body, context.network.id)
             state = self._chain.apply(block)
         except Rejected as error:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from node.chain.genesis import Network, first_bonds
@@ -59,8 +59,10 @@ def make_network(parameters: Parameters, public_keys: Mapping[str, bytes], now_m
     """A genesis whose round 1 starts `STARTUP_MS` after `now_ms`; keys are by node name.
 
     The full nodes attest with equal weight, so both must vote. Manager and miners have a unit
-    each to back a commitment. Nobody holds coins beside these bonds.
+    each to back a commitment. Nobody holds coins beside these bonds. Units cost no fee, so that
+    each account holds just what blocks have paid to it.
     """
+    parameters = replace(parameters, unit_fee=0)
     return Network(
         parameters=parameters,
         genesis_time_ms=now_ms + STARTUP_MS - parameters.timing.round_ms,

@@ -20,10 +20,11 @@ from tests.sim.test_faults import survive
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual, virtual_time
 
-PLAN = Plan(strong=1, weak=0, parameters=SEALED, weights=(16, 16, 16, 16))
+FREE = replace(SEALED, unit_fee=0)
+PLAN = Plan(strong=1, weak=0, parameters=FREE, weights=(16, 16, 16, 16))
 """Bonds that outlast a fine of a whole subsidy."""
 ALONE = replace(PLAN, managers=0, strong=0)
-FRAIL = replace(PLAN, parameters=replace(SEALED, era_rounds=6), weights=(64, 64, 64, 64))
+FRAIL = replace(PLAN, parameters=replace(FREE, era_rounds=6), weights=(64, 64, 64, 64))
 """Short eras, so that bars end; bonds that outlast many fines."""
 FIRST = 4
 """The first round that can be sealed: the attesters' votes of round 1 register their chains."""

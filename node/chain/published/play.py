@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from node.chain.commits import commit_id
 from node.chain.context import RoundContext
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason, Rejected
-from node.chain.lists import certified, unfold
-from node.chain.messages import Body, CertifiedUnit, Claim, Commit, Fallback, Vote
+from node.chain.messages import Body, Claim, Fallback, List, Vote
 from node.chain.published.escrow import Settlement, settle_open, settle_withheld, settle_won
 from node.chain.published.queue import LEAD_ROUNDS, choose, note_holder
 from node.chain.published.record import Entry, Incumbent, PaidShard, Reservation
@@ -56,36 +54,19 @@ def check_paid_claim(paid: PaidShard, claim: Claim) -> None:
         )
 
 
-def check_withheld(context: RoundContext, paid: PaidShard, fallback: Fallback, body: Body) -> None:
+def check_withheld(
+    context: RoundContext, paid: PaidShard, fallback: Fallback, lists: Sequence[Signed[List]]
+) -> None:
     """Whether a fallback may name the key as missing, or names nothing. Raises Rejected.
 
     That the key is missing is for voters to judge, each by what it held in time.
     """
-    lists = unfold(context, body)
-    if not fallback.missing:
-        if lists or body.units:
-            raise InvalidBlock(Reason.FALLBACK_BODY, "lists only show that a key was due")
-        return
     # 1. Nothing but the key can be missing.
     if fallback.missing != (paid.sealed.key,):
         raise InvalidBlock(Reason.MISSING, "this is not the hash of the key of the shard")
     # 2. The key was due, as lists of a quorum were out.
     if not context.is_quorum({signed.signer for signed in lists}):
         raise InvalidBlock(Reason.MISSING_UNPROVED, "without lists of a quorum no key is due")
-    # 3. The units are those whose commits are certified, in the order of the ids.
-    if [unit_id(context, unit) for unit in body.units] != sorted(certified(context, lists)):
-        raise InvalidBlock(Reason.UNITS, "the units are not those of the certified commits")
-
-
-def unit_of(commit: Signed[Commit]) -> CertifiedUnit:
-    """What a body has of a certified Commit."""
-    return CertifiedUnit(commit.signer, commit.message.unit, commit.message.commitment)
-
-
-def unit_id(context: RoundContext, unit: CertifiedUnit) -> bytes:
-    """The id of the Commit that a unit of a body stands for."""
-    commit = Commit(context.round, unit.unit, unit.commitment)
-    return commit_id(context.network.id, unit.producer, commit)
 
 
 def note_holders(draft: Draft, context: RoundContext, votes: Iterable[Signed[Vote]]) -> None:
