@@ -176,6 +176,21 @@ def test_few_waiting_votes_of_one_attester_are_kept(world: World) -> None:
     assert [len(book.release(target)) for target in targets] == [1, 1, 0, 0, 1]
 
 
+def test_released_and_forgotten_votes_make_room_for_others(world: World) -> None:
+    book, honest = VoteBook(), world.vote(ONE, world.genesis).message
+    early, late = bytes([1]) * 32, bytes([2]) * 32
+
+    def hold(target: bytes, round_number: int) -> bool:
+        vote = replace(honest, target=target, round=round_number)
+        return book.hold(sign(vote, ONE, world.network.id))
+
+    assert [hold(early, 3), hold(late, 3), hold(bytes(32), 3)] == [True, True, False]
+    book.release(early)
+    assert [hold(early, 3), hold(bytes(32), 3)] == [True, False]
+    book.forget_below(4)
+    assert hold(bytes(32), 3)
+
+
 def test_waiting_votes_of_old_rounds_are_forgotten(world: World) -> None:
     book, honest = VoteBook(), world.vote(ONE, world.genesis).message
     for round_number in (3, 4):

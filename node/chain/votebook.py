@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from node.chain.envelope import Signed
@@ -18,6 +19,8 @@ class VoteBook:
     def __init__(self) -> None:
         self._counted: dict[tuple[bytes, Link], Signed[Vote]] = {}
         self._waiting: dict[bytes, dict[bytes, Signed[Vote]]] = {}
+        # How many of each attester and round wait.
+        self._held = Counter[tuple[bytes, int]]()
 
     def count(self, vote: Signed[Vote]) -> bool:
         """Note a vote whose link was checked; False if this voter's link is known."""
@@ -30,20 +33,17 @@ class VoteBook:
         """Keep a vote until its target is known; False if it is known, or one too many."""
         if vote.id in self._waiting.get(vote.message.target, {}):
             return False
-        rivals = [
-            held
-            for votes in self._waiting.values()
-            for held in votes.values()
-            if held.signer == vote.signer and held.message.round == vote.message.round
-        ]
-        if len(rivals) >= HELD_A_ROUND:
+        if self._held[_place(vote)] >= HELD_A_ROUND:
             return False
+        self._held[_place(vote)] += 1
         self._waiting.setdefault(vote.message.target, {})[vote.id] = vote
         return True
 
     def release(self, target: bytes) -> list[Signed[Vote]]:
         """Hand out the votes that waited for a block."""
-        return list(self._waiting.pop(target, {}).values())
+        released = list(self._waiting.pop(target, {}).values())
+        self._held.subtract(map(_place, released))
+        return released
 
     def waiting_voters(self, target: bytes) -> dict[int, set[bytes]]:
         """Who has voted for a block that is not known yet, by the round they say it is of."""
@@ -77,3 +77,8 @@ class VoteBook:
             for target, votes in self._waiting.items()
         }
         self._waiting = {target: votes for target, votes in waiting.items() if votes}
+        self._held = Counter(_place(v) for votes in self._waiting.values() for v in votes.values())
+
+
+def _place(vote: Signed[Vote]) -> tuple[bytes, int]:
+    return vote.signer, vote.message.round
