@@ -176,6 +176,16 @@ def test_few_waiting_votes_of_one_attester_are_kept(world: World) -> None:
     assert [len(book.release(target)) for target in targets] == [1, 1, 0, 0, 1]
 
 
+def test_a_new_block_is_the_head_at_once(world: World) -> None:
+    parent = world.genesis
+    for round_number in (1, 2):
+        block = world.claim_block(parent, round_number, ClaimPlan())
+        assert world.tree.head().id == parent
+        world.add(block)
+        assert world.tree.head().id == block.id
+        parent = block.id
+
+
 def test_released_and_forgotten_votes_make_room_for_others(world: World) -> None:
     book, honest = VoteBook(), world.vote(ONE, world.genesis).message
     early, late = bytes([1]) * 32, bytes([2]) * 32

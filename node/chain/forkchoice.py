@@ -72,6 +72,8 @@ class BlockTree:
         self._own = set(self._entries)
         # The head when it was last asked for: its seats judge votes for blocks yet to come.
         self._followed = first
+        # Heads by `max_round`, until a block or a vote comes.
+        self._heads: dict[int | None, Entry] = {}
 
     def __contains__(self, block_id: bytes) -> bool:
         return block_id in self._entries
@@ -112,6 +114,7 @@ class BlockTree:
         self.entry(block.parent)
         self._entries[block.id] = Entry(block.id, state, block)
         self._children.setdefault(block.parent, []).append(block.id)
+        self._heads.clear()
         waiting = (v for v in self._book.release(block.id) if self._refusal(v) is None)
         for vote in (*block.votes, *waiting):
             self._count(vote)
@@ -164,6 +167,12 @@ class BlockTree:
 
         A producer of round r passes r - 1, so that it builds beside its competitors.
         """
+        if max_round not in self._heads:
+            self._heads[max_round] = self._find_head(max_round)
+        self._followed = self._heads[max_round]
+        return self._followed
+
+    def _find_head(self, max_round: int | None) -> Entry:
         head = self.entry(self.justified.id)
         if max_round is not None and head.state.round > max_round:
             return self.ancestor(head.id, max_round)
@@ -174,7 +183,6 @@ class BlockTree:
             if max_round is None or self._entries[child].state.round <= max_round
         ]:
             head = self._entries[min(children, key=lambda c: (-weights.get(c, 0), c))]
-        self._followed = head
         return head
 
     def chain(self, block_id: bytes) -> Iterator[Entry]:
@@ -206,6 +214,7 @@ class BlockTree:
 
     def _count(self, vote: Signed[Vote]) -> bool:
         is_new = self._book.count(vote)
+        self._heads.clear()
         if is_new and (target := self._entries.get(vote.message.target)):
             self._tally.add(vote.signer, link_of(vote.message), target.seats)
         return is_new
