@@ -102,6 +102,25 @@ def test_a_sender_has_few_places(monkeypatch: pytest.MonkeyPatch) -> None:
     mempool.add(transfer(1, fee=2 * FEE), CONTEXT, HEAD)
 
 
+def test_a_sender_wastes_few_checks_of_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool_module, "MAX_WASTED", 2)
+    poor = transfer(1, amount=ENDOWMENT)
+    mempool = filled(transfer(0), transfer(0, fee=2 * FEE))
+    assert refusal(mempool, poor) is Reason.BALANCE
+    assert refusal(mempool, poor) is Reason.SENDER_FULL
+    assert refusal(mempool, transfer(0, fee=4 * FEE)) is Reason.SENDER_FULL
+    # Others are not in the way of it, and the next round is a new one.
+    mempool.add(transfer(0, key=OTHER), CONTEXT, HEAD)
+    mempool.follow(CONTEXT, HEAD, HEAD)
+    mempool.add(transfer(1), CONTEXT, HEAD)
+
+
+def test_what_does_not_stand_drives_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mempool_module, "MAX_HELD", 1)
+    generous = transfer(0, fee=9 * FEE, key=OTHER, amount=ENDOWMENT)
+    assert refusal(filled(transfer(0)), generous) is Reason.BALANCE
+
+
 def test_who_offers_least_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool_module, "MAX_HELD", 3)
     cheap, dear = transfer(0, fee=FEE), transfer(1, fee=9 * FEE)

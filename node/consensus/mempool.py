@@ -1,5 +1,6 @@
 """Transactions that wait for a block: who may wait, and who goes when there is no room."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from node.chain.context import RoundContext
@@ -12,6 +13,9 @@ from node.chain.transactions import apply_transaction, compute_fee_rate
 
 MAX_HELD = 4_096
 MAX_PER_SENDER = 64
+MAX_WASTED = 16
+"""Refused or replaced transactions of a sender with others that wait, until the next round: each
+costs an application of all before it, and nobody pays for that."""
 RAISE_PERCENT = 10
 """How much more than the one it replaces a transaction of the same nonce has to offer."""
 
@@ -29,6 +33,7 @@ class Mempool:
         # By sender, ascending by nonce, and the least that one of them offers for its bytes.
         self._queues: dict[bytes, Sequence[Waiting]] = {}
         self._rates: dict[bytes, int] = {}
+        self._wasted = Counter[bytes]()
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
@@ -46,17 +51,22 @@ class Mempool:
         first = head.account(signed.signer).nonce
         if nonce > first and not any(held.message.nonce == nonce - 1 for held in queue):
             raise Rejected(Reason.ORPHAN_NONCE, f"nonce {nonce}, but {nonce - 1} is not here")
-        # 2. The chain can apply it.
+        # 2. There is room, or another makes it.
+        if self._wasted[signed.signer] >= MAX_WASTED:
+            raise Rejected(Reason.SENDER_FULL, f"{MAX_WASTED} of this sender were for nothing")
+        if rival is None and len(queue) >= MAX_PER_SENDER:
+            raise Rejected(Reason.SENDER_FULL, f"{len(queue)} of this sender wait")
+        yields = None if rival else self._who_yields(signed)
+        # 3. The chain can apply it.
         before = [held for held in queue if held.message.nonce < nonce]
         after = [held for held in queue if held.message.nonce > nonce]
         standing, refusal = _apply_row(context, head, [*before, signed])
+        if queue and (rival is not None or signed not in standing):
+            self._wasted[signed.signer] += 1
         if signed not in standing:
             raise refusal or Rejected(Reason.NONCE, f"nonce {nonce}, the account is at {first}")
-        # 3. There is room, or another makes it.
-        if rival is None:
-            if len(queue) >= MAX_PER_SENDER:
-                raise Rejected(Reason.SENDER_FULL, f"{len(queue)} of this sender wait")
-            self._make_room(signed)
+        if yields is not None:
+            self._put(yields, self._queues[yields][:-1])
         self._put(signed.signer, [*before, signed, *after])
 
     def next_nonce(self, sender: bytes, head: State) -> int:
@@ -71,6 +81,7 @@ class Mempool:
 
     def follow(self, context: RoundContext, head: State, final: State) -> None:
         """Forget what `final` has behind it, and what `head` no longer allows."""
+        self._wasted.clear()
         for sender, queue in list(self._queues.items()):
             settled = final.account(sender).nonce
             kept = [held for held in queue if held.message.nonce >= settled]
@@ -78,14 +89,14 @@ class Mempool:
             standing, _ = _apply_row(context, head, kept)
             self._put(sender, [*behind, *standing])
 
-    def _make_room(self, newcomer: Waiting) -> None:
-        """If all places are taken, drop the last of the sender whose cheapest offers least."""
+    def _who_yields(self, newcomer: Waiting) -> bytes | None:
+        """If all places are taken, the sender whose cheapest offers least: it loses its last."""
         if len(self) < MAX_HELD:
-            return
+            return None
         poorest = min(self._rates, key=lambda sender: (self._rates[sender], sender))
         if poorest == newcomer.signer or compute_fee_rate(newcomer) <= self._rates[poorest]:
             raise Rejected(Reason.MEMPOOL_FULL, "others offer more for their bytes")
-        self._put(poorest, self._queues[poorest][:-1])
+        return poorest
 
     def _put(self, sender: bytes, queue: Sequence[Waiting]) -> None:
         if queue:
