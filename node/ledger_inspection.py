@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from node.chain.block import Block
+from node.chain.bonds import BondKey, BondKind
+from node.chain.eras import Seats
 from node.chain.errors import Rejected
 from node.chain.inclusion import prove_account
 from node.chain.messages import Envelope, Kind, Transfer
@@ -15,9 +17,12 @@ from node.inspection import rewards_of
 from node.ledger_views import (
     AccountProofView,
     AccountView,
+    BondsView,
+    BondView,
     EntryView,
     HistoryView,
     SubmittedView,
+    UnbondingView,
 )
 from node.views import InvalidQuery, UnknownItem
 
@@ -64,6 +69,24 @@ class ChainLedger:
             next_nonce=self._submissions.next_nonce(key),
             faucet_era=account.faucet_era,
         )
+
+    def bonds(self, address: str) -> BondsView:
+        key, state = _parse(address), self._chain.tree.head().state
+        found = ((BondKey.from_bytes(name), bond) for name, bond in state.bonds.items())
+        shown = [
+            BondView(
+                kind=of.kind.name.lower(),
+                identity=format_address(of.identity),
+                owner=format_address(bond.owner),
+                amount=bond.amount,
+                unbonding=[UnbondingView(e.amount, e.release_era) for e in bond.unbonding],
+                weight=_weight(state.eras.current, of),
+                next_weight=_weight(state.eras.next, of),
+            )
+            for of, bond in found
+            if key in (of.identity, bond.owner)
+        ]
+        return BondsView(state.eras.era, sorted(shown, key=lambda b: (b.kind, b.identity)))
 
     async def history(self, address: str, below: int) -> HistoryView:
         key = _parse(address)
@@ -134,6 +157,10 @@ def _moved(block: Block, key: bytes) -> Iterator[Event]:
                 yield EntryKind.RECEIVED, amount, 0, payer, signed.id
             case _ if signed.signer == key:
                 yield kind, 0, message.fee, "", signed.id
+
+
+def _weight(seats: Seats, of: BondKey) -> int:
+    return seats.weights.get(of.identity, 0) if of.kind is BondKind.ATTEST else 0
 
 
 def _parse(address: str) -> bytes:

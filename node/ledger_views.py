@@ -48,6 +48,29 @@ class HistoryView:
 
 
 @dataclass(frozen=True)
+class UnbondingView:
+    amount: int
+    release_era: int
+
+
+@dataclass(frozen=True)
+class BondView:
+    kind: str
+    identity: str
+    owner: str
+    amount: int
+    unbonding: Sequence[UnbondingView]
+    weight: int
+    next_weight: int
+
+
+@dataclass(frozen=True)
+class BondsView:
+    era: int
+    bonds: Sequence[BondView]
+
+
+@dataclass(frozen=True)
 class SubmittedView:
     id: bytes
     reason: str
@@ -59,6 +82,10 @@ class Ledger(Protocol):
 
     def account(self, address: str, block: bytes | None) -> AccountView:
         """An account in the state of a block, or of the head; with a proof of it."""
+        ...
+
+    def bonds(self, address: str) -> BondsView:
+        """The bonds of an identity, and those that the account owns, after the head."""
         ...
 
     async def history(self, address: str, below: int) -> HistoryView:

@@ -61,6 +61,11 @@ class QueryServicer(QueryServiceServicer):
 
         return await _answer(context, pb.GetAccountResponse, account)
 
+    async def ListBonds(self, request: pb.ListBondsRequest, context: Any) -> pb.ListBondsResponse:
+        return await _answer(
+            context, pb.ListBondsResponse, lambda: self._views.ledger.bonds(request.address)
+        )
+
     async def GetHistory(
         self, request: pb.GetHistoryRequest, context: Any
     ) -> pb.GetHistoryResponse:

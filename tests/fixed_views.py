@@ -4,9 +4,12 @@ from node.chain.messages import Envelope, Kind
 from node.ledger_views import (
     AccountProofView,
     AccountView,
+    BondsView,
+    BondView,
     EntryView,
     HistoryView,
     SubmittedView,
+    UnbondingView,
 )
 from node.proof_inspection import ShelfProofs
 from node.store.base import Store
@@ -185,6 +188,9 @@ ACCOUNT = AccountView(
     2,
     0,
 )
+BONDS = BondsView(
+    3, (BondView("attest", "pn-miner", "pn-payout", 7, (UnbondingView(2, 14),), 7, 9),)
+)
 HISTORY = HistoryView(
     (EntryView(5, 6, True, hash_of(3), "transfer", 7, 2, "pn-payout", hash_of(4)),), 5
 )
@@ -241,6 +247,10 @@ class FixedLedger:
         if block not in (None, ACCOUNT.proof.block):
             raise UnknownItem("this node keeps no state of that block")
         return ACCOUNT
+
+    def bonds(self, address: str) -> BondsView:
+        self.account(address, None)
+        return BONDS
 
     async def history(self, address: str, below: int) -> HistoryView:
         self.account(address, None)

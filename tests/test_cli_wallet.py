@@ -26,7 +26,7 @@ from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer
 from node.views import BlockBytesView, StatusView
-from tests.chain_world import ENDOWMENT, OUTSIDER, PRODUCERS, World, public
+from tests.chain_world import ATTESTERS, ENDOWMENT, OUTSIDER, PRODUCERS, World, public
 from tests.desk import Desk
 from tests.fixed_views import STATUS, FixedViews
 
@@ -183,6 +183,29 @@ def test_the_faucet_gives_once(node: Node) -> None:
     result = node.wallet("faucet")
     assert result.exit_code == 1
     assert "Refused (faucet-drawn)" in result.output
+
+
+def test_a_bond_is_put_up_and_taken_back(node: Node) -> None:
+    node.give_key(OUTSIDER)
+    node.asked("faucet")
+    node.mine()
+    unit = FAST.unit_bond
+    result = node.wallet("bond", "produce", str(unit), answer="y\n")
+    assert f"Put {unit} at stake to produce for a fee of" in result.output
+    node.mine()
+    (bond,) = node.asked("bonds")["bonds"]
+    own = format_address(public(OUTSIDER))
+    assert (bond["kind"], bond["identity"], bond["owner"]) == ("produce", own, own)
+    assert (bond["amount"], bond["unbonding"], bond["weight"]) == (str(unit), [], "0")
+    node.asked("unbond", "produce", str(unit), "--yes")
+    node.mine()
+    (bond,) = node.asked("bonds", own)["bonds"]
+    assert (bond["amount"], bond["unbonding"][0]["amount"]) == ("0", str(unit))
+    assert bond["unbonding"][0]["release_era"] == "11"
+    (seat,) = node.asked("bonds", format_address(public(ATTESTERS[0])))["bonds"]
+    assert (seat["kind"], seat["weight"]) == ("attest", seat["amount"])
+    result = node.wallet("unbond", "attest", "1", "--yes")
+    assert (result.exit_code, "Refused (bond-owner)" in result.output) == (1, True)
 
 
 def test_an_account_is_verified_against_a_block_that_the_user_names(node: Node) -> None:

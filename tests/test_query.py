@@ -25,6 +25,7 @@ PAIRS = {
     views.RoundView: pb.GetRoundResponse,
     views.TaskView: pb.GetTaskResponse,
     ledger_views.AccountView: pb.GetAccountResponse,
+    ledger_views.BondsView: pb.ListBondsResponse,
     ledger_views.HistoryView: pb.GetHistoryResponse,
     ledger_views.SubmittedView: pb.SubmitTransactionResponse,
     task_views.TaskQueueView: pb.ListTasksResponse,

@@ -86,6 +86,7 @@ CALLS = {
     "GetRound": ("", "phase", "PHASE_CLAIM"),
     "GetTask": (json.dumps({"round": 7}), "dataset", "digits"),
     "GetAccount": (json.dumps({"address": "pn-miner"}), "balance", "90"),
+    "ListBonds": (json.dumps({"address": "pn-miner"}), "era", "3"),
     "GetHistory": (json.dumps({"address": "pn-miner"}), "entries", None),
     "SubmitTransaction": (json.dumps({"transaction": TRANSACTION}), "id", hash_of(4).hex()),
     "ListTasks": ("", "tasks", None),

@@ -1,21 +1,30 @@
-"""`ponas wallet`: balances that are checked, payments, and what happened to an account."""
+"""`ponas wallet`: balances that are checked, payments, bonds, and what happened to an account."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
+from node.chain.bonds import BondKind
 from node.chain.genesis import Network
-from node.chain.messages import Faucet, Transaction, Transfer
+from node.chain.messages import AddBond, Faucet, Transfer, Unbond
 from node.cli.asking import ask, node_option, show
 from node.cli.keys import data_dir_option, load_key, read_key
-from node.cli.ledger import check_network, fetch_account, hand_in, least_fee, network_option
+from node.cli.ledger import (
+    Make,
+    check_network,
+    fetch_account,
+    hand_in,
+    least_fee,
+    network_option,
+)
 from node.errors import ExitCode
 from node.identity import AddressError, format_address, parse_address
 from ponas.v1 import query_service_pb2 as query
@@ -34,6 +43,11 @@ class _Address(click.ParamType[bytes]):
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask before it is sent.")
+_fee = click.option(
+    "--fee", type=_AMOUNT, help="What to offer.  [default: the least that is taken]"
+)
+_kind = click.argument("kind", type=click.Choice([kind.name.lower() for kind in BondKind]))
 _account = click.argument("account", type=_Address(), required=False, metavar="[ADDRESS]")
 
 
@@ -42,7 +56,7 @@ _account = click.argument("account", type=_Address(), required=False, metavar="[
     f"file, {ExitCode.UNREACHABLE:d} no node answers."
 )
 def wallet() -> None:
-    """What an account has, where it came from, and paying. Amounts are base units.
+    """What an account has, where it came from, paying and bonds. Amounts are base units.
 
     The account is that of the key in --data-dir unless ADDRESS is given.
     """
@@ -99,8 +113,8 @@ def history(
 @_command
 @click.argument("recipient", type=_Address(), metavar="ADDRESS")
 @click.argument("amount", type=_AMOUNT)
-@click.option("--fee", type=_AMOUNT, help="What to offer.  [default: the least that is taken]")
-@click.option("--yes", is_flag=True, help="Do not ask before it is sent.")
+@_fee
+@_yes
 def send(
     recipient: bytes,
     amount: int,
@@ -114,39 +128,110 @@ def send(
     """Pay AMOUNT base units to ADDRESS out of the account of the key."""
     check_network(address, network)
     deposit = network.parameters.account_deposit
-    own = fetch_account(address, network, read_key(folder).public_key)
     other = fetch_account(address, network, recipient)
     if other.balance + amount < deposit:
         raise click.ClickException(
             f"An account holds {deposit} at least; {amount} would be burnt, as that one has "
             f"{other.balance}."
         )
-    identity = load_key(folder)
+    spending = Spending(address, network, folder, fee, yes)
+    question = f"Pay {amount} to {format_address(recipient)}"
+    _tell(spending.spend(partial(Transfer, recipient, amount), amount, question), as_json)
 
-    def pay(nonce: int, fee: int) -> Transaction:
-        return Transfer(recipient, amount, nonce, fee)
 
-    fee = fee or least_fee(network, identity, pay)
-    rest = own.balance - amount - fee
-    if rest < 0:
-        raise click.ClickException(f"The account has {own.balance}, {amount} and {fee} are due.")
-    lost = f" The rest of {rest} is below {deposit} and will be burnt." if rest < deposit else ""
-    question = f"Pay {amount} to {format_address(recipient)} for a fee of {fee}?{lost}"
-    if not yes:
-        click.confirm(question, abort=True, err=True)
-    sent = hand_in(address, network, identity, pay, own.next_nonce, fee)
-    _tell({"transaction": sent, "amount": amount, "fee": fee}, as_json)
+@_command
+@_kind
+@click.argument("amount", type=_AMOUNT)
+@click.option("--owner", type=_Address(), metavar="ADDRESS", help="Who may unbond.  [default: own]")
+@_fee
+@_yes
+def bond(
+    kind: str,
+    amount: int,
+    owner: bytes | None,
+    fee: int | None,
+    yes: bool,
+    address: str,
+    network: Network,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Put AMOUNT base units at stake, so that the key may attest or produce."""
+    check_network(address, network)
+    spending = Spending(address, network, folder, fee, yes)
+    make = partial(AddBond, BondKind[kind.upper()], _or_own(owner, folder), amount)
+    _tell(spending.spend(make, amount, f"Put {amount} at stake to {kind}"), as_json)
+
+
+@_command
+@_kind
+@click.argument("amount", type=_AMOUNT)
+@click.option("--identity", type=_Address(), metavar="ADDRESS", help="Whose bond.  [default: own]")
+@_fee
+@_yes
+def unbond(
+    kind: str,
+    amount: int,
+    identity: bytes | None,
+    fee: int | None,
+    yes: bool,
+    address: str,
+    network: Network,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Get AMOUNT base units of a bond back, after ten eras in which they can still be lost."""
+    check_network(address, network)
+    spending = Spending(address, network, folder, fee, yes)
+    make = partial(Unbond, BondKind[kind.upper()], _or_own(identity, folder), amount)
+    question = f"Take {amount} from the bond to {kind}"
+    _tell(spending.spend(make, 0, question), as_json)
+
+
+@_command
+@_account
+def bonds(
+    account: bytes | None, address: str, network: Network, folder: Path, as_json: bool
+) -> None:
+    """What is at stake for an account's key, or belongs to the account."""
+    check_network(address, network)
+    name = format_address(_or_own(account, folder))
+    show(ask(address, "ListBonds", query.ListBondsRequest(address=name)), as_json)
 
 
 @_command
 def faucet(address: str, network: Network, folder: Path, as_json: bool) -> None:
     """Get coins for nothing, once an era, on a network where they are worth nothing."""
     check_network(address, network)
-    identity = load_key(folder)
-    own = fetch_account(address, network, identity.public_key)
-    fee = least_fee(network, identity, Faucet)
-    sent = hand_in(address, network, identity, Faucet, own.next_nonce, fee)
-    _tell({"transaction": sent, "amount": network.parameters.faucet, "fee": fee}, as_json)
+    drawn = network.parameters.faucet
+    spending = Spending(address, network, folder, None, yes=True)
+    _tell(spending.spend(Faucet, -drawn, "Draw") | {"amount": drawn}, as_json)
+
+
+@dataclass(frozen=True)
+class Spending:
+    """How a transaction of the key in a folder is paid for and sent."""
+
+    node: str
+    network: Network
+    folder: Path
+    fee: int | None
+    yes: bool
+
+    def spend(self, make: Make, amount: int, question: str) -> dict[str, object]:
+        """Ask, sign and hand in a transaction that takes so much beside its fee."""
+        deposit = self.network.parameters.account_deposit
+        identity = load_key(self.folder)
+        own = fetch_account(self.node, self.network, identity.public_key)
+        fee = self.fee or least_fee(self.network, identity, make)
+        rest = own.balance - amount - fee
+        if rest < 0:
+            raise click.ClickException(f"The account has {own.balance}, {amount + fee} are due.")
+        lost = f" The rest of {rest} is below {deposit} and will be burnt." * (rest < deposit)
+        if not self.yes:
+            click.confirm(f"{question} for a fee of {fee}?{lost}", abort=True, err=True)
+        sent = hand_in(self.node, self.network, identity, make, own.next_nonce, fee)
+        return {"transaction": sent, "amount": amount, "fee": fee}
 
 
 def _or_own(account: bytes | None, folder: Path) -> bytes:

@@ -1058,6 +1058,118 @@ class HistoryEntry(_message.Message):
 Global___HistoryEntry: _TypeAlias = HistoryEntry  # noqa: Y015
 
 @_typing.final
+class ListBondsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Bonds of this identity, and those that the account owns."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBondsRequest: _TypeAlias = ListBondsRequest  # noqa: Y015
+
+@_typing.final
+class ListBondsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERA_FIELD_NUMBER: _builtins.int
+    BONDS_FIELD_NUMBER: _builtins.int
+    era: _builtins.int
+    """That of the head."""
+    @_builtins.property
+    def bonds(self) -> _containers.RepeatedCompositeFieldContainer[Global___BondView]: ...
+    def __init__(
+        self,
+        *,
+        era: _builtins.int = ...,
+        bonds: _abc.Iterable[Global___BondView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bonds", b"bonds", "era", b"era"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBondsResponse: _TypeAlias = ListBondsResponse  # noqa: Y015
+
+@_typing.final
+class BondView(_message.Message):
+    """Base units at stake."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    UNBONDING_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    NEXT_WEIGHT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """attest or produce."""
+    identity: _builtins.str
+    """Who loses it by breaking a rule, and who may unbond it: addresses."""
+    owner: _builtins.str
+    amount: _builtins.int
+    weight: _builtins.int
+    """What an attester's seat weighs in this era and the next; 0 without one."""
+    next_weight: _builtins.int
+    @_builtins.property
+    def unbonding(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnbondingView]:
+        """On its way back to the owner, and at stake until then."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        identity: _builtins.str = ...,
+        owner: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        unbonding: _abc.Iterable[Global___UnbondingView] | None = ...,
+        weight: _builtins.int = ...,
+        next_weight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "identity", b"identity", "kind", b"kind", "next_weight", b"next_weight", "owner", b"owner", "unbonding", b"unbonding", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BondView: _TypeAlias = BondView  # noqa: Y015
+
+@_typing.final
+class UnbondingView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    RELEASE_ERA_FIELD_NUMBER: _builtins.int
+    amount: _builtins.int
+    release_era: _builtins.int
+    """Paid when this era begins."""
+    def __init__(
+        self,
+        *,
+        amount: _builtins.int = ...,
+        release_era: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "release_era", b"release_era"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnbondingView: _TypeAlias = UnbondingView  # noqa: Y015
+
+@_typing.final
 class SubmitTransactionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -67,6 +67,11 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryResponse.FromString,
                 _registered_method=True)
+        self.ListBonds = channel.unary_unary(
+                '/ponas.v1.QueryService/ListBonds',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.ListBondsRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.ListBondsResponse.FromString,
+                _registered_method=True)
         self.SubmitTransaction = channel.unary_unary(
                 '/ponas.v1.QueryService/SubmitTransaction',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.SubmitTransactionRequest.SerializeToString,
@@ -166,6 +171,12 @@ class QueryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetHistory(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBonds(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -275,6 +286,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetHistory,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'ListBonds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBonds,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.ListBondsRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.ListBondsResponse.SerializeToString,
             ),
             'SubmitTransaction': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitTransaction,
@@ -502,6 +518,33 @@ class QueryService:
             '/ponas.v1.QueryService/GetHistory',
             ponas_dot_v1_dot_query__service__pb2.GetHistoryRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBonds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/ListBonds',
+            ponas_dot_v1_dot_query__service__pb2.ListBondsRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.ListBondsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,7 @@ class QueryServiceStub:
     GetTask: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]
     GetAccount: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]
     GetHistory: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]
+    ListBonds: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListBondsRequest, _query_service_pb2.ListBondsResponse]
     SubmitTransaction: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]
     GetTaskResults: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]
@@ -69,6 +70,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetTask: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     GetAccount: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     GetHistory: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
+    ListBonds: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListBondsRequest, _query_service_pb2.ListBondsResponse]  # type: ignore[assignment]
     SubmitTransaction: _aio.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]  # type: ignore[assignment]
     GetTaskResults: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]  # type: ignore[assignment]
@@ -129,6 +131,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetHistoryResponse, _abc.Awaitable[_query_service_pb2.GetHistoryResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListBonds(
+        self,
+        request: _query_service_pb2.ListBondsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.ListBondsResponse, _abc.Awaitable[_query_service_pb2.ListBondsResponse]]: ...
 
     @_abc_1.abstractmethod
     def SubmitTransaction(
