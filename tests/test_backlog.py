@@ -15,7 +15,7 @@ from node.chain.params import FAST
 from node.chain.timing import round_start
 from node.chain.transition import follow_block
 from node.clock import LoopClock
-from node.consensus.backlog import OVERHEAD_BYTES, Backlog
+from node.consensus.backlog import OVERHEAD_BYTES, QUIET_S, Backlog
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.gossip import ChainGate
@@ -95,7 +95,7 @@ class Follower:
         """Let the backlog be worked off."""
         checking = asyncio.ensure_future(self.chain.backlog.run())
         while len(self.chain.backlog) and not self.alarms:
-            await asyncio.sleep(0)
+            await asyncio.sleep(QUIET_S)
         checking.cancel()
 
 
@@ -163,6 +163,23 @@ async def test_a_chain_that_a_quorum_votes_for_is_followed_at_once_and_checked_b
     await follower.check()
     assert follower.chain.backlog.reason == ""
     assert follower.alarms == []
+
+
+@virtual_time
+async def test_checks_wait_until_no_more_blocks_come() -> None:
+    follower = Follower()
+    world = follower.world
+    first, second = grow(world, 2)
+    backlog = follower.chain.backlog
+    checking = asyncio.ensure_future(backlog.run())
+    await follower.sync([first], *world.votes(first.id, QUORUM))
+    await asyncio.sleep(QUIET_S * 3 / 4)
+    await follower.sync([second], *world.votes(second.id, QUORUM))
+    await asyncio.sleep(QUIET_S * 3 / 4)
+    assert len(backlog) == 2
+    await asyncio.sleep(QUIET_S)
+    assert len(backlog) == 0
+    checking.cancel()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ MAX_BYTES = 64 * 1024 * 1024
 """Blocks that may wait, by the bytes of their bodies and OVERHEAD_BYTES each."""
 OVERHEAD_BYTES = 8 * 1024
 """What a block takes in memory beside its body, about."""
+QUIET_S = 0.05
+"""Checks begin once no block was followed for so long, or there is no room for more."""
 
 _log = structlog.get_logger("chain")
 
@@ -44,6 +46,7 @@ class Backlog:
         self._has_work = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._has_grown = False
         self._is_false = False
 
     def __len__(self) -> int:
@@ -60,6 +63,7 @@ class Backlog:
         """Have a followed block checked; ask for `room` first."""
         self._waiting.append((context, block))
         self._bytes += _size_of(block)
+        self._has_grown = True
         self._has_work.set()
         if self._bytes >= MAX_BYTES:
             self._has_room.clear()
@@ -72,8 +76,12 @@ class Backlog:
         """Check what comes, a block at a time, so that all else goes on. Ends with a false one."""
         while not self._is_false:
             await self._has_work.wait()
-            self._check_next()
-            await asyncio.sleep(0)
+            if self._has_grown and self._has_room.is_set():
+                self._has_grown = False
+                await asyncio.sleep(QUIET_S)
+            else:
+                self._check_next()
+                await asyncio.sleep(0)
 
     def _check_next(self) -> None:
         context, block = self._waiting[0]
