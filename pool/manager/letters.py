@@ -146,7 +146,7 @@ class Letters:
     def notices(self, event: events.Committed, pool: PoolState, now_ms: int) -> Iterable[Letter]:
         promise = event.promise
         notices = make_notices(promise.round, promise.commitment, promise.share_log, promise.lines)
-        for miner in pool.miners.values():
+        for miner in sorted(pool.miners.values(), key=lambda miner: miner.number):
             notice = notices.get(miner.payout_address)
             if miner.connected and notice is not None:
                 envelope = sign(notice, self._key, self._network_id).envelope

@@ -71,8 +71,8 @@ class Watch:
 
     def _give_up_missing(self) -> None:
         """Wait no longer for miners that were connected before a restart and are not now."""
-        missing = [m.key for m in self._core.pool.miners.values() if not m.connected]
-        for key in missing:
+        miners = sorted(self._core.pool.miners.values(), key=lambda miner: miner.number)
+        for key in [miner.key for miner in miners if not miner.connected]:
             miner = self._core.pool.miners[key]
             if miner.own is not None or miner.is_awaited:
                 now_ms = self._core.now_ms()

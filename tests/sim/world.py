@@ -235,10 +235,11 @@ class World:
     def cut(self, side: Iterable[str]) -> None:
         """Cut the network between these machines and all others, until `heal`."""
         self.peace.break_out()
-        side = set(side)
+        side = list(side)
         for inside in side:
-            for outside in set(self.machines) - side:
-                self.links.cut(inside, outside)
+            for outside in self.machines:
+                if outside not in side:
+                    self.links.cut(inside, outside)
 
     def heal(self) -> None:
         """Undo every cut."""
