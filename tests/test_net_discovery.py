@@ -2,11 +2,15 @@
 
 import pytest
 
+from node.net.addressbook import Known
 from node.net.dialler import FEELER_EVERY_MS, OUTBOUND_TARGET
 from node.net.link import LinkClosed, PeerLink
 from node.net.protocol import MAX_ADDRESSES, PING_TIMEOUT_S, Refusal
+from node.net.remembered import PeerMemory
 from node.net.roster import MAX_INBOUND_OF_NETWORK
 from node.store.memory import MemoryStore
+from node.store.writer import InlineWriter
+from node.tasks import TaskOwner
 from ponas.v1.peer_service_pb2 import Addresses, GetAddresses, PeerMessage, Ping, Pong
 from tests.peer_world import (
     Peer,
@@ -79,6 +83,52 @@ async def test_peers_of_an_earlier_run_are_found_again_without_the_seed() -> Non
         again = world.add(address(50), store=store)
         await pass_time(60)
         assert before & set(outbound(again))
+
+
+@virtual_time
+async def test_peers_of_the_last_run_are_dialled_before_whoever_filled_the_book() -> None:
+    async with open_world() as world:
+        dialled: list[str] = []
+
+        def listen(at: str) -> None:
+            async def on_peer(link: PeerLink) -> None:
+                dialled.append(at)
+                await drain(link)
+
+            world.network.listen(at, on_peer)
+
+        anchors = [address(1), address(2)]
+        crowd = [address(number) for number in range(10, 50)]
+        for each in (*anchors, *crowd):
+            listen(each)
+        store, tasks = MemoryStore(), TaskOwner()
+        memory = PeerMemory(store, InlineWriter(store), tasks)
+        memory.keep_known([Known(each, "20.9.0.0/16", is_tried=True) for each in crowd])
+        memory.keep_anchors(anchors)
+        await pass_time(0)
+        world.add(address(50), store=store)
+        await pass_time(30)
+        assert dialled[:2] == anchors
+        assert set(dialled[2:]) & set(crowd)
+
+
+@virtual_time
+async def test_feelers_try_what_was_heard_of_and_hang_up() -> None:
+    async with open_world() as world:
+        peers = grow(world, 24)
+        await pass_time(60)
+        a = peers[0]
+        assert len(outbound(a)) == OUTBOUND_TARGET
+
+        def tried() -> set[str]:
+            return {known.address for known in a.net._book.known() if known.is_tried}
+
+        before = tried()
+        await pass_time(5 * FEELER_EVERY_MS / 1_000)
+        felt = tried() - before
+        assert felt
+        assert not felt & set(outbound(a))
+        assert len(outbound(a)) == OUTBOUND_TARGET
 
 
 @virtual_time
