@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nas.jobs import Executor
@@ -59,6 +59,7 @@ from pool.proofs.shelf import PageShelf, ReceiptShelf
 from pool.records.strengths import Strength
 
 _OWN_POOL = "own pool"
+SPLIT = "the chain has been split for more than an era; its operators have to choose a side"
 # Peers asked for blocks when others are ahead: some may be as far behind as this node.
 _ASKED_AT_A_GAP = 3
 
@@ -333,7 +334,8 @@ class Node:
 
     def _why_silent(self) -> str:
         """Why this node must not sign now; empty if it may."""
-        return self._judge_clock().reason or self.chain.backlog.reason
+        split = SPLIT if self.chain.tree.is_split() else ""
+        return self._judge_clock().reason or self.chain.backlog.reason or split
 
     def _judge_clock(self) -> ClockVerdict:
         round_ms = self._setup.network.parameters.timing.round_ms
@@ -449,7 +451,7 @@ class Node:
             self._outside.clock,
             self.peers.view,
             self.peers.refused,
-            self._judge_clock,
+            lambda: replace(self._judge_clock(), reason=self._why_silent()),
             self._manager,
             lambda: "" if self.miner is None else self.miner.status.activity,
             ShelfProofs(ReceiptShelf(self._outside.store), PageShelf(self._outside.store)),

@@ -192,6 +192,27 @@ class BlockTree:
             yield entry
             entry = self._entries.get(entry.parent) if entry.parent else None
 
+    def is_split(self) -> bool:
+        """Whether a fork without finality is older than an era on both of its sides.
+
+        The sides may then have drawn different seats, each with a quorum of its own (consensus
+        A3). A side counts if more than a third votes for it, so that nobody makes one alone.
+        """
+        head, weights = self.head(), self._subtree_weights()
+        era_rounds = head.state.eras.rounds
+        below = {entry.id: entry.state.round for entry in self.chain(head.id)}
+        for entry in self._entries.values():
+            total = sum(entry.seats.weights.values())
+            if entry.id in below or 3 * weights.get(entry.id, 0) <= total:
+                continue
+            fork = next((below[e.id] for e in self.chain(entry.id) if e.id in below), None)
+            # What lies below the final block has lost, however long it has grown.
+            if fork is None or fork < self.final.round:
+                continue
+            if min(entry.state.round, head.state.round) > fork + era_rounds:
+                return True
+        return False
+
     def _refusal(self, vote: Signed[Vote]) -> Rejected | None:
         """What is wrong with a vote whose target is known."""
         target = self._entries[vote.message.target]
