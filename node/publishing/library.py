@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 import structlog
 
 from nas.data.dataset import DatasetError
+from node.chain.codec import decode, encode
 from node.chain.errors import Reason, Rejected
 from node.chain.published.manifest import manifest_bytes, read_manifest
 from node.chain.published.record import Entry, PaidShard
@@ -35,7 +36,8 @@ class TaskLibrary:
         self._writer = writer
         self._fetch = fetch
         self._shelf = shelf
-        self._terms: dict[bytes, Publish] = {}
+        # Also those of before a restart, whose data may have to go.
+        self._terms = {i: decode(Publish, data) for i, data in store.scan(Table.TASK_TERMS)}
         self._own: list[Publish] = []
         self._keys: dict[bytes, bytes] = {}
         self._held: set[bytes] = set()
@@ -98,20 +100,22 @@ class TaskLibrary:
         _log.info("serving_own_task", training=terms.training.hex())
 
     async def _set_tasks(self, tasks: dict[bytes, Publish]) -> None:
-        if tasks == self._terms:
-            return
-        for task_id in self._terms.keys() - tasks.keys():
-            self._forget(self._terms[task_id])
+        gone = {task_id: self._terms[task_id] for task_id in self._terms.keys() - tasks.keys()}
+        new = tasks.keys() - self._terms.keys()
         self._terms = tasks
         self._held &= tasks.keys()
         self._spoilt &= tasks.keys()
-        wanted = {name for terms in (*tasks.values(), *self._own) for name in self._names(terms)}
-        stored = (name for name, _ in self._store.scan(Table.TASK_DATA))
-        stale: list[Change] = [
-            Delete(Table.TASK_DATA, name) for name in stored if name not in wanted
-        ]
-        if stale:
-            await self._writer.write(stale)
+        changes: list[Change] = [Put(Table.TASK_TERMS, i, encode(tasks[i])) for i in sorted(new)]
+        if gone:
+            # Tasks may share their training data.
+            kept = {name for terms in (*tasks.values(), *self._own) for name in self._names(terms)}
+            for task_id, terms in sorted(gone.items()):
+                self._forget(terms)
+                stale = set(self._names(terms)) - kept
+                changes += [Delete(Table.TASK_DATA, name) for name in sorted(stale)]
+                changes.append(Delete(Table.TASK_TERMS, task_id))
+        if changes:
+            await self._writer.write(changes)
 
     async def _complete(self, task_id: bytes) -> None:
         """Get and check all of a task; what does not come is tried again in the next round."""
@@ -156,6 +160,7 @@ class TaskLibrary:
                 yield from (chunk for chunk, _ in read_manifest(manifest, length))
 
     def _forget(self, terms: Publish) -> None:
-        self._shelf.forget(training_data(terms))
+        if all(kept.training != terms.training for kept in self._terms.values()):
+            self._shelf.forget(training_data(terms))
         for shard in range(len(terms.shards)):
             self._shelf.forget(shard_data(terms, shard))

@@ -19,6 +19,7 @@ class Table(StrEnum):
     BLOBS = "blobs"
     SUBMITTED = "submitted"  # transactions taken in from this node's users, until they are final
     TASK_DATA = "task-data"  # chunks and manifests of published tasks, by hash
+    TASK_TERMS = "task-terms"  # published tasks whose data are kept, by id
     TASK_WINS = "task-wins"  # which published task a block has won, by the block's id
     RECEIPTS = "receipts"  # what pools have signed for this miner, by round
     SHARE_PAGES = "share-pages"  # a manager's share log, by hash
