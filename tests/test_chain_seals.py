@@ -109,7 +109,15 @@ def test_a_chain_is_renewed_when_half_of_it_is_gone() -> None:
 
 
 def drawn(weights: dict[bytes, int], count: int, seed: int) -> tuple[bytes, ...]:
-    return draw_sealers(weights, count, lambda number: blake("test", u64(seed), u64(number)))
+    return drawn_of(weights, count, seed, set(weights))
+
+
+def drawn_of(
+    weights: dict[bytes, int], count: int, seed: int, able: set[bytes]
+) -> tuple[bytes, ...]:
+    return draw_sealers(
+        weights, count, lambda number: blake("test", u64(seed), u64(number)), able.__contains__
+    )
 
 
 @given(
@@ -126,6 +134,23 @@ def test_the_drawn_are_different_ascend_and_do_not_depend_on_order(
     assert sorted(sealers) == list(sealers)
     assert set(sealers) <= set(weights)
     assert drawn(dict(reversed(weights.items())), count, seed) == sealers
+
+
+@given(
+    st.dictionaries(st.binary(min_size=32, max_size=32), st.integers(1, 100), min_size=1),
+    st.integers(1, 8),
+    st.integers(0, 2**32),
+    st.data(),
+)
+@settings(max_examples=100, deadline=None)
+def test_who_is_not_able_changes_nothing_for_the_others(
+    weights: dict[bytes, int], count: int, seed: int, data: st.DataObject
+) -> None:
+    able = data.draw(st.sets(st.sampled_from(sorted(weights))))
+    sealers = drawn_of(weights, count, seed, able)
+    assert set(sealers) <= able
+    assert len(sealers) == min(count, len(able))
+    assert set(drawn(weights, count, seed)) & able <= set(sealers)
 
 
 def test_the_draw_follows_the_weights() -> None:

@@ -106,17 +106,20 @@ class RoundContext:
 
         None if the task is insecure, or a published one, which a key opens.
 
-        Drawn by weight among those that can seal and whose vote for one of the last blocks is on
-        the chain, so that an outage rarely costs. Unless these are no quorum: whoever makes a block
-        could leave out the votes of others, to be drawn alone.
+        Drawn by weight; passed over are those that can't seal, and those whose votes for the last
+        blocks are not on the chain, so that an outage rarely costs. Unless who is there is no
+        quorum: whoever makes a block could leave out the votes of others, to be drawn alone.
         """
         if self.paid is not None or not self.network.parameters.seals:
             return ()
         recent = self._recent_voters()
         present = recent if self.is_quorum(recent) else self.weights
-        able = {key: self.weights[key] for key in present if self._can_seal(key)}
-        count = self.network.parameters.seals
-        return draw_sealers(able, count, lambda number: self.draw("ponas/sealer", u64(number)))
+        return draw_sealers(
+            self.weights,
+            self.network.parameters.seals,
+            lambda number: self.draw("ponas/sealer", u64(number)),
+            lambda key: key in present and self._can_seal(key),
+        )
 
     @property
     def seal_fine(self) -> int:

@@ -8,8 +8,9 @@ winner is of no use in any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from typing import Annotated
 
 from nacl.signing import SigningKey
@@ -90,23 +91,30 @@ def make_seal(key: SigningKey, network_id: bytes, start_round: int, round_number
 
 
 def draw_sealers(
-    weights: Mapping[bytes, int], count: int, draw: Callable[[int], bytes]
+    weights: Mapping[bytes, int],
+    count: int,
+    draw: Callable[[int], bytes],
+    is_able: Callable[[bytes], bool],
 ) -> tuple[bytes, ...]:
-    """At most `count` different keys drawn by weight, ascending; `draw(i)` is the i-th random hash.
+    """The first `count` able ones of all keys drawn by weight, ascending; `draw(i)` is a hash.
 
-    Key by key in ascending order, the first whose weights so far exceed the hash modulo their sum.
+    Who is able changes nothing in the order of the draw: else whoever can make keys able or not
+    could try until the outcome suits it.
     """
+    able = (key for key in _draw_all(weights, draw) if is_able(key))
+    return tuple(sorted(islice(able, count)))
+
+
+def _draw_all(weights: Mapping[bytes, int], draw: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Key by key in ascending order, the first whose weights so far exceed hash modulo their sum;
+    each leaves the pot."""
     left = dict(sorted(weights.items()))
-    drawn: list[bytes] = []
-    while left and len(drawn) < count:
-        mark = int.from_bytes(draw(len(drawn)), "big") % sum(left.values())
-        for key, weight in left.items():
-            if mark < weight:
-                drawn.append(key)
-                del left[key]
-                break
-            mark -= weight
-    return tuple(sorted(drawn))
+    for number in range(len(left)):
+        mark = int.from_bytes(draw(number), "big") % sum(left.values())
+        sums = zip(left, accumulate(left.values()), strict=True)
+        key = next(key for key, reached in sums if reached > mark)
+        del left[key]
+        yield key
 
 
 def _hashed(value: bytes, times: int) -> bytes:
