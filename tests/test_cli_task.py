@@ -145,8 +145,12 @@ def test_a_task_is_published_after_a_warning_and_cancelled(node: Node, tmp_path:
     assert result.output.strip().endswith(task_id.hex())
     shown = CliRunner().invoke(main, ["task", "list", "--node", node.address, "--json"])
     assert json.loads(shown.output)["tasks"][0]["escrow"] == str(2 * REWARD)
+    words = ("task", "show", task_id.hex(), "--node", node.address)
+    assert f"{2 * REWARD:,}" in CliRunner().invoke(main, words).output
     assert task(node, "cancel", task_id.hex(), "--yes").exit_code == 0
     node.mine()
+    gone = CliRunner().invoke(main, words)
+    assert (gone.exit_code, "No such task is in the queue" in gone.output) == (1, True)
     assert len(node.desk.chain.tree.head().state.tasks) == 0
 
 

@@ -22,6 +22,7 @@ from node.cli.task_results import (
     download,
     online_command,
     place_of,
+    show_command,
     task_id_argument,
     verify,
 )
@@ -75,6 +76,7 @@ task.add_command(
 )
 
 
+task.add_command(show_command)
 task.add_command(download)
 task.add_command(verify)
 

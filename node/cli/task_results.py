@@ -15,7 +15,7 @@ from node.chain.codec import decode
 from node.chain.errors import Rejected
 from node.chain.genesis import Network
 from node.chain.messages import Claim, Envelope
-from node.cli.asking import ask, node_option
+from node.cli.asking import ask, json_option, node_option, show
 from node.cli.keys import data_dir_option
 from node.cli.ledger import check_network, network_option
 from node.folder import DataFolder
@@ -57,6 +57,21 @@ def checked(work: Callable[[], T]) -> T:
         return work()
     except (ValueError, OSError, Rejected) as error:
         raise click.ClickException(f"{error}.") from None
+
+
+def show_task(address: str, as_json: bool, task_id: bytes) -> None:
+    """A task in the queue: its place, its escrow, and who holds its data."""
+    answer = cast(query.ListTasksResponse, ask(address, "ListTasks", query.ListTasksRequest()))
+    found = [queued for queued in answer.tasks if queued.id == task_id.hex()]
+    if not found:
+        raise click.ClickException(
+            "No such task is in the queue; `ponas task result` shows done ones."
+        )
+    show(found[0], as_json)
+
+
+show_command = click.command("show")(task_id_argument(show_task))
+show_command.params += [node_option(), json_option()]
 
 
 @online_command
