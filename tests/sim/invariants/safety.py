@@ -6,7 +6,7 @@ from node.chain.envelope import Signed
 from node.chain.finality import Link, link_of, slashable
 from node.chain.messages import Claim, List, Payload, Vote
 from node.chain.state import Checkpoint
-from tests.sim.watch import Invariant, Watch
+from tests.sim.watch import Invariant, Seen, Watch
 
 
 class OneHistory(Invariant):
@@ -58,7 +58,8 @@ class OneJustified(Invariant):
 
 
 class NobodyFramed(Invariant):
-    """I9: no two objects under an honest key are an offence, whatever happened to its machine."""
+    """I9: no two objects under an honest key are an offence, whatever happened to its machine, and
+    no chain has punished it for one."""
 
     name = "I9"
 
@@ -72,6 +73,12 @@ class NobodyFramed(Invariant):
 
     def on_heard(self, at: str, signed: Signed[Payload]) -> None:
         self._judge(signed)
+
+    def on_block(self, at: str, seen: Seen) -> None:
+        for punished, _ in seen.state.punished.items():
+            for name in self.scene.honest:
+                if self.scene.key(name) in punished:
+                    self.fail(f"{name} is punished in round {seen.state.round}")
 
     def _judge(self, signed: Signed[Payload]) -> None:
         if signed.signer not in {self.scene.key(name) for name in self.scene.honest}:
