@@ -20,7 +20,17 @@ from node.chain.genesis import (
     network_to_json,
 )
 from node.chain.hashing import MAX_INT
-from node.chain.params import DEVNET, DIGITS, FAST, TESTNET, Parameters, StandingTask, Timing
+from node.chain.params import (
+    DEVNET,
+    DIGITS,
+    FAST,
+    TESTNET,
+    Parameters,
+    StandingTask,
+    Timing,
+    Upgrade,
+    version_at,
+)
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from tests.chain_world import make_network
 
@@ -52,6 +62,29 @@ def test_devnet_is_valid_without_anybody() -> None:
 def test_id_covers_every_part(other: Any) -> None:
     assert other.id != NETWORK.id
     assert other.genesis_id != NETWORK.genesis_id
+
+
+UPGRADES = (Upgrade(10, 2), Upgrade(20, 5))
+
+
+def test_a_version_of_the_rules_begins_with_its_round() -> None:
+    parameters = replace(FAST, upgrades=UPGRADES)
+    assert [version_at(parameters, number) for number in (0, 9, 10, 19, 20)] == [1, 1, 2, 2, 5]
+
+
+def test_an_upgrade_leaves_the_network_what_it_is() -> None:
+    later = replace(NETWORK, parameters=replace(NETWORK.parameters, upgrades=UPGRADES))
+    assert later.id == NETWORK.id
+    assert network_from_json(network_to_json(later)) == later
+
+
+@pytest.mark.parametrize(
+    "upgrades",
+    [(Upgrade(0, 2),), (Upgrade(1, 1),), UPGRADES[::-1], (Upgrade(1, 3), Upgrade(2, 2))],
+)
+def test_upgrades_rise(upgrades: tuple[Upgrade, ...]) -> None:
+    with pytest.raises(NetworkError, match="upgrades: rounds rise"):
+        replace(FAST, upgrades=upgrades)
 
 
 def edited(path: list[Any], value: Any) -> str:

@@ -27,7 +27,7 @@ from node.chain.messages import (
     PayoutLine,
     Vote,
 )
-from node.chain.params import FAST
+from node.chain.params import FAST, Upgrade
 from node.chain.state import compute_root
 from node.chain.transactions import compute_least_fee
 from node.chain.transition import apply_block
@@ -249,6 +249,15 @@ def test_payout_weights_are_positive_and_bounded(world: World, weights: tuple[in
 def test_payouts_are_the_committed_ones(world: World) -> None:
     plan = ClaimPlan(committed_payouts=(PAYOUTS[0],))
     assert_refused(world, Reason.PAYOUT_ROOT, plan)
+
+
+def test_a_round_whose_rules_are_not_known() -> None:
+    """By one round too early: the last one of the rules before stands."""
+    upgraded = World(make_network(replace(FAST, unit_fee=0, upgrades=(Upgrade(2, 2),))))
+    first = upgraded.add(upgraded.fallback_block(upgraded.genesis, 1))
+    with pytest.raises(Rejected) as refused:
+        upgraded.apply(upgraded.fallback_block(first.id, 2))
+    assert refused.value.reason is Reason.UNKNOWN_RULES
 
 
 # Lists.

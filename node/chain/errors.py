@@ -28,6 +28,7 @@ class Reason(StrEnum):
     # Place of a block in the chain.
     UNKNOWN_PARENT = "unknown-parent"
     ROUND_NOT_RISING = "round-not-rising"
+    UNKNOWN_RULES = "unknown-rules"
     BODY_TOO_LARGE = "body-too-large"
     BODY_HASH = "body-hash"
     # Claims.

@@ -67,8 +67,10 @@ class Network:
 
     @cached_property
     def id(self) -> bytes:
-        """Hash over the network file without spaces, names sorted."""
-        text = json.dumps(to_json(self), sort_keys=True, separators=(",", ":"))
+        """Hash over the network file without upgrades and spaces, names sorted."""
+        members = to_json(self)
+        del members["parameters"]["upgrades"]
+        text = json.dumps(members, sort_keys=True, separators=(",", ":"))
         return blake("ponas/network", text.encode())
 
     @cached_property

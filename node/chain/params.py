@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from node.chain.errors import NetworkError
 from node.chain.hashing import MAX_INT
@@ -12,6 +13,9 @@ from node.chain.published.limits import TaskLimits
 
 FLOOR_TIMES_CHANCE = 3
 """A claim must reach this multiple of chance, else constant designs win (consensus E5)."""
+
+RULES_VERSION = 1
+"""The newest version of the rules that this release knows."""
 
 MAX_WEIGHT = MAX_INT // MAX_ATTESTERS
 """Keeps the weight of all seats together below 2**63."""
@@ -79,6 +83,13 @@ class Timing:
         _require(rising, "timing", "0 < lists_ms < secrets_ms < claims_ms < vote_ms < round_ms")
 
 
+class Upgrade(NamedTuple):
+    """From a round on, blocks follow this version of the rules."""
+
+    round: int
+    version: int
+
+
 @dataclass(frozen=True)
 class Parameters:
     """Everything the rules of a network depend on beside its genesis.
@@ -93,6 +104,9 @@ class Parameters:
     `era_rounds` is the length of an era, for which seats are fixed; a seat weighs the base units
     of its bond, `max_weight` (W_CAP) at most. `unit_bond` (UNIT) is the least bond, and what one
     commitment a round takes of a producer's; `unit_fee` (FEE) what a certified one costs.
+
+    `upgrades` are the later versions of the rules; version 1 begins with genesis. They are no part
+    of the network's id, so that a running network can agree on one.
 
     `seals` (k) is the number of attesters whose seals together open the test images.
     """
@@ -115,6 +129,7 @@ class Parameters:
     max_commits: int
     max_walked: int
     seals: int
+    upgrades: tuple[Upgrade, ...]
 
     def __post_init__(self) -> None:
         _require(0 <= self.subsidy <= MAX_INT, "subsidy", "an amount below 2**63")
@@ -138,6 +153,9 @@ class Parameters:
         _require(self.max_units >= 1, "max_units", "at least one unit")
         _require(1 <= self.max_commits <= MAX_COMMITS, "max_commits", f"1 to {MAX_COMMITS}")
         _require(self.max_walked >= 1, "max_walked", "at least one model")
+        steps = (Upgrade(0, 1), *self.upgrades)
+        is_rising = all(a.round < b.round and a.version < b.version for a, b in pairwise(steps))
+        _require(is_rising, "upgrades", "rounds rise from 1, versions from 2")
         _require(
             1 <= self.seals <= MAX_SECRETS if not self.task.insecure else self.seals == 0,
             "seals",
@@ -149,6 +167,12 @@ class Parameters:
             "task.insecure",
             "a public network does not take an insecure standing task",
         )
+
+
+def version_at(parameters: Parameters, round_number: int) -> int:
+    """The version of the rules that the blocks of a round follow."""
+    begun = (upgrade.version for upgrade in parameters.upgrades if upgrade.round <= round_number)
+    return max(begun, default=1)
 
 
 def _require(condition: bool, field: str, rule: str) -> None:
@@ -232,6 +256,7 @@ def _local(name: str, round_ms: int) -> Parameters:
         max_units=4,
         max_commits=MAX_COMMITS,
         max_walked=16,
+        upgrades=(),
         seals=0,
     )
 

@@ -13,6 +13,7 @@ from node.chain.erachange import change_era
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.lists import is_ascending
 from node.chain.messages import Body, Claim, Fallback, Transaction, Vote
+from node.chain.params import RULES_VERSION, version_at
 from node.chain.published.play import (
     close_expired,
     note_holders,
@@ -84,7 +85,11 @@ def _check_header(context: RoundContext, parent: State, block: Block) -> None:
         raise InvalidBlock(
             Reason.ROUND_NOT_RISING, f"round {block.round} on a parent of {parent.round}"
         )
-    # 2. The header stands with this body.
+    # 2. This release knows the rules of the round.
+    version = version_at(context.network.parameters, block.round)
+    if version > RULES_VERSION:
+        raise InvalidBlock(Reason.UNKNOWN_RULES, f"round {block.round} is of version {version}")
+    # 3. The header stands with this body.
     match block.header.message:
         case Claim() as claim:
             check_claim(context, claim, block.header.signer, block.body)
@@ -93,20 +98,20 @@ def _check_header(context: RoundContext, parent: State, block: Block) -> None:
 
 
 def _check_designs(context: RoundContext, block: Block, designs: DesignRules) -> None:
-    # 3. The design of a winner is allowed, and its commitment was listed in time.
+    # 4. The design of a winner is allowed, and its commitment was listed in time.
     claim = block.header.message
     if isinstance(claim, Claim):
         check_winner(context, claim, block.header.signer, block.body, designs)
-    # 4. Published tasks are ones that can be searched.
+    # 5. Published tasks are ones that can be searched.
     for transaction in block.transactions:
         check_searchable(transaction, designs)
 
 
 def _follow(context: RoundContext, parent: State, block: Block) -> State:
-    # 5. Votes have one order.
+    # 6. Votes have one order.
     if not is_ascending([vote.id for vote in block.votes]):
         raise InvalidBlock(Reason.VOTE_ORDER, "votes must ascend by id, each once")
-    # 6. Transactions and votes stand, and lead to the state that the header names.
+    # 7. Transactions and votes stand, and lead to the state that the header names.
     header = block.header.message
     state = state_after(
         context, parent, header, block.header.signer, block.body, block.votes, block.transactions

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from node.chain.context import RoundContext
+from node.chain.params import RULES_VERSION, version_at
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from node.clock import Clock
 from node.consensus.attester import Attester
@@ -13,6 +14,7 @@ from node.consensus.keyholder import KeyHolder
 from node.consensus.sealer import Sealer
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
+from node.errors import NetworkRefusedError
 from node.publishing.library import TaskLibrary
 from node.tasks import TaskOwner
 
@@ -61,16 +63,28 @@ class Clockwork:
         self._producer = producer
 
     async def run(self) -> None:
-        """Start each round in a task of its own, so that one that fails stays alone."""
+        """Start each round in a task of its own, so that one that fails stays alone.
+
+        Raises NetworkRefusedError before a round whose rules this release does not know.
+        """
         self._tasks.spawn(self._submissions.follow(), name="offer kept transactions")
         self._tasks.spawn(self._join_late(), name="claim after a restart")
         next_round = 0
         while True:
             # Rounds that a suspended machine has slept through are gone.
             next_round = max(next_round, self._first_open_round())
+            self._check_rules(next_round)
             await self._clock.sleep_until(round_start(self._chain.network, next_round))
             self._tasks.spawn(self._play(next_round), name=f"round {next_round}")
             next_round += 1
+
+    def _check_rules(self, round_number: int) -> None:
+        version = version_at(self._chain.network.parameters, round_number)
+        if version > RULES_VERSION:
+            raise NetworkRefusedError(
+                f"from round {round_number} on the network plays by version {version} of the "
+                f"rules, and this release knows {RULES_VERSION}: install a newer one"
+            )
 
     def _first_open_round(self) -> int:
         """The earliest round that can still be joined: one in its train phase, or the next."""

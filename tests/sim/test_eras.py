@@ -1,5 +1,6 @@
 """Bonds and seats on a whole network: who joins, who leaves, and who is caught."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,10 @@ from nacl.signing import SigningKey
 from node.chain.bonds import BondKey, BondKind
 from node.chain.envelope import sign
 from node.chain.messages import AddBond, Transaction, Unbond
-from node.chain.params import FAST
+from node.chain.params import FAST, Upgrade
 from node.chain.state import State
+from node.chain.timing import Phase
+from node.errors import NetworkRefusedError
 from tests.sim.adversaries import ATTESTERS, PRODUCERS
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
@@ -63,6 +66,22 @@ async def test_one_attester_joins_by_bonding_and_another_leaves() -> None:
     await world.until_round(3 * ERA + 3)
     heads = {name: world[name].chain.tree.head() for name in ("full0", "full2")}
     assert heads["full2"].id == heads["full0"].id
+    await world.close()
+
+
+@virtual_time
+async def test_a_node_stops_before_a_round_whose_rules_it_does_not_know() -> None:
+    parameters = replace(PLAN.parameters, upgrades=(Upgrade(3, 2),))
+    world = World(5, replace(PLAN, parameters=parameters))
+    await world.start()
+    await world.until(2, Phase.CONFIRM)
+    await asyncio.sleep(1)
+    for name, machine in world.machines.items():
+        assert machine.running is not None
+        with pytest.raises(NetworkRefusedError, match=r"from round 3 on .* install a newer one"):
+            await machine.running
+        assert world[name].chain.tree.head().state.round <= 2
+        machine.running = None
     await world.close()
 
 
