@@ -59,6 +59,9 @@ def note_holder(
     """
     if vote.round < record.queued_round + LEAD_ROUNDS or not has_bit(vote.tasks_held, record.place):
         return record
+    # Mostly nothing is new: each vote names all that its voter holds.
+    if voter in record.holders and seats.keys() >= set(record.holders):
+        return record
     holders = {holder for holder in (*record.holders, voter) if holder in seats}
     return replace(record, holders=tuple(sorted(holders)))
 
