@@ -8,7 +8,7 @@ from nacl.signing import SigningKey
 
 from node.chain.bonds import BondKey, BondKind
 from node.chain.envelope import sign
-from node.chain.messages import AddBond, Transaction, Unbond
+from node.chain.messages import AddBond, Claim, Evidence, Transaction, Unbond
 from node.chain.params import FAST, Upgrade
 from node.chain.state import State
 from node.chain.timing import Phase
@@ -112,4 +112,28 @@ async def test_a_producer_that_lies_loses_a_unit(script: str) -> None:
         name: world["full0"].chain.context(8).units(world.key(name)) for name in ("mint0", "mint1")
     }
     assert units == {"mint0": 1, "mint1": 0}
+    await world.close()
+
+
+@pytest.mark.parametrize("is_careless", [False, True], ids=["left out", "refused in a block"])
+@virtual_time
+async def test_a_true_claim_is_not_punished_whoever_accuses_it(
+    is_careless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(6, PLAN)
+    if is_careless:
+        monkeypatch.setattr("node.consensus.producer.credible", lambda waiting, *_: waiting)
+        world.distrust("mint0")
+    await world.start()
+    await world.until_round(4)
+    block = world["full0"].chain.tree.head().block
+    assert block is not None
+    assert isinstance(block.header.message, Claim)
+    submit(world, "full0", Evidence((block.header.envelope,), 0, 0))
+    await world.until_round(5)
+    head = world["full0"].chain.tree.head()
+    assert head.block is not None
+    assert (head.state.round, len(head.state.punished)) == (4, 0)
+    # Nobody votes for who believes it.
+    assert head.block.is_fallback is is_careless
     await world.close()
