@@ -79,6 +79,12 @@ class Tally:
             self._quorum_links.add(link)
             self._settle()
 
+    def take_justified(self, checkpoint: Checkpoint) -> None:
+        """Take a block for justified because a chain shows it: links may begin there."""
+        if checkpoint not in self.justified:
+            self.justified.add(checkpoint)
+            self._settle()
+
     def forget_below(self, round_number: int) -> None:
         """Drop what is of earlier rounds, to bound the memory."""
         self.justified = {c for c in self.justified if c.round >= round_number}

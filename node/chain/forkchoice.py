@@ -118,6 +118,9 @@ class BlockTree:
         waiting = (v for v in self._book.release(block.id) if self._refusal(v) is None)
         for vote in (*block.votes, *waiting):
             self._count(vote)
+        # Votes for a block below the first of this tree can't be counted here, but its body did.
+        if state.justified.id not in self._entries:
+            self._tally.take_justified(state.justified)
         self._advance_final()
 
     def add_vote(self, vote: Signed[Vote]) -> bool:
