@@ -183,7 +183,7 @@ class Node:
             discovers=setup.discovers,
         )
         self._submissions = Submissions(
-            self.chain, self._mempool, outside.store, outside.writer, self.peers.broadcast
+            self.chain, self._mempool, outside.store, outside.writer, self.peers.offer
         )
         self._promises = Promises(outside.store, self._keep)
         self._manager = self._make_manager()

@@ -12,7 +12,7 @@ from nacl.signing import SigningKey
 from node.chain.block import open_header
 from node.chain.envelope import open_envelope, sign
 from node.chain.hashing import blob_hash
-from node.chain.messages import Envelope, Fallback, Transfer
+from node.chain.messages import Commit, Envelope, Fallback, Transfer
 from node.clock import LoopClock
 from node.endpoint import parse_endpoint
 from node.net.greeting import NONCE_BYTES, Introduction, greet
@@ -34,7 +34,12 @@ KEY = SigningKey(bytes([5]) * 32)
 
 def envelope(number: int, network_id: bytes = NETWORK) -> Envelope:
     """A valid signed object, another one for each number."""
-    return sign(Transfer(bytes(32), number + 1, 0, 0), KEY, network_id).envelope
+    return sign(Commit(number + 1, 0, bytes(32)), KEY, network_id).envelope
+
+
+def transaction(number: int) -> Envelope:
+    """A signed transaction, another one for each number."""
+    return sign(Transfer(bytes(32), number + 1, 0, 0), KEY, NETWORK).envelope
 
 
 def gossip(number: int) -> PeerMessage:

@@ -35,6 +35,7 @@ from tests.peer_world import (
     gossip,
     open_world,
     pass_time,
+    transaction,
 )
 from tests.virtual_time import virtual_time
 
@@ -87,6 +88,26 @@ async def test_dropped_and_deferred_objects_go_no_further() -> None:
         await pass_time(5)
         assert b.handler.heard == [envelope(2)]
         assert a.net.refused == {Refusal.REPLAYED: 1}
+
+
+@virtual_time
+async def test_transaction_is_offered_until_a_peer_has_use_for_it() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        c = world.add("c", ["b"])
+        await pass_time(5)
+        b.handler.judge = lambda _: Gossip.DEFER
+        a.net.offer(transaction(1))
+        await pass_time(5)
+        assert c.handler.heard == []
+        b.handler.judge = accept_all
+        for _ in range(3):
+            a.net.offer(transaction(1))
+            await pass_time(5)
+        # It is judged no more once it is taken in, and offering it is no offence.
+        assert b.handler.heard == [transaction(1)] * 2
+        assert c.handler.heard == [transaction(1)]
+        assert b.net.refused == {}
 
 
 @virtual_time

@@ -220,8 +220,8 @@ class ChainGate:
         try:
             self._mempool.add(signed, self._chain.next_context(), self._chain.tree.head().state)
         except Rejected:
-            # A peer on another head may well hold it good.
-            return Gossip.DROP
+            # A peer on another head may well hold it good, and this node may do so later.
+            return Gossip.DEFER
         return Gossip.RELAY
 
     def _on_vote(self, vote: Signed[Vote]) -> Gossip:

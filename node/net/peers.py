@@ -139,6 +139,10 @@ class PeerNet:
         """
         self._relay.broadcast(envelope)
 
+    def offer(self, envelope: Envelope) -> None:
+        """Send a transaction to all peers, again where it was sent before; never waits."""
+        self._relay.offer(envelope)
+
     async def fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
         """A blob of at most `max_bytes` by its hash, from whichever peer has it.
 

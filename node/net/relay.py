@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from node.chain.hashing import blake, u64
-from node.chain.messages import Envelope
+from node.chain.messages import TRANSACTIONS, Envelope
 from node.net.limits import Seen
 from node.net.protocol import ChainHandler, Gossip, Refusal, Refused
 from node.net.session import Session
@@ -37,6 +37,14 @@ class Relay:
         if self._seen.add(key := _gossip_key(envelope)):
             self._spread(envelope, key)
 
+    def offer(self, envelope: Envelope) -> None:
+        """Send a transaction of this node's own to all peers, also those who had no use for it."""
+        key = _gossip_key(envelope)
+        if self._seen.add(key):
+            self._spread(envelope, key)
+        else:
+            self._post(PeerMessage(gossip=envelope_to_proto(envelope)), key)
+
     def catch_up(self, session: Session) -> None:
         """Tell a new peer what was sent or passed on last."""
         for message in self._recent:
@@ -51,7 +59,9 @@ class Relay:
         """
         envelope = envelope_from_proto(message)
         key = _gossip_key(envelope)
-        if not session.delivered.add(key):
+        is_again = not session.delivered.add(key)
+        # Who has taken a transaction in offers it until it is final.
+        if is_again and envelope.kind not in TRANSACTIONS:
             raise Refused(Refusal.REPLAYED, "sent the same object twice")
         if not self._seen.add(key):
             return
@@ -69,6 +79,9 @@ class Relay:
     def _spread(self, envelope: Envelope, key: bytes) -> None:
         message = PeerMessage(gossip=envelope_to_proto(envelope))
         self._recent.append(message)
+        self._post(message, key)
+
+    def _post(self, message: PeerMessage, key: bytes) -> None:
         for session in self._sessions():
             if key not in session.delivered:
                 session.post(message)
