@@ -116,7 +116,8 @@ class Payer:
             answer = await ask(address, offer)
         except (grpc.RpcError, TimeoutError):
             return  # the node is down, or went down while it answered
-        self.answers += 1
+        if answer.id or answer.reason == Reason.SENDER_FULL:
+            self.answers += 1
         if answer.id:
             assert answer.id == signed.id.hex()
             self.acknowledged.append(answer.id)
@@ -177,7 +178,8 @@ class Run:
                 self._witness.send(Commit(number, unit, self._rng.randbytes(32)), PRODUCER)
 
     async def kill(self, number: int) -> None:
-        """Kill the node once it has answered a payer, or sometimes before; start it anew."""
+        """Kill the node once it has taken in a payment, or is full; or sometimes before. Start it
+        anew."""
         if number % KILLS_AT_START:
             await self.comes_back()
             before = self._answers()
