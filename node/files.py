@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -12,16 +14,9 @@ def write_new_file(path: Path, data: bytes) -> None:
         FileExistsError: `path` exists; it was not touched.
         OSError: it can't be written.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.new.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    with _written_beside(path, data) as temporary:
         # A link fails if the name is taken, where a rename would replace the file that has it.
         os.link(temporary, path)
-    finally:
-        os.unlink(temporary)
     sync_folder(path.parent)
 
 
@@ -31,16 +26,8 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         OSError: it can't be written.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f"{path.name}.new.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    with _written_beside(path, data) as temporary:
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
     sync_folder(path.parent)
 
 
@@ -51,3 +38,18 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A synced file of mode 0600 in the folder of `path`, to be given its name; gone afterwards."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.new.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

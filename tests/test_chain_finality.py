@@ -171,6 +171,19 @@ def test_justified_over_a_gap_is_not_final() -> None:
     assert tally.final == {start}
 
 
+def test_what_a_chain_shows_as_justified_may_begin_links_that_were_counted_before() -> None:
+    """A node that started at a snapshot can't have seen the votes which justified it."""
+    start, shown, above, top = block(9, "S"), block(11, "J"), block(12, "A"), block(13, "T")
+    everybody = equal(voters(3))
+    tally = Tally([start])
+    for voter, step in product(everybody.weights, [link(shown, above), link(above, top)]):
+        tally.add(voter, step, everybody)
+    assert tally.justified == {start}
+    tally.take_justified(shown)
+    assert tally.justified == {start, shown, above, top}
+    assert tally.final == {start, shown, above}
+
+
 # Four attesters over three rounds, exhaustively.
 
 

@@ -13,6 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from node.cli.ledger import network_option
+
 if TYPE_CHECKING:
     from node.chain.genesis import Network
     from node.consensus.examination import Examination
@@ -24,13 +26,6 @@ _SHOWN = 10
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-        click.option(
-            "--network",
-            "network_name",
-            required=True,
-            metavar="NAME|FILE",
-            help="The network that the node is of.",
-        ),
         click.option(
             "--data-dir",
             "folder",
@@ -45,27 +40,27 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("verify")
 @_options
-def verify(folder: Path, network_name: str, as_json: bool) -> None:
+def verify(folder: Path, network: Network, as_json: bool) -> None:
     """Judge every block, vote and model on disk anew.
 
     Nothing is changed. Images are not counted again. Exit code 0: all is as it should be; 1: it is
     damaged.
     """
-    from node.config import load_network
     from node.folder import open_data_folder
     from node.store.rocks import open_store
 
-    with _told_in_a_sentence():
-        network = load_network(network_name)
-        with closing(open_store(open_data_folder(folder).store, network.id)) as store:
-            examination = _examine(store, network)
+    with (
+        _told_in_a_sentence(),
+        closing(open_store(open_data_folder(folder).store, network.id)) as store,
+    ):
+        examination = _examine(store, network)
     _report(examination, as_json)
     raise click.exceptions.Exit(1 if examination.damage else 0)
 
 
 @click.command("repair")
 @_options
-def repair(folder: Path, network_name: str, as_json: bool) -> None:
+def repair(folder: Path, network: Network, as_json: bool) -> None:
     """Remove what is damaged, so that the node starts and has the rest again from its peers.
 
     Keys, a pool's books and what was signed stay. If the disk itself has lost rows, the damaged
@@ -74,14 +69,12 @@ def repair(folder: Path, network_name: str, as_json: bool) -> None:
     """
     from node.chain.timing import phase_at
     from node.clock import SystemClock
-    from node.config import load_network
     from node.consensus.signed_before import silence_through
     from node.folder import open_data_folder
     from node.store.mend import mend_store
     from node.store.rocks import open_store
 
     with _told_in_a_sentence():
-        network = load_network(network_name)
         path = open_data_folder(folder).store
         has_lost_rows = mend_store(path, network.id)
         with closing(open_store(path, network.id)) as store:
@@ -90,6 +83,10 @@ def repair(folder: Path, network_name: str, as_json: bool) -> None:
             examination = _examine(store, network)
             store.write([row for each in examination.damage for row in each.removal()])
     _report(examination, as_json, has_lost_rows)
+
+
+for _command in (verify, repair):
+    _command.params.append(network_option())
 
 
 def _examine(store: Store, network: Network) -> Examination:

@@ -29,15 +29,15 @@ class _BadKeyFile(click.ClickException):
     exit_code = ExitCode.KEY
 
 
-def data_dir_option() -> click.Option:
-    """`--data-dir FOLDER`, whose key is meant, handed over as `folder`."""
+def data_dir_option(help_text: str = "The data folder with the key.") -> click.Option:
+    """`--data-dir FOLDER`, handed over as `folder`."""
     return click.Option(
         ["--data-dir", "folder"],
         default=Path("~/.ponas") / Role.MINER,
         show_default=True,
         metavar="FOLDER",
         type=click.Path(path_type=Path),
-        help="The data folder with the key.",
+        help=help_text,
     )
 
 

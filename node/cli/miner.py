@@ -7,7 +7,7 @@ import click
 import grpc
 
 from node.cli.asking import json_option, show
-from node.config import Role
+from node.cli.keys import data_dir_option
 from node.errors import ExitCode
 from node.folder import DataFolder
 from ponas.v1 import control_service_pb2 as pb
@@ -29,17 +29,6 @@ def miner() -> None:
     """Steer the miner of a data folder on this machine."""
 
 
-def _data_dir() -> click.Option:
-    return click.Option(
-        ["--data-dir", "folder"],
-        default=Path("~/.ponas") / Role.MINER,
-        show_default=True,
-        metavar="FOLDER",
-        type=click.Path(path_type=Path),
-        help="The miner's data folder.",
-    )
-
-
 def _add(name: str, method: str, request: Any, text: str) -> None:
     def run(folder: Path, as_json: bool) -> None:
         state = _call(DataFolder(folder.expanduser()), method, request)
@@ -47,7 +36,10 @@ def _add(name: str, method: str, request: Any, text: str) -> None:
         if name == "status" and state.idle:
             raise click.exceptions.Exit(_IDLE)
 
-    params: list[click.Parameter] = [_data_dir(), json_option()]
+    params: list[click.Parameter] = [
+        data_dir_option("The miner's data folder."),
+        json_option(),
+    ]
     miner.add_command(click.Command(name, callback=run, params=params, help=text))
 
 

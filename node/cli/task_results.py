@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -114,12 +115,7 @@ def verify(task_id: bytes, name: str, address: str, network: Network, folder: Pa
     for result in results:
         claim = _claim(_header(address, network, result.block), network)
         model = _model(address, claim.model_hash.hex())
-        shard = result.shard
-        counted = checked(
-            lambda shard=shard, claim=claim, model=model: recount(  # type: ignore[misc]
-                prepared, secret, shard, claim, model
-            )
-        )
+        counted = checked(partial(recount, prepared, secret, result.shard, claim, model))
         verdict = "as claimed" if counted == claim.correct else f"but {claim.correct} were claimed"
         differing += counted != claim.correct
         click.echo(f"Round {result.round}: {counted} of {result.test_images} correct, {verdict}.")

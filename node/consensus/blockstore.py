@@ -1,6 +1,7 @@
 """Blocks and snapshots on disk: found by id and by height."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 import msgspec
@@ -46,7 +47,8 @@ class BlockStore:
         """The blocks at a height: one, once their competitors were removed."""
         if height == 0:
             return [self._network.genesis_id]
-        return [block_id for found, block_id in self._from(height, height) if found == height]
+        rows = self._store.scan(Table.BLOCKS, u64(height))
+        return [id_of(key) for key, _ in takewhile(lambda row: height_of(row[0]) == height, rows)]
 
     def record(self, block_id: bytes) -> BlockRecord | None:
         """A block as it was written; it was checked before that."""
@@ -85,14 +87,6 @@ class BlockStore:
             Delete(Table.HEIGHTS, block_id),
         ]
 
-    def drop_below(self, height: int) -> list[Change]:
-        """Remove all blocks below a height."""
-        return [
-            change
-            for found, block_id in self._from(0, height - 1)
-            for change in self.drop(found, block_id)
-        ]
-
     def snapshots(self) -> list[StoredSnapshot]:
         """Those that are kept, oldest first."""
         return [
@@ -121,9 +115,3 @@ class BlockStore:
         for old in self.snapshots()[: 1 - SNAPSHOTS_KEPT]:
             changes += [Delete(Table.BLOBS, old.blob), Delete(Table.SNAPSHOTS, u64(old.height))]
         return changes
-
-    def _from(self, lowest: int, highest: int) -> Iterator[tuple[int, bytes]]:
-        for key, _ in self._store.scan(Table.BLOCKS, u64(lowest)):
-            if (height := height_of(key)) > highest:
-                return
-            yield height, id_of(key)

@@ -262,7 +262,7 @@ class Chain:
     def after(self, locator: Sequence[bytes], limit: int) -> list[tuple[Envelope, bytes]]:
         """Headers and bodies of the followed chain after the first known id of a locator.
 
-        None if what follows is not here.
+        Nothing if what follows is not here.
         """
         start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
         found: list[tuple[Envelope, bytes]] = []
