@@ -23,6 +23,7 @@ from node.chain.messages import (
     Transaction,
     Vote,
 )
+from node.chain.work import MAX_WORK, work_of
 
 Header = Claim | Fallback
 
@@ -84,12 +85,17 @@ def read_block(envelope: Envelope, body_bytes: bytes, network_id: bytes) -> Bloc
         raise InvalidBlock(Reason.BODY_HASH, "the body is not the one the header names")
     # 2. It is canonical, and so is everything in it.
     body = decode(Body, body_bytes)
+    transactions = tuple(read_transaction(item, network_id) for item in body.transactions)
+    # 3. Judging its transactions takes a time that everybody has.
+    work = sum(work_of(signed.message) for signed in transactions)
+    if work > MAX_WORK:
+        raise InvalidBlock(Reason.TOO_MUCH_WORK, f"transactions of work {work}, above {MAX_WORK}")
     return Block(
         header=header,
         body=body,
         body_bytes=body_bytes,
         votes=tuple(read_as(Vote, vote, network_id) for vote in body.votes),
-        transactions=tuple(read_transaction(item, network_id) for item in body.transactions),
+        transactions=transactions,
     )
 
 

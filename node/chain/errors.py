@@ -31,6 +31,7 @@ class Reason(StrEnum):
     UNKNOWN_RULES = "unknown-rules"
     BODY_TOO_LARGE = "body-too-large"
     BODY_HASH = "body-hash"
+    TOO_MUCH_WORK = "too-much-work"
     # Claims.
     COMMITMENT_NOT_LISTED = "commitment-not-listed"
     NOT_CERTIFIED = "not-certified"

@@ -16,7 +16,6 @@ from node.chain.errors import InvalidBlock
 from node.chain.hashing import blob_hash
 from node.chain.messages import (
     MAX_BODY_BYTES,
-    MAX_TRANSACTIONS,
     MAX_VOTES,
     Body,
     Transaction,
@@ -26,6 +25,7 @@ from node.chain.state import State, compute_root
 from node.chain.transactions import apply_transaction, compute_fee_rate, transaction_size
 from node.chain.transition import state_after
 from node.chain.votes import child_ancestors, include_vote
+from node.chain.work import MAX_WORK, work_of
 
 H = TypeVar("H", bound=Header)
 Votes = tuple[Signed[Vote], ...]
@@ -55,19 +55,21 @@ def select_transactions(
     transactions: Iterable[Signed[Transaction]],
     budget_bytes: int,
 ) -> Transactions:
-    """Transactions that stand one after the other on `parent`, within a byte budget.
+    """Transactions that stand one after the other on `parent`, within a byte budget and MAX_WORK.
 
     Each signer's go by their nonces, the signers by the fee that their next one offers a byte.
     """
     draft, chosen = Draft(parent, context.round), list[Signed[Transaction]]()
+    budget_work = MAX_WORK
     queues = _queues(parent, transactions)
     nexts = [_precedence(queue[-1]) for queue in queues.values()]
     heapify(nexts)
-    while nexts and len(chosen) < MAX_TRANSACTIONS:
+    while nexts:
         queue = queues[heappop(nexts)[-1]]
         signed = queue.pop()
         size = transaction_size(signed) + FIELD_OVERHEAD_BYTES
-        if size > budget_bytes:
+        work = work_of(signed.message)
+        if size > budget_bytes or work > budget_work:
             continue
         try:
             apply_transaction(draft, context, signed)
@@ -75,6 +77,7 @@ def select_transactions(
             # Nor do those behind it, which have higher nonces.
             continue
         budget_bytes -= size
+        budget_work -= work
         chosen.append(signed)
         if queue:
             heappush(nexts, _precedence(queue[-1]))
