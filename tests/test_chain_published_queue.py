@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -11,12 +12,15 @@ from hypothesis import strategies as st
 
 from node.chain.codec import decode, encode
 from node.chain.messages import Vote
+from node.chain.published.escrow import BURNT_ATTESTERS_LINES
 from node.chain.published.queue import (
+    GRACE_ROUNDS,
     choose,
-    free_place,
     has_bit,
     make_bitmap,
     note_holder,
+    place_fee,
+    who_yields,
 )
 from node.chain.published.record import (
     MAX_TASKS,
@@ -26,6 +30,8 @@ from node.chain.published.record import (
     TaskRecord,
     find_paid,
 )
+from node.chain.published.rules import REWARD_IN_SUBSIDIES
+from node.chain.rewards import split
 from tests.task_world import SUBSIDY, make_record, make_terms, some_hash
 
 A, B, C = (some_hash(name) for name in "abc")
@@ -143,9 +149,43 @@ def test_a_bitmap_names_its_places_in_four_bytes(places: set[int]) -> None:
     assert len(bitmap) <= 4
 
 
-def test_the_lowest_free_place_is_given_until_all_are_taken() -> None:
-    assert free_place([make_record(place=place) for place in (0, 1, 3)]) == 2
-    assert free_place([make_record(place=place) for place in range(MAX_TASKS)]) is None
+def yields(*tasks: Entry, newcomer: int = 0) -> bytes | None:
+    """Who makes room for a task of so many ms for a base unit, which beats all by default."""
+    return who_yields(tasks, Fraction(newcomer), ROUND + GRACE_ROUNDS, all_hold)
+
+
+def test_the_worst_task_makes_room_for_a_better_one_alone() -> None:
+    good, bad = (A, held(difficulty_ms=2_000)), (B, held("other", difficulty_ms=4_000))
+    reward = make_terms().reward
+    assert yields(good, bad) == B
+    assert yields(good, bad, newcomer=4_000 // reward) is None
+    assert who_yields([good, bad], Fraction(3_999, reward), ROUND, all_hold) == B
+
+
+def test_of_equal_tasks_the_newest_then_the_higher_id_makes_room() -> None:
+    assert yields((A, held(queued_round=2)), (B, held("other"))) == A
+    assert yields((A, held()), (B, held("other"))) == B
+
+
+@pytest.mark.parametrize("idle", [make_record(), held(suspended=1)], ids=["not held", "suspended"])
+def test_a_task_that_nobody_can_mine_makes_room_for_any(idle: TaskRecord) -> None:
+    assert yields((A, idle), (B, held("other", difficulty_ms=10**6)), newcomer=10**9) == A
+
+
+def test_a_new_task_has_time_to_spread_its_data() -> None:
+    fresh = make_record(queued_round=ROUND + 1)
+    assert yields((A, fresh), newcomer=10**9) is None
+    assert yields((A, replace(fresh, queued_round=ROUND)), newcomer=10**9) == A
+
+
+def test_a_task_with_a_round_ahead_keeps_its_place() -> None:
+    assert yields((A, held().reserve(ROUND))) is None
+
+
+def test_keeping_all_places_costs_more_than_buying_every_round() -> None:
+    least_reward = REWARD_IN_SUBSIDIES * SUBSIDY
+    burnt, for_attesters, _ = split(least_reward, BURNT_ATTESTERS_LINES)
+    assert MAX_TASKS * place_fee(SUBSIDY) > GRACE_ROUNDS * (burnt + for_attesters)
 
 
 def test_a_record_has_one_encoding() -> None:

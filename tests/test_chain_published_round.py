@@ -23,6 +23,7 @@ from node.chain.published.record import MAX_TASKS, TaskRecord
 from node.chain.published.sealing import shard_key
 from node.chain.published.terms import Cancel, Key, Publish, Rebond
 from node.chain.state import State, compute_held
+from node.chain.transactions import publish
 from tests.chain_world import (
     ATTESTERS,
     PAYOUTS,
@@ -169,7 +170,7 @@ def test_publishing_locks_the_rewards_and_burns_a_fee_for_the_data(world: TaskWo
     before = world.balance(PUBLISHER)
     world.publish()
     terms = make_terms()
-    fee = LIMITS.publish_fee(terms.data_bytes)
+    fee = LIMITS.publish_fee(terms.data_bytes) + 2 * SUBSIDY // 5
     assert world.record.held == terms.escrow
     assert world.balance(PUBLISHER) == before - terms.escrow - fee - FEE
     assert world.state.burnt == fee + FEE // 2
@@ -191,9 +192,22 @@ def test_escrow_and_fee_for_the_data_are_due_at_once(world: TaskWorld) -> None:
 
 def test_a_publisher_has_one_task_at_a_time(world: TaskWorld) -> None:
     world.publish()
-    assert publish_refusal(world, make_terms(epochs=3)) is Reason.TASK_QUEUE
+    assert publish_refusal(world, make_terms(epochs=3)) is Reason.TASK_PUBLISHER
     world.skip(world.signed(make_terms(), MINER))
     assert len(world.state.tasks) == 2
+
+
+def test_a_full_queue_takes_a_better_task_in_place_of_the_worst(
+    world: TaskWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "MAX_TASKS", 1)
+    world.publish()
+    before, worst = world.balance(PUBLISHER), world.record
+    assert publish_refusal(world, world.signed(make_terms(), MINER)) is Reason.TASK_QUEUE
+    better = make_terms(reward=worst.terms.reward + 1)
+    world.skip(world.signed(better, MINER))
+    assert (world.record.publisher, world.record.place) == (public(MINER), 0)
+    assert world.balance(PUBLISHER) == before + worst.terms.escrow
 
 
 def test_the_queue_has_a_place_for_each_bit_of_a_vote() -> None:

@@ -212,5 +212,6 @@ def test_the_publisher_sees_what_it_costs_and_brings() -> None:
     shown = appraise(terms, DEVNET)
     assert shown.escrow == 4 * DEVNET.subsidy
     assert shown.burnt_if_won == shown.burnt_if_lost == 2 * DEVNET.subsidy // 5
-    assert shown.publish_fee == -(-terms.data_bytes // 1_024) * LIMITS.publish_fee_per_kib
+    for_data = -(-terms.data_bytes // 1_024) * LIMITS.publish_fee_per_kib
+    assert shown.publish_fee == for_data + 2 * DEVNET.subsidy // 5
     assert shown.candidates == DEVNET.timing.lists_ms // shown.difficulty_ms

@@ -87,6 +87,7 @@ class Reason(StrEnum):
     TASK_DATA = "task-data"
     TASK_ENGINE = "task-engine"
     TASK_WITNESS = "task-witness"
+    TASK_PUBLISHER = "task-publisher"
     TASK_QUEUE = "task-queue"
     TASK_UNKNOWN = "task-unknown"
     TASK_SUSPENDED = "task-suspended"

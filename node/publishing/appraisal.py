@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from node.chain.params import Parameters
 from node.chain.published.difficulty import compute_difficulty_ms
 from node.chain.published.escrow import BURNT_ATTESTERS_LINES, BURNT_REFUNDED
+from node.chain.published.queue import place_fee
 from node.chain.published.terms import Publish
 
 
@@ -28,7 +29,7 @@ def appraise(terms: Publish, parameters: Parameters) -> Appraisal:
     difficulty_ms = compute_difficulty_ms(terms, parameters.tasks)
     return Appraisal(
         escrow=terms.escrow,
-        publish_fee=parameters.tasks.publish_fee(terms.data_bytes),
+        publish_fee=place_fee(parameters.subsidy) + parameters.tasks.publish_fee(terms.data_bytes),
         reward=terms.reward,
         burnt_if_won=terms.reward * BURNT_ATTESTERS_LINES[0] // sum(BURNT_ATTESTERS_LINES),
         burnt_if_lost=terms.reward * BURNT_REFUNDED[0] // sum(BURNT_REFUNDED),

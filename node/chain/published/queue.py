@@ -7,21 +7,54 @@ missing has the standing task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 
 from node.chain.messages import Vote
 from node.chain.published.difficulty import score
-from node.chain.published.record import MAX_TASKS, Entry, TaskRecord
+from node.chain.published.record import Entry, TaskRecord
 from node.chain.published.rules import REWARD_IN_SUBSIDIES
 
 LEAD_ROUNDS = 2
+GRACE_ROUNDS = 20
+"""Rounds in which the data of a new task have to come to a quorum, before any other may have its
+place."""
+PLACE_IN_LEAST_REWARDS = 5
+"""One in so many base units of the least reward is burnt for a place. Whoever keeps all places with
+tasks that nobody can mine pays that 32 times in `GRACE_ROUNDS`: more than who buys every round."""
 
 
-def free_place(records: Collection[TaskRecord]) -> int | None:
-    """The lowest bit of votes that no task has, or None if the queue is full."""
-    taken = {record.place for record in records}
-    return next((place for place in range(MAX_TASKS) if place not in taken), None)
+def place_fee(subsidy: int) -> int:
+    """Base units that are burnt for a place in the queue."""
+    return REWARD_IN_SUBSIDIES * subsidy // PLACE_IN_LEAST_REWARDS
+
+
+def who_yields(
+    tasks: Iterable[Entry],
+    newcomer: Fraction,
+    round_number: int,
+    is_quorum: Callable[[Iterable[bytes]], bool],
+) -> bytes | None:
+    """Id of the task that loses its place in a full queue to one with the score `newcomer`.
+
+    The worst of those with nothing reserved: first of all one that can't be mined although it had
+    its time, and leaves for anybody; else one of a higher score than the newcomer's.
+    """
+    ranked = [
+        (
+            _is_idle(record, round_number, is_quorum),
+            score(record.difficulty_ms, record.terms.reward),
+            record.queued_round,
+            task_id,
+        )
+        for task_id, record in tasks
+        if not record.reserved
+    ]
+    if not ranked:
+        return None
+    is_idle, worst, _, task_id = max(ranked)
+    return task_id if is_idle or newcomer < worst else None
 
 
 def choose(
@@ -64,6 +97,14 @@ def note_holder(
         return record
     holders = {holder for holder in (*record.holders, voter) if holder in seats}
     return replace(record, holders=tuple(sorted(holders)))
+
+
+def _is_idle(
+    record: TaskRecord, round_number: int, is_quorum: Callable[[Iterable[bytes]], bool]
+) -> bool:
+    """Whether a task holds a place in which nobody can mine it."""
+    is_new = round_number < record.queued_round + GRACE_ROUNDS
+    return bool(record.suspended) or not (is_new or is_quorum(record.holders))
 
 
 def make_bitmap(places: Iterable[int]) -> bytes:
