@@ -14,14 +14,15 @@ from nas.jobs import Counted, FailureKind, JobFailed, Refuted, Verify
 from node.chain.block import Block
 from node.chain.context import RoundContext
 from node.chain.counting import CountVerdict
-from node.chain.envelope import Signed
+from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason, SafetyAlarm
-from node.chain.messages import Claim
+from node.chain.messages import Claim, Evidence
 from node.chain.params import FAST
 from node.chain.timing import Phase, deadline
 from node.clock import LoopClock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
+from node.consensus.false_counts import was_walked
 from node.consensus.importer import Importer
 from node.consensus.validator import EQUIVOCATED, VALID, Validator
 from node.net.blobs import NotFound
@@ -30,7 +31,15 @@ from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
-from tests.chain_world import MODEL, PRODUCERS, ClaimPlan, ScriptedDesigns, World, make_network
+from tests.chain_world import (
+    ATTESTERS,
+    MODEL,
+    PRODUCERS,
+    ClaimPlan,
+    ScriptedDesigns,
+    World,
+    make_network,
+)
 from tests.nas_models import TASK
 from tests.virtual_time import virtual_time
 
@@ -91,12 +100,26 @@ class Bench:
 
     def claim(self, producer: int, correct: int, unit: int = 0) -> Block:
         """A claim with all that belongs to it at hand."""
-        plan = ClaimPlan(producer=PRODUCERS[producer], correct=correct, unit=unit)
-        block = self.world.claim_block(self.world.genesis, 1, plan)
-        self.rounds.book(1).add_claim(signed_claim(block))
-        self.rounds.shelve(1, block.body_bytes)
-        self.rounds.shelve(1, MODEL)
+        return self.claim_on(
+            self.world.genesis,
+            1,
+            ClaimPlan(producer=PRODUCERS[producer], correct=correct, unit=unit),
+        )
+
+    def claim_on(self, parent: bytes, round_number: int, plan: ClaimPlan) -> Block:
+        block = self.world.claim_block(parent, round_number, plan)
+        self.rounds.book(round_number).add_claim(signed_claim(block))
+        self.rounds.shelve(round_number, block.body_bytes)
+        self.rounds.shelve(round_number, MODEL)
         return block
+
+    async def adopt(self, block: Block) -> None:
+        self.world.add(block)
+        await self.importer.adopt(block)
+
+    def accusation(self, block: Block) -> Signed[Evidence]:
+        key = ATTESTERS[0]
+        return sign(Evidence((block.header.envelope,), 0, 100_000), key, self.world.network.id)
 
     async def walk(self) -> bytes | None:
         return await self.validator.walk(self.chain.context(1))
@@ -221,3 +244,98 @@ async def test_verdicts_go_with_their_rounds() -> None:
     assert bench.rounds.count_verdict(block.id) is not None
     bench.rounds.forget_before(2)
     assert bench.rounds.count_verdict(block.id) is None
+
+
+class Trial(Bench):
+    """Round 2: a claim whose block calls another of round 1 false."""
+
+    async def judge(
+        self, accused: Block, correct: int = TRUE, winner: Block | None = None
+    ) -> Reason | str:
+        """The verdict on the claim; without a winner round 1 has a fallback block."""
+        before = winner or self.world.fallback_block(self.world.genesis, 1)
+        await self.adopt(before)
+        self.executor.asked.clear()
+        plan = ClaimPlan(
+            producer=PRODUCERS[0], correct=correct, transactions=(self.accusation(accused),)
+        )
+        block = self.claim_on(before.id, 2, plan)
+        assert len(block.transactions) == 1
+        await self.validator.walk(self.chain.context(2))
+        return self.rounds.book(2).verdicts[block.id]
+
+
+@virtual_time
+async def test_a_claim_called_false_is_counted_once_the_accusers_own_count_holds() -> None:
+    trial = Trial(await claims_close())
+    lie = trial.claim(1, TRUE + 1)
+    assert await trial.judge(lie) == VALID
+    assert trial.executor.asked == [TRUE, TRUE + 1]
+
+
+@virtual_time
+async def test_a_liar_has_nobody_counted() -> None:
+    trial = Trial(await claims_close())
+    assert await trial.judge(trial.claim(1, TRUE), correct=TRUE + 1) == Reason.COUNT_DIFFERS
+    assert trial.executor.asked == [TRUE + 1]
+
+
+@virtual_time
+async def test_who_accuses_a_true_claim_wins_nothing() -> None:
+    trial = Trial(await claims_close())
+    assert await trial.judge(trial.claim(1, TRUE)) == Reason.NO_OFFENCE
+    assert trial.executor.asked == [TRUE, TRUE]
+
+
+@pytest.mark.parametrize("correct", [TRUE, TRUE + 1])
+@virtual_time
+async def test_what_was_counted_before_is_not_counted_for_an_accuser(correct: int) -> None:
+    trial = Trial(await claims_close())
+    claim = trial.claim(1, correct)
+    holds = correct == TRUE
+    trial.rounds.book(1).counts[claim.id] = CountVerdict(claim.id, 1, holds=holds)
+    assert await trial.judge(claim) == (Reason.NO_OFFENCE if holds else VALID)
+    assert trial.executor.asked == [TRUE]
+
+
+@virtual_time
+async def test_a_claim_behind_the_winner_is_not_counted() -> None:
+    trial = Trial(await claims_close())
+    winner, behind = trial.claim(0, TRUE), trial.claim(1, TRUE - 1)
+    assert await trial.judge(behind, winner=winner) == Reason.NO_OFFENCE
+    assert trial.executor.asked == []
+
+
+@virtual_time
+async def test_a_claim_before_the_winner_is_counted() -> None:
+    trial = Trial(await claims_close())
+    winner, before = trial.claim(0, TRUE), trial.claim(1, TRUE + 1)
+    assert await trial.judge(before, winner=winner) == VALID
+    assert trial.executor.asked == [TRUE, TRUE + 1]
+
+
+@virtual_time
+async def test_the_winner_itself_is_not_counted_again() -> None:
+    trial = Trial(await claims_close())
+    winner = trial.claim(1, TRUE)
+    assert await trial.judge(winner, winner=winner) == Reason.NO_OFFENCE
+    assert trial.executor.asked == []
+
+
+@virtual_time
+async def test_a_claim_on_another_head_is_not_counted() -> None:
+    trial = Trial(await claims_close())
+    other = trial.world.add(trial.world.fallback_block(trial.world.genesis, 1, place=1))
+    beside = trial.claim_on(other.id, 2, ClaimPlan(producer=PRODUCERS[1], correct=TRUE + 1))
+    head = trial.world.fallback_block(trial.world.genesis, 1)
+    await trial.adopt(head)
+    assert not was_walked(trial.chain.tree, head.id, signed_claim(beside))
+
+
+@virtual_time
+async def test_a_round_has_so_many_counts_for_accusers_and_no_more() -> None:
+    trial = Trial(await claims_close(), max_walked=2)
+    trial.rounds.book(2).recounts = 2
+    verdict = await trial.judge(trial.claim(1, TRUE + 1))
+    assert verdict == "not counted: enough claims of the round before were counted again"
+    assert trial.executor.asked == [TRUE]

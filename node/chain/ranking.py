@@ -27,6 +27,12 @@ def rank(context: RoundContext, claims: Iterable[Signed[Claim]]) -> list[Signed[
     )
 
 
+def is_ahead(context: RoundContext, claim: Signed[Claim], other: Signed[Claim]) -> bool:
+    """Whether a claim ranks before that of another producer."""
+    ranked = rank(context, (claim, other))
+    return len(ranked) == 2 and ranked[0].id == claim.id
+
+
 def choose_walked(
     context: RoundContext, claims: Iterable[Signed[Claim]], head: bytes
 ) -> list[Signed[Claim]]:

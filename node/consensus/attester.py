@@ -104,7 +104,7 @@ class Attester:
             self._public_key,
             listed,
             self._chain.tree.votes(),
-            credible(self._mempool.transactions(), self._rounds, context.network.id),
+            credible(self._mempool.transactions(), self._rounds, self._chain.tree, parent.id),
         )
         self._rounds.shelve(context.round, body)
         self._send(sign(header, self._key, network.id).envelope)

@@ -24,7 +24,8 @@ class RoundBook:
     whether lists of a quorum were. `incumbent_correct` is what the last winner's model counts on a
     published task's shard, once it was counted. `verdicts` says how this node judged a claim:
     "valid", or why not; `counts` whether those that it evaluated hold, so that no model is
-    evaluated twice.
+    evaluated twice. `recounts` are the claims of the round before that were evaluated because a
+    block of this round calls them false.
     """
 
     round: int
@@ -40,6 +41,7 @@ class RoundBook:
     equivocators: set[bytes] = field(default_factory=set)
     verdicts: dict[bytes, str] = field(default_factory=dict)
     counts: dict[bytes, CountVerdict] = field(default_factory=dict)
+    recounts: int = 0
 
     def add_commit(self, commit: Signed[Commit]) -> bool:
         """Keep the first commit of a unit; there is no replacement (consensus B5)."""

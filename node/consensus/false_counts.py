@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from node.chain.envelope import Signed, open_as
+from node.chain.forkchoice import BlockTree
 from node.chain.messages import Claim, Evidence, Kind, Transaction
+from node.chain.ranking import is_ahead
 from node.consensus.book import Rounds
 
 
@@ -13,16 +15,20 @@ def accused(transactions: Iterable[Signed[Transaction]], network_id: bytes) -> l
 
 
 def credible(
-    transactions: Iterable[Signed[Transaction]], rounds: Rounds, network_id: bytes
+    transactions: Iterable[Signed[Transaction]], rounds: Rounds, tree: BlockTree, parent: bytes
 ) -> Sequence[Signed[Transaction]]:
-    """Transactions without those that accuse a claim which this node has not found false.
+    """Transactions for a block on `parent`, without those that accuse a claim which nobody had to
+    walk, or which this node has not found false.
 
     No block of an honest node may carry any other: its voters count for themselves.
     """
     return [
         signed
         for signed in transactions
-        if all(is_refuted(claim, rounds) for claim in _accused(signed, network_id))
+        if all(
+            is_refuted(claim, rounds) and was_walked(tree, parent, claim)
+            for claim in _accused(signed, tree.network.id)
+        )
     ]
 
 
@@ -31,6 +37,24 @@ def is_refuted(claim: Signed[Claim], rounds: Rounds) -> bool:
     book = rounds.known(claim.message.round)
     verdict = None if book is None else book.counts.get(claim.id)
     return verdict is not None and not verdict.holds
+
+
+def was_walked(tree: BlockTree, parent: bytes, claim: Signed[Claim]) -> bool:
+    """Whether a claim stood in the way of those who made the chain up to `parent`.
+
+    It built on the head of its round, and ranked before the winner if that round has one. What
+    ranked behind cost nobody an evaluation, and must not cost one afterwards.
+    """
+    last = tree.entry(parent)
+    if last.block is None or last.block.round != claim.message.round:
+        return claim.message.parent == parent
+    if claim.message.parent != last.block.parent:
+        return False
+    winner = last.block.header.message
+    if not isinstance(winner, Claim):
+        return True
+    context = tree.context_for(last.block.parent, last.block.round)
+    return is_ahead(context, claim, Signed(last.block.header.envelope, winner, last.id))
 
 
 def _accused(signed: Signed[Transaction], network_id: bytes) -> Iterator[Signed[Claim]]:

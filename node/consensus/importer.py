@@ -20,7 +20,7 @@ from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
-from node.consensus.false_counts import accused, is_refuted
+from node.consensus.false_counts import accused, is_refuted, was_walked
 from node.net.blobs import NotFound
 from node.publishing.engine import shard_data
 from node.publishing.library import TaskLibrary
@@ -36,11 +36,16 @@ _EMPTY = hash_blob(b"")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A block that obeys every rule but the count; `model` is None for a fallback block."""
+    """A block that obeys every rule but the counts; `model` is None for a fallback block.
+
+    `calls_false` are claims, with their models, that the block calls false and this node has not
+    found so.
+    """
 
     block: Block
     state: State
     model: bytes | None
+    calls_false: tuple[tuple[Signed[Claim], bytes], ...]
 
 
 class Importer:
@@ -80,20 +85,23 @@ class Importer:
         return open_block(header.envelope, body, self.chain.network.id)
 
     async def prepare(self, block: Block, give_up_ms: int) -> Prepared:
-        """Apply every rule but the count, and only then move the model.
+        """Apply every rule but the counts, and only then move the models.
 
-        Claims that the block calls false are counted here. Raises Rejected, NotFound and JobFailed.
+        Raises Rejected and NotFound.
         """
         state, claim = self.chain.apply(block), block.header.message
-        for other in accused(block.transactions, self.chain.network.id):
-            await self._check_false(other, give_up_ms)
+        calls_false = tuple(
+            [
+                (other, await self._accused_model(block, other, give_up_ms))
+                for other in accused(block.transactions, self.chain.network.id)
+                if not is_refuted(other, self._rounds)
+            ]
+        )
         if isinstance(claim, Fallback):
-            return Prepared(block, state, None)
+            return Prepared(block, state, None, calls_false)
         context = self.chain.tree.context_for(block.parent, block.round)
-        length = self._designs.model_length(context, claim.genotype)
-        model = await self._blob(claim.round, claim.model_hash, length, give_up_ms)
-        check_model(context, claim, model, self._designs)
-        return Prepared(block, state, model)
+        model = await self._model(context, claim, give_up_ms)
+        return Prepared(block, state, model, calls_false)
 
     async def adopt(self, block: Block) -> None:
         """Adopt a block without counting: a fallback, or one that a quorum has voted for.
@@ -103,33 +111,46 @@ class Importer:
         await self.chain.adopt(block, self.chain.apply(block))
 
     async def adopt_counted(self, prepared: Prepared) -> None:
-        """Adopt a block whose model counts as claimed. Raises Rejected and JobFailed."""
+        """Adopt a block whose model counts as claimed, and those that it calls false otherwise.
+
+        Raises Rejected and JobFailed.
+        """
         claim, logits_hash = prepared.block.header, b""
         if isinstance(claim.message, Claim) and prepared.model is not None:
             signed = Signed(claim.envelope, claim.message, claim.id)
             logits_hash = await self._verify(signed, prepared.model)
+        # Only for a block that holds itself, so that an accusation costs who makes it a winner.
+        for other, model in prepared.calls_false:
+            await self._check_false(prepared.block.round, other, model)
         await self.chain.adopt(prepared.block, prepared.state, prepared.model, logits_hash)
 
-    async def _check_false(self, claim: Signed[Claim], give_up_ms: int) -> None:
-        """Whether a claim counts otherwise than it states.
+    async def _accused_model(self, block: Block, other: Signed[Claim], give_up_ms: int) -> bytes:
+        """The model of a claim that a block calls false. Raises Rejected and NotFound."""
+        if not was_walked(self.chain.tree, block.parent, other):
+            raise InvalidBlock(Reason.NO_OFFENCE, "nobody had to count for this claim")
+        context = self.chain.tree.context_for(other.message.parent, other.message.round)
+        if self._designs.refuse(context, other.message.genotype):
+            raise InvalidBlock(Reason.NO_OFFENCE, "nobody counts for such a design")
+        return await self._model(context, other.message, give_up_ms)
 
-        Raises Rejected, with NO_OFFENCE if it does not; NotFound and JobFailed.
+    async def _check_false(self, round_number: int, claim: Signed[Claim], model: bytes) -> None:
+        """Whether a claim counts otherwise than it states, for a block of a round.
+
+        Raises Rejected, with NO_OFFENCE if it does not, and JobFailed.
         """
         if is_refuted(claim, self._rounds):
             return
-        message = claim.message
-        context = self.chain.tree.context_for(message.parent, message.round)
-        if self._designs.refuse(context, message.genotype):
-            raise InvalidBlock(Reason.NO_OFFENCE, "nobody counts for such a design")
-        length = self._designs.model_length(context, message.genotype)
-        model = await self._blob(message.round, message.model_hash, length, give_up_ms)
-        check_model(context, message, model, self._designs)
-        try:
-            await self._verify(claim, model)
-        except InvalidBlock as refuted:
-            if refuted.reason is Reason.COUNT_DIFFERS:
-                return
-            raise
+        book = self._rounds.book(round_number)
+        if self._rounds.count_verdict(claim.id) is None:
+            book.recounts += 1
+            if book.recounts > self.chain.network.parameters.max_walked:
+                raise JobFailed("enough claims of the round before were counted again")
+            try:
+                await self._verify(claim, model)
+            except InvalidBlock as refuted:
+                if refuted.reason is Reason.COUNT_DIFFERS:
+                    return
+                raise
         raise InvalidBlock(Reason.NO_OFFENCE, "the model counts as claimed")
 
     async def count(
@@ -211,6 +232,13 @@ class Importer:
         if self._executor is None:
             raise RuntimeError("this node counts no models")
         return self._executor
+
+    async def _model(self, context: RoundContext, claim: Claim, give_up_ms: int) -> bytes:
+        """The model of a claim. Raises Rejected and NotFound."""
+        length = self._designs.model_length(context, claim.genotype)
+        model = await self._blob(claim.round, claim.model_hash, length, give_up_ms)
+        check_model(context, claim, model, self._designs)
+        return model
 
     async def _blob(
         self, round_number: int, blob_hash: bytes, max_bytes: int, give_up_ms: int

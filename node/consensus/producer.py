@@ -270,7 +270,7 @@ class Producer:
             bytes(self._key.verify_key),
             body,
             self._chain.tree.votes(),
-            credible(self._mempool.transactions(), self._rounds, context.network.id),
+            credible(self._mempool.transactions(), self._rounds, self._chain.tree, parent.id),
         )
         return sign(header, self._key, context.network.id), body_bytes
 
