@@ -12,6 +12,7 @@ from nacl.signing import SigningKey
 from node.chain.block import Block
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Rejected
+from node.chain.finality import Link, Watermark, advance, is_safe_to_sign, link_of
 from node.chain.hashing import MAX_INT
 from node.chain.messages import (
     AddBond,
@@ -140,6 +141,7 @@ class History(World):
     def __init__(self) -> None:
         super().__init__(NETWORK)
         self.blocks: list[Block] = []
+        self._signed: dict[SigningKey, Link] = {}
 
     def grow(self, rng: random.Random) -> State | None:
         """Try to add a block to one of the newest; its state, or None if no block could be."""
@@ -149,7 +151,8 @@ class History(World):
         number = state.round + rng.randint(1, 3)
         transactions = self._transactions(state, rng)
         voters = rng.sample(KEYS, rng.randint(0, len(KEYS)))
-        votes = tuple(self._vote(parent, key) for key in voters if parent != self.genesis)
+        drawn = [self._vote(parent, key) for key in voters if parent != self.genesis]
+        votes = tuple(vote for vote in drawn if vote is not None)
         plan = ClaimPlan(
             producer=rng.choice(PRODUCERS),
             payouts=self._lines(rng),
@@ -171,9 +174,18 @@ class History(World):
             return self.tree.entry(block.id).state
         return None
 
-    def _vote(self, target: bytes, key: SigningKey) -> Signed[Vote]:
-        """A vote of an attester that holds the data of the first tasks in the queue."""
-        return self.vote(key, target, tasks_held=make_bitmap((0, 1, 2)))
+    def _vote(self, target: bytes, key: SigningKey) -> Signed[Vote] | None:
+        """A vote of an attester that holds the data of the first tasks in the queue.
+
+        None if it has signed what forbids it: liars could make two blocks final.
+        """
+        vote = self.vote(key, target, tasks_held=make_bitmap((0, 1, 2)))
+        link = link_of(vote.message)
+        last = self._signed.setdefault(key, link)
+        if link == last or is_safe_to_sign(advance(Watermark(), last), link):
+            self._signed[key] = link
+            return vote
+        return None
 
     def _transactions(self, state: State, rng: random.Random) -> tuple[Signed[Transaction], ...]:
         made, used = [], Counter[bytes]()

@@ -13,7 +13,7 @@ from node.chain.commits import compute_payout_root
 from node.chain.draft import Draft
 from node.chain.envelope import Signed, sign
 from node.chain.erachange import change_era
-from node.chain.errors import Reason, Rejected
+from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.messages import (
     AddBond,
     Claim,
@@ -28,6 +28,7 @@ from node.chain.messages import (
     Vote,
 )
 from node.chain.params import FAST, Parameters
+from node.chain.proposal import select_transactions
 from node.chain.state import Account, State, compute_held, genesis_state
 from node.chain.transactions import apply_transaction
 from tests.chain_world import (
@@ -77,7 +78,7 @@ class Chain:
         return self.state
 
     def refuses(self, reason: Reason, message: Transaction, key: SigningKey) -> None:
-        with pytest.raises(Rejected) as refused:
+        with pytest.raises(InvalidBlock) as refused:
             self.apply(message, key)
         assert refused.value.reason is reason
 
@@ -302,6 +303,13 @@ def test_what_is_shown_must_be_signed_and_an_offence(chain: Chain) -> None:
     forged = replace(good.shown[0], signature=good.shown[1].signature)
     chain.refuses(Reason.BAD_SIGNATURE, Evidence((forged, good.shown[1]), 0, 0), RICH)
     chain.refuses(Reason.NO_OFFENCE, Evidence((), 0, 0), RICH)
+
+
+def test_a_proposer_leaves_out_what_shows_something_forged(chain: Chain) -> None:
+    good = lists(chain)
+    forged = Evidence((good.shown[0], replace(good.shown[1], signature=bytes(64))), 0, FEE)
+    signed = sign(forged, RICH, chain.network.id)
+    assert select_transactions(chain.context, chain.state, [signed], 10**6) == ()
 
 
 def test_a_block_accuses_no_more_claims_than_are_walked() -> None:

@@ -31,6 +31,7 @@ from node.chain.params import (
     Upgrade,
     version_at,
 )
+from node.chain.published.limits import TaskLimits
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from tests.chain_world import make_network
 
@@ -172,6 +173,7 @@ def test_first_bonds_are_in_order_and_hold_fees_beside_the_units() -> None:
             "accounts: keys must ascend",
         ),
         ({"accounts": (Endowment(KEYS[0], MAX_INT),)}, "the sum must stay below"),
+        ({"genesis_time_ms": 2**48 + 1}, "genesis_time_ms"),
     ],
 )
 def test_contradictory_tables(change: dict[str, Any], message: str) -> None:
@@ -186,7 +188,9 @@ def test_contradictory_tables(change: dict[str, Any], message: str) -> None:
         (DIGITS, {"ranges": ((3, 1), *DIGITS.ranges[1:])}, "task.ranges: ascending"),
         (DIGITS, {"ranges": ((), *DIGITS.ranges[1:])}, "task.ranges: ascending"),
         (DIGITS, {"layers": 0}, "task.layers"),
+        (DIGITS, {"layers": 65}, "task.layers"),
         (DIGITS, {"epochs": 0}, "task.epochs"),
+        (DIGITS, {"epochs": 10_001}, "task.epochs"),
         (DIGITS, {"classes": 257}, "task.classes"),
         (DIGITS, {"test_size": 2**16 + 1}, "task.test_size"),
         (DIGITS, {"max_mac_images": 0}, "task.max_mac_images"),
@@ -195,16 +199,25 @@ def test_contradictory_tables(change: dict[str, Any], message: str) -> None:
         (FAST, {"account_deposit": 0}, "account_deposit"),
         (FAST, {"faucet": MAX_INT + 1}, "faucet"),
         (FAST, {"fee_per_byte": 2**32 + 1}, "fee_per_byte"),
+        (FAST, {"era_rounds": 1}, "era_rounds"),
+        (FAST, {"era_rounds": 2**32 + 1}, "era_rounds"),
         (FAST, {"max_units": 0}, "max_units"),
+        (FAST, {"max_units": 65}, "max_units"),
         (FAST, {"max_commits": 65}, "max_commits"),
         (FAST, {"max_walked": 0}, "max_walked"),
+        (FAST, {"max_walked": 65}, "max_walked"),
         (FAST, {"public": True}, "task.insecure"),
         (FAST.timing, {"lists_ms": 0}, "timing"),
         (FAST.timing, {"round_ms": FAST.timing.vote_ms}, "timing"),
+        (FAST.timing, {"round_ms": 2**40 + 1}, "timing.round_ms"),
+        (FAST.tasks, {"publish_fee_per_kib": -1}, "tasks.publish_fee_per_kib: from 0"),
+        (FAST.tasks, {"max_data_bytes": 2**48 + 1}, "tasks.max_data_bytes: from 1"),
+        (FAST.tasks, {"training_macs_per_s": 1, "min_test_images": 1}, "can take 2\\*\\*63 ms"),
+        (FAST.tasks, {"publish_fee_per_kib": 2**48}, "all data must cost less"),
     ],
 )
 def test_parameters_that_contradict_themselves(
-    record: StandingTask | Parameters | Timing, change: dict[str, Any], message: str
+    record: StandingTask | Parameters | Timing | TaskLimits, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(NetworkError, match=message):
         replace(record, **change)

@@ -5,6 +5,8 @@ Values are part of the interface (metrics, query service, tests); never reuse on
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 
@@ -123,6 +125,17 @@ class Rejected(Exception):
 
 class InvalidBlock(Rejected):
     """A block that no honest node may build on, whoever sends it."""
+
+
+@contextmanager
+def as_invalid_block() -> Iterator[None]:
+    """Whatever rule is broken inside, the block is invalid."""
+    try:
+        yield
+    except InvalidBlock:
+        raise
+    except Rejected as error:
+        raise InvalidBlock(error.reason, error.detail) from error
 
 
 class NotCanonical(Rejected):

@@ -19,6 +19,8 @@ from node.chain.jsonform import from_json, to_json
 from node.chain.params import DEVNET, Parameters
 
 RESERVED_FEES = 100
+MAX_GENESIS_TIME_MS = 2**48
+"""Keeps the times of rounds far below 2**63."""
 
 
 class FirstBond(NamedTuple):
@@ -51,6 +53,8 @@ class Network:
     accounts: tuple[Endowment, ...]
 
     def __post_init__(self) -> None:
+        if not 0 <= self.genesis_time_ms <= MAX_GENESIS_TIME_MS:
+            raise NetworkError(f"genesis_time_ms: from 0 to {MAX_GENESIS_TIME_MS}")
         if any(row.kind not in set(BondKind) for row in self.bonds):
             raise NetworkError("bonds: kinds are 1 (attest) and 2 (produce)")
         if any(row.amount < self.parameters.unit_bond for row in self.bonds):

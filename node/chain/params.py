@@ -10,6 +10,7 @@ from node.chain.errors import NetworkError
 from node.chain.hashing import MAX_INT
 from node.chain.messages import MAX_ATTESTERS, MAX_COMMITS, MAX_SECRETS
 from node.chain.published.limits import TaskLimits
+from node.chain.published.terms import MAX_EPOCHS, MAX_LAYERS
 
 FLOOR_TIMES_CHANCE = 3
 """A claim must reach this multiple of chance, else constant designs win (consensus E5)."""
@@ -19,6 +20,10 @@ RULES_VERSION = 1
 
 MAX_WEIGHT = MAX_INT // MAX_ATTESTERS
 """Keeps the weight of all seats together below 2**63."""
+
+MAX_ROUND_MS = 2**40
+MAX_ERA_ROUNDS = 2**32
+"""Keep times in ms, and rounds some eras ahead, far below 2**63."""
 
 MAX_FEE_PER_BYTE = 2**32
 """Keeps the least fee of every transaction far below 2**63."""
@@ -51,8 +56,8 @@ class StandingTask:
             "task.ranges",
             "ascending values, at least one in each range",
         )
-        _require(self.layers >= 1, "task.layers", "at least one layer")
-        _require(self.epochs >= 1, "task.epochs", "at least one epoch")
+        _require(1 <= self.layers <= MAX_LAYERS, "task.layers", f"1 to {MAX_LAYERS} layers")
+        _require(1 <= self.epochs <= MAX_EPOCHS, "task.epochs", f"1 to {MAX_EPOCHS} epochs")
         _require(2 <= self.classes <= 256, "task.classes", "2 to 256 classes")
         _require(1 <= self.test_size <= 2**16, "task.test_size", "1 to 65536 images")
         _require(self.max_mac_images >= 1, "task.max_mac_images", "at least one")
@@ -81,6 +86,7 @@ class Timing:
         moments = (0, self.lists_ms, self.secrets_ms, self.claims_ms, self.vote_ms, self.round_ms)
         rising = all(before < after for before, after in pairwise(moments))
         _require(rising, "timing", "0 < lists_ms < secrets_ms < claims_ms < vote_ms < round_ms")
+        _require(self.round_ms <= MAX_ROUND_MS, "timing.round_ms", f"at most {MAX_ROUND_MS}")
 
 
 class Upgrade(NamedTuple):
@@ -141,7 +147,7 @@ class Parameters:
             f"at most {MAX_FEE_PER_BYTE}",
         )
         _require(0 <= self.faucet <= MAX_INT, "faucet", "an amount below 2**63")
-        _require(self.era_rounds >= 2, "era_rounds", "at least two rounds")
+        _require(2 <= self.era_rounds <= MAX_ERA_ROUNDS, "era_rounds", f"2 to {MAX_ERA_ROUNDS}")
         # V false claims in a round must cost more than two subsidies (consensus D3).
         _require(
             self.subsidy <= 8 * self.unit_bond and 1 <= self.unit_bond <= MAX_WEIGHT,
@@ -150,9 +156,9 @@ class Parameters:
         )
         _require(0 <= self.unit_fee <= self.unit_bond, "unit_fee", "from 0 to the bond of a unit")
         _require(1 <= self.max_weight <= MAX_WEIGHT, "max_weight", f"1 to {MAX_WEIGHT}")
-        _require(self.max_units >= 1, "max_units", "at least one unit")
+        _require(1 <= self.max_units <= MAX_COMMITS, "max_units", f"1 to {MAX_COMMITS}")
         _require(1 <= self.max_commits <= MAX_COMMITS, "max_commits", f"1 to {MAX_COMMITS}")
-        _require(self.max_walked >= 1, "max_walked", "at least one model")
+        _require(1 <= self.max_walked <= MAX_COMMITS, "max_walked", f"1 to {MAX_COMMITS}")
         steps = (Upgrade(0, 1), *self.upgrades)
         is_rising = all(a.round < b.round and a.version < b.version for a, b in pairwise(steps))
         _require(is_rising, "upgrades", "rounds rise from 1, versions from 2")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from node.chain.block import Block, Header, check_signatures
 from node.chain.context import RoundContext, next_beacon
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.erachange import change_era
-from node.chain.errors import InvalidBlock, Reason, Rejected
+from node.chain.errors import InvalidBlock, Reason, as_invalid_block
 from node.chain.lists import is_ascending
 from node.chain.messages import Body, Claim, Fallback, Transaction, Vote
 from node.chain.params import RULES_VERSION, version_at
@@ -41,7 +40,7 @@ def apply_block(context: RoundContext, parent: State, block: Block, designs: Des
     `parent` is the state of the block with id `block.parent`, `context` that of the
     block's round on this chain. Raises InvalidBlock.
     """
-    with _as_invalid_block():
+    with as_invalid_block():
         _check_header(context, parent, block)
         _check_designs(context, block, designs)
         return _follow(context, parent, block)
@@ -52,7 +51,7 @@ def follow_block(context: RoundContext, parent: State, block: Block) -> State:
 
     Arguments are those of `apply_block`. Raises InvalidBlock.
     """
-    with _as_invalid_block():
+    with as_invalid_block():
         _check_header(context, parent, block)
         return _follow(context, parent, block)
 
@@ -62,19 +61,9 @@ def check_block(context: RoundContext, block: Block, designs: DesignRules) -> No
 
     Raises InvalidBlock.
     """
-    with _as_invalid_block():
+    with as_invalid_block():
         check_signatures(block, context.network.id)
         _check_designs(context, block, designs)
-
-
-@contextmanager
-def _as_invalid_block() -> Iterator[None]:
-    try:
-        yield
-    except InvalidBlock:
-        raise
-    except Rejected as error:
-        raise InvalidBlock(error.reason, error.detail) from error
 
 
 def _check_header(context: RoundContext, parent: State, block: Block) -> None:

@@ -13,8 +13,6 @@ from node.chain.published.terms import Publish
 
 _HIDDEN = 256
 """Width of the classifier's hidden layer (`docs/training.md`)."""
-_TRAINING_PASSES = 3
-"""Multiply-accumulates of a training step per evaluation of its image: forward and twice back."""
 
 
 def compute_difficulty_ms(terms: Publish, limits: TaskLimits) -> int:
@@ -24,13 +22,13 @@ def compute_difficulty_ms(terms: Publish, limits: TaskLimits) -> int:
     choose a small witness.
     """
     evaluation = min(largest_macs(terms) * terms.test_images, limits.max_mac_images)
-    training = _TRAINING_PASSES * terms.epochs * terms.train_images * evaluation
-    seconds = (
-        Fraction(terms.training_bytes + terms.cipher_bytes, limits.download_bytes_per_s)
-        + Fraction(evaluation, limits.evaluation_macs_per_s)
-        + Fraction(training, terms.test_images * limits.training_macs_per_s)
+    duration_ms = limits.duration_ms(
+        terms.training_bytes + terms.cipher_bytes,
+        evaluation,
+        terms.test_images,
+        terms.epochs * terms.train_images,
     )
-    return max(limits.min_difficulty_ms, -(-1_000 * seconds // 1))
+    return max(limits.min_difficulty_ms, duration_ms)
 
 
 def largest_macs(terms: Publish) -> int:

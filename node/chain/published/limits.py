@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from node.chain.errors import NetworkError
+from node.chain.hashing import MAX_INT
+from node.chain.published.terms import MAX_EPOCHS
 
 MAX_LIMIT = 2**48
-"""Keeps difficulties and fees far below 2**63."""
+_TRAINING_PASSES = 3
+"""Multiply-accumulates of a training step per evaluation of its image: forward and twice back."""
 _LEAST = {
     "max_data_bytes": 1,
     "max_mac_images": 1,
@@ -30,7 +34,8 @@ class TaskLimits:
     Fewer than `min_test_images` let the best of several equal models win by luck (consensus D1).
     `publish_fee_per_kib` is burnt for each 1,024 bytes of data. A task is expired `lifetime_rounds`
     after it was queued. The speeds are those that one machine is reckoned with, and
-    `min_difficulty_ms` the least work that a task is reckoned to be.
+    `min_difficulty_ms` the least work that a task is reckoned to be. No task may come to 2**63 ms,
+    or cost as many base units to publish.
     """
 
     max_data_bytes: int
@@ -47,6 +52,29 @@ class TaskLimits:
         for name, least in _LEAST.items():
             if not least <= getattr(self, name) <= MAX_LIMIT:
                 raise NetworkError(f"tasks.{name}: from {least} to {MAX_LIMIT}")
+        hardest_ms = self.duration_ms(
+            self.max_data_bytes,
+            self.max_mac_images,
+            self.min_test_images,
+            MAX_EPOCHS * self.max_data_bytes,
+        )
+        if hardest_ms > MAX_INT:
+            raise NetworkError("tasks: at these speeds a task can take 2**63 ms or more")
+        if self.publish_fee(self.max_data_bytes) > MAX_INT:
+            raise NetworkError("tasks.publish_fee_per_kib: all data must cost less than 2**63")
+
+    def duration_ms(
+        self, data_bytes: int, evaluation_macs: int, test_images: int, trained_images: int
+    ) -> int:
+        """Milliseconds, rounded up, to fetch data, evaluate a design on all test images and train
+        it on so many, each epoch's counted."""
+        training_macs = _TRAINING_PASSES * trained_images * evaluation_macs
+        seconds = (
+            Fraction(data_bytes, self.download_bytes_per_s)
+            + Fraction(evaluation_macs, self.evaluation_macs_per_s)
+            + Fraction(training_macs, test_images * self.training_macs_per_s)
+        )
+        return -(-1_000 * seconds // 1)
 
     def publish_fee(self, data_bytes: int) -> int:
         """Base units that are burnt for publishing so many bytes."""

@@ -18,6 +18,7 @@ MAX_SIDE = 1024
 MAX_TEST_IMAGES = 2**16
 MAX_CLASSES = 256
 MAX_LAYERS = 64
+MAX_EPOCHS = 10_000
 RANGES = 10
 """Hyperparameters of a layer, in the order of Tables 1 and 2 of the paper."""
 GENES = 10
@@ -84,7 +85,7 @@ class Publish:
     ranges: Annotated[tuple[ValueRange, ...], RepeatedMessage(14, RANGES, ValueRange)]
     profile: Annotated[bytes, Bytes(15, 1, 32)]
     protocol: Annotated[bytes, Bytes(16, 1, 16)]
-    epochs: Annotated[int, Uint(17, 10_000)]
+    epochs: Annotated[int, Uint(17, MAX_EPOCHS)]
     witness: Annotated[bytes, Bytes(18, 1, MAX_LAYERS * GENES)]
     reward: Annotated[int, Uint(19)]
     target: Annotated[int, Uint(20, MAX_TEST_IMAGES)]

@@ -13,7 +13,7 @@ from node.chain.codec import encode
 from node.chain.context import RoundContext
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
-from node.chain.errors import InvalidBlock, Reason
+from node.chain.errors import InvalidBlock, Reason, as_invalid_block
 from node.chain.messages import AddBond, Evidence, Faucet, Transaction, Transfer, Unbond
 from node.chain.params import Parameters
 from node.chain.published.terms import Cancel, Publish, Rebond
@@ -30,7 +30,7 @@ APPLY: dict[type[Transaction], Apply] = {
     Unbond: unbond.apply,
     Evidence: evidence.apply,
 }
-"""The rules of each kind: `apply` raises InvalidBlock, and may have changed the draft by then."""
+"""The rules of each kind: `apply` raises Rejected, and may have changed the draft by then."""
 
 
 def apply_transaction(draft: Draft, context: RoundContext, signed: Signed[Transaction]) -> None:
@@ -45,7 +45,7 @@ def apply_transaction(draft: Draft, context: RoundContext, signed: Signed[Transa
     if message.nonce != expected:
         raise InvalidBlock(Reason.NONCE, f"nonce {message.nonce}, the account is at {expected}")
     # 3. The kind's own rules, and then the payer still holds the fee.
-    with draft.attempt():
+    with as_invalid_block(), draft.attempt():
         APPLY[type(message)](draft, context, signed)
         draft.charge(payer, message.fee)
         draft.count_transaction(payer)
