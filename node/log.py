@@ -2,7 +2,8 @@
 
 A module logs through `structlog.get_logger("net")`. Event names (`block_applied`) are stable; what
 varies goes into fields. Bytes are written as hexadecimal. Secrets are never fields: keys and
-passphrases stay inside their types.
+passphrases stay inside their types. Traces name lines only: with the values of variables they would
+show secrets, and take seconds in which a node does nothing else.
 """
 
 import logging
@@ -51,9 +52,16 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO) ->
     ]
     last: list[Processor]
     if log_format is LogFormat.JSON:
-        last = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        traces = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        last = [
+            structlog.processors.ExceptionRenderer(traces),
+            structlog.processors.JSONRenderer(),
+        ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        plain = structlog.dev.plain_traceback
+        last = [
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain),
+        ]
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, *last],

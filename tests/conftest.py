@@ -16,11 +16,23 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+def _log_plainly() -> None:
+    """Log with traces as Python writes them: the default draws each in colour, for seconds."""
+    structlog.reset_defaults()
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
+
+
+_log_plainly()
+
+
 @pytest.fixture(autouse=True)
 def _restore_logging() -> Iterator[None]:
     """What a test does to the log of the process is not for the next one."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
-    structlog.reset_defaults()
+    _log_plainly()
     root.handlers[:], root.level = handlers, level

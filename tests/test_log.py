@@ -2,6 +2,7 @@ import io
 import json
 import logging
 
+import pytest
 import structlog
 
 from node.log import LogFormat, LogLevel, configure_logging
@@ -53,13 +54,25 @@ def test_the_standard_librarys_log_comes_out_alike() -> None:
     assert (line["logger"], line["level"]) == ("asyncio", "error")
 
 
-def test_a_failure_is_one_json_line_with_its_traceback() -> None:
+def _logged_failure(log_format: LogFormat) -> io.StringIO:
     stream = io.StringIO()
-    configure_logging(LogFormat.JSON, LogLevel.INFO, stream)
+    configure_logging(log_format, LogLevel.INFO, stream)
+    seed = "open" + "sesame"
     try:
-        raise ValueError("torn")
+        raise ValueError("torn") if seed else AssertionError
     except ValueError:
         structlog.get_logger().exception("task_failed", task="gossip")
-    (line,) = _lines(stream)
+    return stream
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_a_traceback_shows_no_values_of_variables(log_format: LogFormat) -> None:
+    text = _logged_failure(log_format).getvalue()
+    assert "_logged_failure" in text
+    assert "opensesame" not in text
+
+
+def test_a_failure_is_one_json_line_with_its_traceback() -> None:
+    (line,) = _lines(_logged_failure(LogFormat.JSON))
     assert line["task"] == "gossip"
     assert "torn" in json.dumps(line["exception"])
