@@ -208,7 +208,7 @@ def win(node: Node, prepared: Prepared, correct: int) -> None:
             genotype = DESIGN.to_bytes()
             plan = replace(plan, genotype=genotype, correct=correct, secrets=(key,))
         block = world.add(world.claim_block(head.id, number, plan))
-        node.run(desk.chain.adopt(block, desk.chain.apply(block), chain_world.MODEL))
+        node.run(desk.chain.adopt(block, desk.chain.apply(block), [chain_world.MODEL]))
         if paid is not None:
             return
 

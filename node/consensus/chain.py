@@ -11,13 +11,14 @@ from node.chain.eras import Eras
 from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree, Entry
 from node.chain.genesis import Network
-from node.chain.hashing import u64
+from node.chain.hashing import blob_hash, u64
 from node.chain.messages import Claim, Envelope, Transaction, Vote
 from node.chain.state import Checkpoint, State
 from node.chain.transition import apply_block, check_block, follow_block
 from node.chain.validity import DesignRules, check_searchable
 from node.consensus.backlog import Backlog
 from node.consensus.blockstore import BlockStore, StoredSnapshot
+from node.consensus.false_counts import accused
 from node.consensus.records import BlockRecord, TaskWin
 from node.consensus.snapshot import SnapshotError, encode_snapshot
 from node.errors import StoreError
@@ -111,18 +112,17 @@ class Chain:
         check_searchable(signed, self._designs)
 
     async def adopt(
-        self, block: Block, state: State, model: bytes | None = None, logits_hash: bytes = b""
+        self, block: Block, state: State, models: Sequence[bytes] = (), logits_hash: bytes = b""
     ) -> None:
-        """Keep a block that `apply` let pass. Raises SafetyAlarm."""
+        """Keep a block that `apply` let pass, and the models that it names. Raises SafetyAlarm."""
         if block.id in self.tree:
             return
         changes = self._blocks.put(block, state, logits_hash)
-        if isinstance(block.header.message, Claim):
-            if model is not None:
-                changes.append(Put(Table.BLOBS, block.header.message.model_hash, model))
-            if paid := self.tree.context_for(block.parent, block.round).paid:
-                win = TaskWin(paid.task_id, paid.shard, paid.terms)
-                changes.append(Put(Table.TASK_WINS, block.id, encode(win)))
+        changes += [Put(Table.BLOBS, blob_hash(model), model) for model in models]
+        paid = self.tree.context_for(block.parent, block.round).paid
+        if paid is not None and not block.is_fallback:
+            win = TaskWin(paid.task_id, paid.shard, paid.terms)
+            changes.append(Put(Table.TASK_WINS, block.id, encode(win)))
         await self._writer.write(changes)
         final = self.tree.final
         self._enter(self.tree, block, state, logits_hash)
@@ -246,9 +246,9 @@ class Chain:
     def final_height(self) -> int:
         return self.final_state.height
 
-    def blob(self, blob_hash: bytes) -> bytes | None:
-        """A model that this node serves."""
-        return self._store.get(Table.BLOBS, blob_hash)
+    def blob(self, wanted: bytes) -> bytes | None:
+        """A model that this node serves, by its hash."""
+        return self._store.get(Table.BLOBS, wanted)
 
     def locator(self) -> list[bytes]:
         """Ids of the followed chain, newest first, at distances that double."""
@@ -285,9 +285,11 @@ class Chain:
         self._signed.setdefault((block.header.signer, block.round), block.id)
 
     def _note(self, block: Block, height: int, logits_hash: bytes) -> None:
-        """Remember the model of a block, for as long as it is kept."""
+        """Remember the models that a block names, for as long as they are kept."""
+        claims = [claim.message for claim in accused(block.transactions, self.network.id)]
         if isinstance(block.header.message, Claim):
-            self._models[block.header.message.model_hash] = height
+            claims.append(block.header.message)
+        self._models |= {claim.model_hash: height for claim in claims}
         if logits_hash:
             self._logits[block.id] = logits_hash
 

@@ -38,8 +38,7 @@ _EMPTY = hash_blob(b"")
 class Prepared:
     """A block that obeys every rule but the counts; `model` is None for a fallback block.
 
-    `calls_false` are claims, with their models, that the block calls false and this node has not
-    found so.
+    `calls_false` are claims, with their models, that the block calls false.
     """
 
     block: Block
@@ -94,7 +93,6 @@ class Importer:
             [
                 (other, await self._accused_model(block, other, give_up_ms))
                 for other in accused(block.transactions, self.chain.network.id)
-                if not is_refuted(other, self._rounds)
             ]
         )
         if isinstance(claim, Fallback):
@@ -122,7 +120,14 @@ class Importer:
         # Only for a block that holds itself, so that an accusation costs who makes it a winner.
         for other, model in prepared.calls_false:
             await self._check_false(prepared.block.round, other, model)
-        await self.chain.adopt(prepared.block, prepared.state, prepared.model, logits_hash)
+        await self.keep(prepared, logits_hash)
+
+    async def keep(self, prepared: Prepared, logits_hash: bytes) -> None:
+        """Adopt a block that was counted, with all models by which others can judge it."""
+        models = [model for _, model in prepared.calls_false]
+        if prepared.model is not None:
+            models.append(prepared.model)
+        await self.chain.adopt(prepared.block, prepared.state, models, logits_hash)
 
     async def _accused_model(self, block: Block, other: Signed[Claim], give_up_ms: int) -> bytes:
         """The model of a claim that a block calls false. Raises Rejected and NotFound."""
@@ -246,9 +251,7 @@ class Importer:
         if blob_hash == _EMPTY:
             return b""
         while True:
-            held = self._rounds.blob(blob_hash)
-            held = self.chain.blob(blob_hash) if held is None else held
-            if held is not None:
+            if (held := self._held(blob_hash)) is not None:
                 return held
             left_ms = give_up_ms - self._clock.now_ms()
             if left_ms <= 0:
@@ -261,3 +264,8 @@ class Importer:
             else:
                 self._rounds.shelve(round_number, fetched)
                 return fetched
+
+    def _held(self, blob_hash: bytes) -> bytes | None:
+        """A blob that this node has."""
+        held = self._rounds.blob(blob_hash)
+        return self.chain.blob(blob_hash) if held is None else held

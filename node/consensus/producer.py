@@ -31,6 +31,7 @@ from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
 from node.consensus.signed_before import SignedBefore
+from node.net.blobs import NotFound
 from node.publishing.library import TaskLibrary
 from pool.manager.manager import ConfirmedBest, Promised
 from pool.records.state import RoundTask
@@ -276,19 +277,24 @@ class Producer:
 
     def reveal(self, claim: Signed[Claim], body: bytes, model: bytes) -> None:
         """Send a claim and serve what it names."""
-        for blob in (body, model):
-            self._rounds.shelve(claim.message.round, blob)
+        self._shelve(claim.message.round, body, model)
         self._send(claim.envelope)
         _log.info(
             "claimed", round=claim.message.round, block=claim.id, correct=claim.message.correct
         )
 
+    def _shelve(self, round_number: int, *blobs: bytes) -> None:
+        for blob in blobs:
+            self._rounds.shelve(round_number, blob)
+
     async def _propose(self, context: RoundContext, committed: Promised, counted: Counted) -> None:
+        due_ms = deadline(context.network, context.round, Phase.CLAIM)
         try:
             claim, body = self.build(context, committed, counted.correct)
+            self._shelve(context.round, committed.model)
             block = open_block(claim.envelope, body, context.network.id)
-            state = self._chain.apply(block)
-        except Rejected as error:
+            prepared = await self._importer.prepare(block, due_ms)
+        except (Rejected, NotFound) as error:
             # A rule that others would refuse it by; sending it would only cost them time.
             _log.error("own_block_invalid", round=context.round, reason=str(error))
             return
@@ -296,7 +302,7 @@ class Producer:
         if not await self._signed_before.allows_claim(context.round):
             _log.warning("not_claimed", round=context.round, reason="a claim was sent before")
             return
-        await self._chain.adopt(block, state, committed.model, counted.logits_hash)
+        await self._importer.keep(prepared, counted.logits_hash)
         self.reveal(claim, body, committed.model)
 
     def _claim_of(self, context: RoundContext, best: ConfirmedBest) -> Claim:

@@ -4,9 +4,11 @@ import random
 
 import pytest
 
+from node.chain.bonds import BondKey, BondKind
 from node.chain.messages import Fallback
 from node.chain.state import Checkpoint, compute_held
 from node.chain.timing import Phase
+from tests.sim.adversaries.producers import Crook, overstate
 from tests.sim.adversaries.tampering import hide_commits
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual, virtual_time
@@ -161,6 +163,28 @@ async def test_an_even_split_mines_on_neither_side_and_heals() -> None:
     assert final(world, "full0").round == 10
     check_final_blocks_agree(world)
     check_nobody_signed_twice(world)
+    await world.close()
+
+
+@virtual_time
+async def test_sides_that_have_each_punished_a_false_claim_can_judge_each_others_blocks() -> None:
+    plan = Plan(mints=2, managers=0, strong=0, weak=0)
+    world = World(seed=10, plan=plan, hacks={"mint1": Crook(overstate)})
+    await world.start(without=["mint1"])
+    await world.until_round(2)
+    world.boot("mint1")
+    await world.until_round(4)
+    liar = BondKey(BondKind.PRODUCE, world.key("mint1"))
+    world.cut(["full0", "full1", "mint0"])
+    await world.until_round(5)
+    for name in ("full0", "full2"):
+        assert world[name].chain.tree.head().state.bond(liar) is None
+    # The false claim is so long ago that nobody remembers what it counted.
+    await world.until_round(7)
+    world.heal()
+    await world.until_round(11)
+    assert len(heads(world)) == 1
+    assert final(world, "full0").round == 9
     await world.close()
 
 
