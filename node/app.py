@@ -66,6 +66,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
             auditing=auditing,
             trainer=trainer,
             shelf=DiskShelf(folder.tasks),
+            aside=asyncio.to_thread,
             # Salts and nonces must not be guessed.
             rng=random.SystemRandom(),
         )

@@ -48,7 +48,7 @@ from node.publishing.shelf import Shelf
 from node.store.base import Change, Store
 from node.store.writer import Writer
 from node.task_inspection import ChainTasks
-from node.tasks import TaskOwner
+from node.tasks import Aside, TaskOwner
 from pool.manager.manager import Manager
 from pool.miner.evidence import Evidence
 from pool.miner.miner import Miner, Route
@@ -92,6 +92,7 @@ class Surroundings:
 
     `counter` evaluates models, `trainer` trains them, `auditing` does a manager's audits on a CPU;
     None where the role does none of it. `shelf` keeps images of published tasks.
+    `aside` does what would hold up the event loop.
     `rng` must be unpredictable on a real network: it draws salts and nonces.
     """
 
@@ -103,6 +104,7 @@ class Surroundings:
     auditing: Executor | None
     trainer: Executor | None
     shelf: Shelf
+    aside: Aside
     rng: random.Random
 
 
@@ -169,6 +171,7 @@ class Node:
             self._round_tasks,
             self._ask_for_blocks,
             self._on_commit,
+            lambda: bool(self._why_held_back()),
         )
         self.peers = PeerNet(
             network_id=setup.network.id,
@@ -182,6 +185,7 @@ class Node:
             addresses=setup.peers,
             discovers=setup.discovers,
         )
+        self._bootstrap = self._make_bootstrap()
         self._submissions = Submissions(
             self.chain, self._mempool, outside.store, outside.writer, self.peers.offer
         )
@@ -237,16 +241,8 @@ class Node:
         )
         self._tasks.spawn(self.chain.backlog.run(), name="backlog")
         self._tasks.spawn(self.peers.run(), name="peers")
-        if self._setup.checkpoint is not None:
-            bootstrap = Bootstrap(
-                self.chain,
-                self._setup.checkpoint,
-                self.peers,
-                self._fetch,
-                self._outside.clock,
-                self._ask_for_blocks,
-            )
-            self._tasks.spawn(bootstrap.run(), name="bootstrap")
+        if self._bootstrap is not None:
+            self._tasks.spawn(self._bootstrap.run(), name="bootstrap")
         self._clockwork = self._tasks.spawn(clockwork.run(), name="clockwork")
         if self._manager is not None:
             self._tasks.spawn(self._manager.run(), name="manager")
@@ -305,6 +301,19 @@ class Node:
         if not self._failure.done():
             self._failure.set_exception(error)
 
+    def _make_bootstrap(self) -> Bootstrap | None:
+        if self._setup.checkpoint is None:
+            return None
+        return Bootstrap(
+            self.chain,
+            self._setup.checkpoint,
+            self.peers.snapshots,
+            self._fetch,
+            self._outside.clock,
+            self._outside.aside,
+            self._ask_for_blocks,
+        )
+
     def _make_attester(self) -> Attester | None:
         identity = self._setup.identity
         if not self._importer.can_count:
@@ -335,11 +344,15 @@ class Node:
     def _why_silent(self) -> str:
         """Why this node must not sign now; empty if it may."""
         split = SPLIT if self.chain.tree.is_split() else ""
-        return self._judge_clock().reason or self.chain.backlog.reason or split
+        held_back = self._why_held_back()
+        return held_back or self._judge_clock().reason or self.chain.backlog.reason or split
 
     def _judge_clock(self) -> ClockVerdict:
         round_ms = self._setup.network.parameters.timing.round_ms
         return judge_clock(self.peers.clock_offsets_ms(), round_ms)
+
+    def _why_held_back(self) -> str:
+        return "" if self._bootstrap is None else self._bootstrap.reason
 
     def _make_manager(self) -> Manager | None:
         if self._outside.counter is None or self._outside.auditing is None:

@@ -85,6 +85,7 @@ class Follower:
             tasks=self.tasks,
             on_gap=_ignore,
             on_commit=_ignore,
+            holds_back=lambda: False,
         )
 
     async def sync(self, blocks: list[Block], *votes: Signed[Vote]) -> bool:

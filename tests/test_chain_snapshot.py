@@ -69,7 +69,7 @@ async def test_a_node_goes_on_from_a_snapshot_to_the_same_state(cast: Cast) -> N
     whole = await from_genesis(cast)
     checkpoint, data = snapshot_of(whole, BLOCKS - 6)
     fresh = start(MemoryStore(), cast)
-    await fresh.begin_at(*decode_snapshot(data, checkpoint, cast.network))
+    await fresh.begin_at(*decode_snapshot(data, checkpoint, cast.network), data)
     assert fresh.tree.final == checkpoint
     for height in range(checkpoint.round + 1, BLOCKS + 1):
         block = whole.block(whole.id_at(height) or b"")

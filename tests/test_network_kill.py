@@ -1,5 +1,6 @@
 """A full node of a network killed with -9 at random moments: it loses no transaction that it has
-acknowledged, contradicts nothing that it has signed, and comes back to the chain of the others.
+acknowledged, contradicts nothing that it has signed, and comes back to the chain of the others. Who
+joins afterwards reaches the same state, from genesis or from a snapshot.
 
 All nodes are real processes, and talk to each other through a witness in this one. The one that is
 killed is cut off from it at times.
@@ -47,7 +48,6 @@ PARAMETERS = replace(
     FAST,
     name="killed-node",
     timing=Timing(round_ms=6_000, lists_ms=2_400, secrets_ms=2_800, claims_ms=4_000, vote_ms=5_400),
-    era_rounds=3,
     unit_fee=0,
     max_units=4,
 )
@@ -68,11 +68,11 @@ def make_payer(number: int) -> SigningKey:
     return SigningKey(bytes((number + 1,)) * 32)
 
 
-def make_network(identities: Mapping[str, Identity]) -> Network:
+def make_network(identities: Mapping[str, Identity], era_rounds: int) -> Network:
     """A genesis whose first round starts once the nodes may be up."""
     payers = sorted(bytes(make_payer(number).verify_key) for number in range(PAYERS))
     return Network(
-        parameters=PARAMETERS,
+        parameters=replace(PARAMETERS, era_rounds=era_rounds),
         genesis_time_ms=CLOCK.now_ms() + STARTUP_MS - PARAMETERS.timing.round_ms,
         bonds=first_bonds(
             PARAMETERS,
@@ -231,6 +231,14 @@ async def blocks_of(address: str, network: Network, height: int) -> Sequence[Blo
     return blocks
 
 
+async def checkpoint_of(address: str) -> str:
+    """The newest final block that others can begin with, once there is one."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (checkpoint := (await ask(address, query.GetStatusRequest())).checkpoint):
+            await asyncio.sleep(PAUSE_S)
+    return str(checkpoint)
+
+
 async def all_follow_one_head(addresses: Sequence[str]) -> None:
     """Wait until all nodes have the same block on top."""
     async with asyncio.timeout(PATIENCE_S):
@@ -255,11 +263,11 @@ async def check(run: Run, witness: Witness, network: Network, others: Sequence[s
         witness.note(vote)
 
 
-async def survive(folder: Path, seed: int, kills: int) -> None:
+async def survive(folder: Path, seed: int, kills: int, era_rounds: int) -> None:
     identities = {
         name: create_identity(folder / name / "node.key", None, random_bytes) for name in ATTESTERS
     }
-    network = make_network(identities)
+    network = make_network(identities, era_rounds)
     (folder / "network.json").write_text(network_to_json(network))
     async with AsyncExitStack() as running:
         witness = await running.enter_async_context(Witness.of(network))
@@ -276,8 +284,12 @@ async def survive(folder: Path, seed: int, kills: int) -> None:
                 task.cancel()
         # From now on it takes part again.
         last, key = phase_at(network, CLOCK.now_ms()).round, identities["killed"].public_key
+        # Two that were never there before, of which one begins with the state of a late block.
+        checkpoint = await checkpoint_of(await full[0].address())
+        full += [run.start("early"), run.start("late", "--checkpoint", checkpoint)]
         await eventually(lambda: all(payer.final_nonce >= payer.nonce for payer in run.payers))
         await check(run, witness, network, [await node.address() for node in full])
+        assert [bool(node.events("began_at")) for node in full] == [False, False, False, True]
         await eventually(lambda: all(witness.last_round_of(k, key) >= last for k in (List, Vote)))
         assert run.node.stop(signal.SIGTERM) == 0
         # A killed node's workers find out by themselves.
@@ -317,4 +329,13 @@ async def test_the_witness_tells_who_signs_twice(
 async def test_a_node_killed_five_times_loses_nothing_and_signs_nothing_twice(
     tmp_path: Path,
 ) -> None:
-    await survive(tmp_path, seed=1, kills=5)
+    await survive(tmp_path, seed=1, kills=5, era_rounds=4)
+
+
+# Eras so long that the node keeps its seat, for all that it is away.
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+async def test_a_node_killed_a_hundred_times_loses_nothing_and_signs_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    await survive(tmp_path, seed=2, kills=100, era_rounds=30)

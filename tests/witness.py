@@ -55,6 +55,7 @@ class Witness:
                 auditing=None,
                 trainer=None,
                 shelf=MemoryShelf(),
+                aside=asyncio.to_thread,
                 rng=random.Random(0),
             ),
         )

@@ -26,7 +26,7 @@ from node.net.memory import MemoryNetwork
 from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
-from node.tasks import TaskOwner
+from node.tasks import TaskOwner, inline
 from node.virtual_time import run_virtual
 
 GOAL_PART = 95
@@ -180,6 +180,7 @@ def _make_node(
         auditing=None,
         trainer=None,
         shelf=MemoryShelf(),
+        aside=inline,
         rng=random.Random(name),
     )
     return Node(setup, outside)

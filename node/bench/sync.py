@@ -29,6 +29,7 @@ from node.store.base import Store
 from node.store.memory import MemoryStore
 from node.store.rocks import open_store
 from node.store.writer import InlineWriter, ThreadWriter, Writer
+from node.tasks import inline
 
 _ALL, _NEW = "the one that has all", "the one that catches up"
 _LOOK_S = 0.002
@@ -110,6 +111,7 @@ def _node(
         auditing=None,
         trainer=None,
         shelf=MemoryShelf(),
+        aside=inline,
         rng=random.Random(name),
     )
     return Node(setup, outside)

@@ -174,8 +174,9 @@ class Chain:
             self._tasks.spawn(self._settle(), name="settle")
         return is_new
 
-    async def begin_at(self, parent: Entry, entry: Entry) -> None:
-        """Leave what was known for a final block that others vouch for, given with its parent.
+    async def begin_at(self, parent: Entry, entry: Entry, snapshot: bytes) -> None:
+        """Leave what was known for a final block that others vouch for, given with its parent, and
+        the bytes that hold both.
 
         What is below it is not here then.
         """
@@ -183,9 +184,9 @@ class Chain:
         for each in (parent, entry):
             if each.block is not None:
                 changes += self._blocks.put(each.block, each.state, b"")
-        changes += self._snapshot(parent, entry)
+        changes += self._blocks.put_snapshot(entry.state.height, entry.checkpoint, snapshot)
         await self._writer.write(changes)
-        self.tree = self._load()
+        self.tree = self._load([parent, entry])
 
     def logits_hash(self, block_id: bytes) -> bytes:
         """Hash of the logits of a block's model; empty if it was not counted here."""
@@ -373,12 +374,15 @@ class Chain:
         data = encode_snapshot(parent, entry)
         return self._blocks.put_snapshot(entry.state.height, entry.checkpoint, data)
 
-    def _load(self) -> BlockTree:
-        """Re-enter what was kept: it was checked before it was written, so it needs no count."""
+    def _load(self, base: Sequence[Entry] = ()) -> BlockTree:
+        """Re-enter what was kept: it was checked before it was written, so it needs no count.
+
+        From `base` on, the block of the newest snapshot and its parent; read if it is not given.
+        """
         if alarm := self._store.get(Table.META, _ALARM):
             raise SafetyAlarm(alarm.decode())
         try:
-            base = self._blocks.newest_snapshot()
+            base = base or self._blocks.newest_snapshot()
             tree = BlockTree(self.network, base)
             height = base[-1].state.height if base else 0
             for found, record in self._blocks.records_from(max(0, height - MODELS_KEPT)):

@@ -61,7 +61,8 @@ class ChainGate:
     A message is judged by its round: the clock's round and its neighbours are open, earlier and
     later ones are left aside. A block that a quorum votes for is imported at once,
     whatever this node thought of the round. `on_gap` is called when others are ahead of this node:
-    it should ask peers for blocks; `on_commit` hears of each valid commit, once.
+    it should ask peers for blocks; `on_commit` hears of each valid commit, once. While the node
+    `holds_back` it takes no chain from peers.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ChainGate:
         tasks: TaskOwner,
         on_gap: Callable[[], None],
         on_commit: Callable[[Signed[Commit]], None],
+        holds_back: Callable[[], bool],
     ) -> None:
         self._chain = chain
         self._rounds = rounds
@@ -87,6 +89,7 @@ class ChainGate:
         self._tasks = tasks
         self._on_gap = on_gap
         self._on_commit = on_commit
+        self._holds_back = holds_back
         self._importing: set[bytes] = set()
 
     def head(self) -> tuple[int, bytes]:
@@ -137,6 +140,8 @@ class ChainGate:
     async def on_blocks(
         self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False
     ) -> bool:
+        if self._holds_back():
+            return False
         network_id = self._chain.network.id
         read = [read_block(block.header, block.body, network_id) for block in blocks]
         self._take_votes((open_as(Vote, vote, network_id) for vote in votes), are_in_block=False)

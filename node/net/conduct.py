@@ -33,6 +33,7 @@ _PLAIN_TO_SEE = frozenset(
         Refusal.WRONG_HASH,
         Refusal.BROKEN_HEADERS,
         Refusal.BAD_PROOF,
+        Refusal.FALSE_SNAPSHOT,
     }
 )
 # No peer that keeps to the protocol does these, but a faulty one may.

@@ -25,7 +25,7 @@ from node.net.relay import Relay
 from node.net.remembered import PeerMemory
 from node.net.roster import Roster
 from node.net.session import Session
-from node.net.snapshots import ask_snapshot
+from node.net.snapshots import SnapshotFinder
 from node.net.sync import Syncer
 from node.net.tending import tend
 from node.store.base import Store
@@ -91,6 +91,7 @@ class PeerNet:
         self._bans = Bans(clock, remembered.bans, self._memory.keep_bans)
         self._relay = Relay(handler, self._roster.all)
         self._syncer = Syncer(network_id, handler, self._roster.all, self._refuse, self._tasks)
+        self.snapshots = SnapshotFinder(self._roster.all, self._refuse)
         self._blobs = BlobFetcher(self._by_news, self._refuse, self._tasks)
         self._dispatcher = Dispatcher(
             handler, self._relay, self._book, self._roster.addresses, clock, self._blobs
@@ -150,17 +151,6 @@ class PeerNet:
             NotFound: no connected peer gave it.
         """
         return await self._blobs.fetch(blob_hash, max_bytes)
-
-    async def find_snapshots(self, block_id: bytes) -> Sequence[bytes]:
-        """Hashes of the blobs that hold the state after a block, by the word of the peers."""
-        found: dict[bytes, None] = {}
-        for session in self._roster.all():
-            try:
-                found[await ask_snapshot(session, block_id)] = None
-            except Refused as error:
-                self._refuse(session, error)
-        found.pop(b"", None)
-        return list(found)
 
     def request_sync(self, public_key: bytes | None = None) -> None:
         """Ask a peer, or the one with the highest head, for blocks until it has nothing new.

@@ -35,7 +35,8 @@ PING_TIMEOUT_S = 60.0
 # Dialled peers are asked for other nodes when they connect, and then this often.
 ADDRESSES_EVERY_MS = 3_600_000
 ADDRESSES_TIMEOUT_S = 60.0
-SNAPSHOT_TIMEOUT_S = 15.0
+# Short, since the answers of all peers are waited for.
+SNAPSHOT_TIMEOUT_S = 5.0
 
 
 class KindLimit(NamedTuple):
@@ -95,6 +96,7 @@ class Refusal(StrEnum):
     TOO_MANY_REFUSED = "too-many-refused"
     BROKEN_HEADERS = "broken-headers"
     BAD_ADDRESS = "bad-address"
+    FALSE_SNAPSHOT = "false-snapshot"
     BANNED = "banned"
 
 

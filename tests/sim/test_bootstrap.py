@@ -10,6 +10,7 @@ from node.chain.params import FAST
 from node.chain.state import Checkpoint, compute_root
 from node.consensus.blockstore import StoredSnapshot
 from node.consensus.records import height_of
+from node.net.protocol import Refusal
 from node.store.base import Delete, Put, Table
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
@@ -63,6 +64,19 @@ async def test_a_newcomer_goes_on_from_its_checkpoint_to_the_same_state() -> Non
 
 
 @virtual_time
+async def test_a_newcomer_takes_the_state_although_peers_have_the_history() -> None:
+    world = await play(seed=1, rounds=8)
+    snapshot = newest(world)
+    trust(world, snapshot.checkpoint)
+    world.boot(NEWCOMER)
+    await world.until_round(11)
+    assert world[NEWCOMER].chain.tree.final == world["full0"].chain.tree.final
+    stored = [height_of(key) for key, _ in world.machines[NEWCOMER].store.scan(Table.BLOCKS)]
+    assert min(stored) == snapshot.height - 1
+    await world.close()
+
+
+@virtual_time
 async def test_without_the_history_and_a_checkpoint_a_newcomer_stays_where_it_is() -> None:
     world = await play(seed=2, rounds=12)
     forget_history(world, newest(world).height - 1)
@@ -90,6 +104,7 @@ async def test_peers_that_lie_about_a_state_cost_a_newcomer_nothing() -> None:
     world.boot(NEWCOMER)
     await world.until_round(16)
     assert world[NEWCOMER].chain.tree.final == world["full1"].chain.tree.final
+    assert world[NEWCOMER].peers.refused[Refusal.FALSE_SNAPSHOT] == 1
     await world.close()
 
 

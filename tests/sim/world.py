@@ -29,7 +29,7 @@ from node.net.memory import MemoryNetwork
 from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
-from node.tasks import TaskOwner
+from node.tasks import TaskOwner, inline
 from pool.records.strengths import Strength
 from tests.scripted import ScriptedExecutor
 from tests.sim.disk import SlowDisk
@@ -196,6 +196,7 @@ class World:
             auditing=machine.executor,
             trainer=machine.executor if trains else None,
             shelf=machine.shelf,
+            aside=inline,
             rng=random.Random(self.rng.getrandbits(64)),
         )
         kind = Mint if name.startswith("mint") else Node
