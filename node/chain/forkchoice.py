@@ -149,6 +149,10 @@ class BlockTree:
             for round_number, voters in self._book.waiting_voters(block_id).items()
         )
 
+    def has_votes(self, block_id: bytes) -> bool:
+        """Whether anybody votes for a block that is not in the tree yet."""
+        return bool(self._book.waiting_voters(block_id))
+
     @property
     def followed(self) -> Entry:
         """The head when it was last asked for."""

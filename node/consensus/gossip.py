@@ -159,9 +159,9 @@ class ChainGate:
             followed = {block.id for block in vouched}
             left = [block for block in left if block.id not in followed]
             learnt = True
-        for block in [] if more_follow else left:
+        for place, block in [] if more_follow else list(enumerate(left)):
             check_signatures(block, network_id)
-            if not await self._import(block):
+            if not (self._is_due(left[place:]) and await self._import(block)):
                 break
             learnt = True
         return learnt
@@ -314,15 +314,21 @@ class ChainGate:
             await self._chain.backlog.room()
             await self._chain.follow(blocks[start : start + _FOLLOWED_AT_ONCE])
 
-    async def _import(self, block: Block) -> bool:
-        """Take in a synced block that nobody vouches for; False if it can't be judged yet.
+    def _is_due(self, branch: Sequence[Block]) -> bool:
+        """Whether the first block of a branch may come into the tree with no quorum behind it.
 
-        Only a signer's first block of a round comes in, and none from before the final one, so
-        that nobody can fill the tree.
+        Nobody can fill the tree: none comes from before the final block, and of a signer's blocks
+        of a round all but the first only where an attester votes for the branch. Those are needed,
+        or a signer that shows each peer another block keeps them apart for good.
         """
-        is_late = block.round <= self._chain.tree.final.round
-        if is_late or self._chain.has_rival(block):
+        block = branch[0]
+        if block.round <= self._chain.tree.final.round:
             return False
+        has_votes = (self._chain.tree.has_votes(each.id) for each in branch)
+        return not self._chain.has_rival(block) or any(has_votes)
+
+    async def _import(self, block: Block) -> bool:
+        """Take in a synced block that nobody vouches for; False if it can't be judged yet."""
         if block.is_fallback and not self._importer.can_count:
             await self._importer.adopt(block)
         elif not self._importer.can_count:

@@ -1,5 +1,7 @@
 """Attacks and accidents that once worked, each kept as a test of the rule that answers it."""
 
+from itertools import count
+
 import pytest
 
 from node.chain.block import Block, open_block
@@ -8,7 +10,7 @@ from node.chain.errors import SafetyAlarm
 from node.chain.hashing import blob_hash
 from node.chain.messages import Body, Envelope, Fallback, Kind
 from node.chain.proposal import complete
-from node.chain.timing import round_start
+from node.chain.timing import Phase, round_start
 from node.store.base import Table
 from node.wire import WireBlock
 from tests.sim.world import Plan, World
@@ -167,4 +169,35 @@ async def test_blocks_and_models_that_lost_are_forgotten(monkeypatch: pytest.Mon
     assert len(list(store.scan(Table.BLOCKS))) <= final_height + 2 * 2
     winners = {world["solo0"].chain.id_at(height) for height in range(12)}
     assert len(winners) == 12
+    await world.close()
+
+
+@virtual_time
+async def test_an_attester_that_shows_each_peer_another_block_does_not_split_them_for_good() -> (
+    None
+):
+    world = World(seed=6, plan=Plan(full=5, managers=0, strong=0, weak=0, dialled=5))
+    world.distrust("full4")
+    await world.start()
+    for number in count(1):
+        await world.until_round(number)
+        if place_of(world, "full4", number) == 0:
+            break
+    node, key = world["full4"], world.machines["full4"].setup.identity.signing_key
+    await world.until(number, Phase.CLAIM)
+    world.peace.disturb()
+    head, context = node.chain.head(number), node.chain.context(number)
+    draft = Fallback(number, head.id, 0, (), HASH, HASH)
+    for variant, name in enumerate(world.honest):
+        body = Body(parent_logits_hash=bytes([variant]) * 32)
+        header, data = complete(
+            context, head.state, draft, bytes(key.verify_key), body, node.chain.tree.votes(), ()
+        )
+        node._rounds.shelve(number, data)
+        world[name]._gate.on_gossip(sign(header, key, world.network.id).envelope)
+    await world.until_round(number + 1)
+    assert len({world[name].chain.tree.head().id for name in world.honest}) == 4
+    await world.until_round(number + 5)
+    assert len({world[name].chain.tree.head().id for name in world.honest}) == 1
+    assert world["full0"].chain.tree.final.round == number + 3
     await world.close()
