@@ -38,6 +38,7 @@ from node.errors import ConfigError, NodeError
 from node.identity import Identity
 from node.inspection import NodeViews
 from node.ledger_inspection import ChainLedger
+from node.listing_inspection import ChainListings
 from node.net.drift import ClockVerdict, judge_clock
 from node.net.link import ManagerLink, PeerLink, Transport
 from node.net.memory import MemoryNetwork, at_once
@@ -467,6 +468,7 @@ class Node:
             lambda: replace(self._judge_clock(), reason=self._why_silent()),
             self._manager,
             lambda: "" if self.miner is None else self.miner.status.activity,
+            ChainListings(self.chain, self._rounds, self._outside.clock),
             ShelfProofs(ReceiptShelf(self._outside.store), PageShelf(self._outside.store)),
             ChainLedger(self.chain, self._submissions),
             ChainTasks(self.chain, self._designs),

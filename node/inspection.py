@@ -27,6 +27,7 @@ from node.consensus.records import TaskWin
 from node.consensus.validator import EQUIVOCATED
 from node.identity import Identity, format_address
 from node.ledger_views import Ledger
+from node.listing_views import Listings
 from node.net.drift import ClockVerdict
 from node.proof_views import Proofs
 from node.task_views import PublishedTasks
@@ -79,10 +80,12 @@ class NodeViews:
         clock_verdict: Callable[[], ClockVerdict],
         manager: Manager | None,
         activity: Callable[[], str],
+        listings: Listings,
         proofs: Proofs,
         ledger: Ledger,
         published: PublishedTasks,
     ) -> None:
+        self.listings = listings
         self.proofs = proofs
         self.ledger = ledger
         self.published = published

@@ -48,6 +48,12 @@ class QueryServicer(QueryServiceServicer):
         number = request.round if request.HasField("round") else None
         return await _answer(context, pb.GetRoundResponse, lambda: self._views.round(number))
 
+    async def GetLists(self, request: pb.GetListsRequest, context: Any) -> pb.GetListsResponse:
+        number = request.round if request.HasField("round") else None
+        return await _answer(
+            context, pb.GetListsResponse, lambda: self._views.listings.lists(number)
+        )
+
     async def GetTask(self, request: pb.GetTaskRequest, context: Any) -> pb.GetTaskResponse:
         number = request.round if request.HasField("round") else None
         return await _answer(context, pb.GetTaskResponse, lambda: self._views.task(number))

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from node.ledger_views import Ledger
+from node.listing_views import Listings
 from node.proof_views import Proofs
 from node.task_views import PublishedTasks
 
@@ -316,6 +317,11 @@ class Views(Protocol):
 
     def block_bytes(self, which: bytes | int | None) -> BlockBytesView:
         """The bytes of what `block` shows."""
+        ...
+
+    @property
+    def listings(self) -> Listings:
+        """Who listed which commitments."""
         ...
 
     @property

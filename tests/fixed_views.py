@@ -11,6 +11,7 @@ from node.ledger_views import (
     SubmittedView,
     UnbondingView,
 )
+from node.listing_views import ListedCommitView, ListerView, ListsView
 from node.proof_inspection import ShelfProofs
 from node.store.base import Store
 from node.store.memory import MemoryStore
@@ -238,6 +239,16 @@ def _store_with_page() -> Store:
     return store
 
 
+LISTS = ListsView(
+    round=7,
+    block=hash_of(2),
+    weight=3,
+    left_out=1,
+    commits=[ListedCommitView(hash_of(5), "", None, 2, False, True, [hash_of(6)])],
+    attesters=[ListerView(hash_of(6), 1, True, 0, 1)],
+)
+
+
 class FixedLedger:
     """One account, and a way in for transactions that takes only those of kind 6."""
 
@@ -262,6 +273,13 @@ class FixedLedger:
         return SubmittedView(hash_of(4), "", "")
 
 
+class FixedListings:
+    """The lists of one round."""
+
+    def lists(self, number: int | None) -> ListsView:
+        return LISTS
+
+
 class FixedTasks:
     """One task in the queue, with one result and its model."""
 
@@ -284,6 +302,7 @@ class FixedViews:
         self._has_pool = has_pool
         shelved = _store_with_page() if store is None else store
         self.ledger = FixedLedger()
+        self.listings = FixedListings()
         self.published = FixedTasks()
         self.proofs = ShelfProofs(ReceiptShelf(shelved), PageShelf(shelved))
 

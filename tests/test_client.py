@@ -60,6 +60,12 @@ class _Node(QueryServiceServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, f"there is no block {request.height} yet")
         return BLOCK
 
+    def GetLists(
+        self, request: query.GetListsRequest, context: grpc.ServicerContext
+    ) -> query.GetListsResponse:
+        self.request = request
+        return query.GetListsResponse(round=9)
+
     def GetRound(
         self, request: query.GetRoundRequest, context: grpc.ServicerContext
     ) -> query.GetRoundResponse:
@@ -139,6 +145,8 @@ def _run(*words: str, **environment: str) -> Result:
         (["block", "2"], query.GetBlockRequest(height=2)),
         (["block", BLOCK_ID.upper()], query.GetBlockRequest(id=BLOCK_ID)),
         (["block", "7" * 64], query.GetBlockRequest(id="7" * 64)),
+        (["chain", "lists"], query.GetListsRequest()),
+        (["chain", "lists", "4"], query.GetListsRequest(round=4)),
         (["round"], query.GetRoundRequest()),
         (["round", "0"], query.GetRoundRequest(round=0)),
         (["task", "round", "9"], query.GetTaskRequest(round=9)),

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import grpc
 import pytest
 
-from node import ledger_views, proof_views, query, task_views, views
+from node import ledger_views, listing_views, proof_views, query, task_views, views
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer, fill
@@ -23,6 +23,7 @@ PAIRS = {
     views.StatusView: pb.GetStatusResponse,
     views.BlockView: pb.GetBlockResponse,
     views.RoundView: pb.GetRoundResponse,
+    listing_views.ListsView: pb.GetListsResponse,
     views.TaskView: pb.GetTaskResponse,
     ledger_views.AccountView: pb.GetAccountResponse,
     ledger_views.BondsView: pb.ListBondsResponse,

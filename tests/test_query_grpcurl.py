@@ -84,6 +84,7 @@ CALLS = {
     "GetStatus": ("", "round", "7"),
     "GetBlock": (json.dumps({"height": 5}), "id", BLOCK.id.hex()),
     "GetRound": ("", "phase", "PHASE_CLAIM"),
+    "GetLists": ("", "attesters", None),
     "GetTask": (json.dumps({"round": 7}), "dataset", "digits"),
     "GetAccount": (json.dumps({"address": "pn-miner"}), "balance", "90"),
     "ListBonds": (json.dumps({"address": "pn-miner"}), "era", "3"),

@@ -73,10 +73,15 @@ def _unfold_proof(
     bits = int.from_bytes(proof.bitmap, "little")
     if len(proof.bitmap) != _bitmap_bytes(commit_ids) or bits >> len(commit_ids):
         raise InvalidBlock(Reason.PROOF_BITMAP, "a bitmap must have one bit for each commit id")
-    ids = tuple(commit_id for index, commit_id in enumerate(commit_ids) if bits >> index & 1)
-    payload = encode(List(context.round, ids))
+    payload = encode(List(context.round, marked_ids(commit_ids, proof.bitmap)))
     envelope = Envelope(Kind.LIST, payload, proof.attester, proof.signature)
     return open_as(List, envelope, context.network.id)
+
+
+def marked_ids(commit_ids: Sequence[bytes], bitmap: bytes) -> tuple[bytes, ...]:
+    """The ids that an attester's bitmap names."""
+    bits = int.from_bytes(bitmap, "little")
+    return tuple(commit_id for index, commit_id in enumerate(commit_ids) if bits >> index & 1)
 
 
 def _bitmap_bytes(commit_ids: Sequence[bytes]) -> int:

@@ -716,6 +716,149 @@ class VoteView(_message.Message):
 Global___VoteView: _TypeAlias = VoteView  # noqa: Y015
 
 @_typing.final
+class GetListsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """The current round if not set."""
+    def __init__(
+        self,
+        *,
+        round: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_round", b"_round", "round", b"round"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_round", b"_round", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__round: _TypeAlias = _typing.Literal["round"]  # noqa: Y015
+    _WhichOneofArgType__round: _TypeAlias = _typing.Literal["_round", b"_round"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__round) -> _WhichOneofReturnType__round | None: ...
+
+Global___GetListsRequest: _TypeAlias = GetListsRequest  # noqa: Y015
+
+@_typing.final
+class GetListsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    ATTESTERS_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    block: _builtins.str
+    """The block whose body shows the lists; empty if they are what this node has
+    heard.
+    """
+    weight: _builtins.int
+    """Of all seats."""
+    left_out: _builtins.int
+    """Commitments that more than half of the weight has listed, and no quorum."""
+    @_builtins.property
+    def commits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedCommit]: ...
+    @_builtins.property
+    def attesters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lister]: ...
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        block: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        left_out: _builtins.int = ...,
+        commits: _abc.Iterable[Global___ListedCommit] | None = ...,
+        attesters: _abc.Iterable[Global___Lister] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attesters", b"attesters", "block", b"block", "commits", b"commits", "left_out", b"left_out", "round", b"round", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetListsResponse: _TypeAlias = GetListsResponse  # noqa: Y015
+
+@_typing.final
+class ListedCommit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    CERTIFIED_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    ABSENTEES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    producer: _builtins.str
+    """Empty, and the unit unset, if this node does not know."""
+    unit: _builtins.int
+    weight: _builtins.int
+    """Of those who have listed it."""
+    certified: _builtins.bool
+    """Listed by a quorum."""
+    left_out: _builtins.bool
+    """Listed by more than half of the weight, but by no quorum."""
+    @_builtins.property
+    def absentees(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Public keys of those who have not listed it."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        producer: _builtins.str = ...,
+        unit: _builtins.int | None = ...,
+        weight: _builtins.int = ...,
+        certified: _builtins.bool = ...,
+        left_out: _builtins.bool = ...,
+        absentees: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_unit", b"_unit", "unit", b"unit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_unit", b"_unit", "absentees", b"absentees", "certified", b"certified", "id", b"id", "left_out", b"left_out", "producer", b"producer", "unit", b"unit", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__unit: _TypeAlias = _typing.Literal["unit"]  # noqa: Y015
+    _WhichOneofArgType__unit: _TypeAlias = _typing.Literal["_unit", b"_unit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unit) -> _WhichOneofReturnType__unit | None: ...
+
+Global___ListedCommit: _TypeAlias = ListedCommit  # noqa: Y015
+
+@_typing.final
+class Lister(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTESTER_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    HAS_LIST_FIELD_NUMBER: _builtins.int
+    LISTED_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    attester: _builtins.str
+    weight: _builtins.int
+    has_list: _builtins.bool
+    """There is a list of it."""
+    listed: _builtins.int
+    """Commitments in its list."""
+    left_out: _builtins.int
+    """Of the commitments that were left out, those that it has not listed."""
+    def __init__(
+        self,
+        *,
+        attester: _builtins.str = ...,
+        weight: _builtins.int = ...,
+        has_list: _builtins.bool = ...,
+        listed: _builtins.int = ...,
+        left_out: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attester", b"attester", "has_list", b"has_list", "left_out", b"left_out", "listed", b"listed", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lister: _TypeAlias = Lister  # noqa: Y015
+
+@_typing.final
 class GetTaskRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -52,6 +52,11 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetRoundRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetRoundResponse.FromString,
                 _registered_method=True)
+        self.GetLists = channel.unary_unary(
+                '/ponas.v1.QueryService/GetLists',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetListsRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetListsResponse.FromString,
+                _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/ponas.v1.QueryService/GetTask',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskRequest.SerializeToString,
@@ -153,6 +158,12 @@ class QueryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRound(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLists(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -271,6 +282,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetRound,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetRoundRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetRoundResponse.SerializeToString,
+            ),
+            'GetLists': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLists,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetListsRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetListsResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
@@ -437,6 +453,33 @@ class QueryService:
             '/ponas.v1.QueryService/GetRound',
             ponas_dot_v1_dot_query__service__pb2.GetRoundRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetRoundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLists(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetLists',
+            ponas_dot_v1_dot_query__service__pb2.GetListsRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetListsResponse.FromString,
             options,
             channel_credentials,
             insecure,

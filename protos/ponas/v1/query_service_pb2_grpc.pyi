@@ -39,6 +39,7 @@ class QueryServiceStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetStatusRequest, _query_service_pb2.GetStatusResponse]
     GetBlock: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockResponse]
     GetRound: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetRoundRequest, _query_service_pb2.GetRoundResponse]
+    GetLists: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetListsRequest, _query_service_pb2.GetListsResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]
     GetAccount: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]
     GetHistory: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]
@@ -67,6 +68,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetStatusRequest, _query_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     GetBlock: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockResponse]  # type: ignore[assignment]
     GetRound: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetRoundRequest, _query_service_pb2.GetRoundResponse]  # type: ignore[assignment]
+    GetLists: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetListsRequest, _query_service_pb2.GetListsResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     GetAccount: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetAccountRequest, _query_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     GetHistory: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetHistoryRequest, _query_service_pb2.GetHistoryResponse]  # type: ignore[assignment]
@@ -110,6 +112,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetRoundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetRoundResponse, _abc.Awaitable[_query_service_pb2.GetRoundResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetLists(
+        self,
+        request: _query_service_pb2.GetListsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetListsResponse, _abc.Awaitable[_query_service_pb2.GetListsResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetTask(
