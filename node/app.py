@@ -118,7 +118,7 @@ async def _serve(
         public_key=identity.public_key,
     )
     try:
-        async with controlling(node.miner, folder.control_socket):
+        async with controlling(node.miner, node.peers.unban, folder.control_socket):
             await _until_stopped(node, stop)
     finally:
         folder.withdraw_address()

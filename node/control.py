@@ -1,7 +1,7 @@
-"""Steering a miner of this machine: a service on a unix socket that only its owner may open."""
+"""Steering a node of this machine: a service on a unix socket that only its owner may open."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,51 +35,68 @@ class Steerable(Protocol):
 
 
 class ControlServicer(ControlServiceServicer):
-    """Answers the control service for one miner."""
+    """Answers the control service for one node: its miner, if it has one, and whom it banned."""
 
-    def __init__(self, miner: Steerable) -> None:
+    def __init__(self, miner: Steerable | None, unban: Callable[[str], bool]) -> None:
         self._miner = miner
+        self._unban = unban
 
     async def PauseMiner(self, request: pb.PauseMinerRequest, context: Any) -> Any:
-        self._miner.pause()
-        return pb.PauseMinerResponse(miner=self._state())
+        miner = await self._miner_of(context)
+        miner.pause()
+        return pb.PauseMinerResponse(miner=_state(miner))
 
     async def ResumeMiner(self, request: pb.ResumeMinerRequest, context: Any) -> Any:
-        self._miner.resume()
-        return pb.ResumeMinerResponse(miner=self._state())
+        miner = await self._miner_of(context)
+        miner.resume()
+        return pb.ResumeMinerResponse(miner=_state(miner))
 
     async def GetMiner(self, request: pb.GetMinerRequest, context: Any) -> Any:
-        return pb.GetMinerResponse(miner=self._state())
+        return pb.GetMinerResponse(miner=_state(await self._miner_of(context)))
 
-    def _state(self) -> pb.MinerState:
-        status = self._miner.status
-        return pb.MinerState(
-            activity=status.activity,
-            idle=status.is_idle,
-            paused=status.is_paused,
-            pool=status.pool,
-            unacknowledged=status.unacknowledged,
-        )
+    async def Unban(self, request: pb.UnbanRequest, context: Any) -> Any:
+        lifted = self._unban(request.subject)
+        if lifted:
+            _log.info("unbanned", subject=request.subject)
+        return pb.UnbanResponse(lifted=lifted)
+
+    async def _miner_of(self, context: Any) -> Steerable:
+        if self._miner is not None:
+            return self._miner
+        # It raises: what comes after is never reached.
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "this node does not mine")
+        raise RuntimeError("the call was ended")
+
+
+def _state(miner: Steerable) -> pb.MinerState:
+    status = miner.status
+    return pb.MinerState(
+        activity=status.activity,
+        idle=status.is_idle,
+        paused=status.is_paused,
+        pool=status.pool,
+        unacknowledged=status.unacknowledged,
+    )
 
 
 @asynccontextmanager
-async def controlling(miner: Steerable | None, socket: Path) -> AsyncIterator[None]:
-    """Serve a miner's control at a socket file of mode 0600 until the block ends; None has none.
+async def controlling(
+    miner: Steerable | None, unban: Callable[[str], bool], socket: Path
+) -> AsyncIterator[None]:
+    """Serve a node's control at a socket file of mode 0600 until the block ends.
 
-    A folder whose path is too long for a socket is no reason not to mine, and only warned of.
+    A folder whose path is too long for a socket is no reason not to run, and only warned of.
     """
     path = socket.absolute()
-    is_too_long = len(os.fsencode(path)) > _LONGEST_NAME_BYTES
-    if is_too_long:
+    if len(os.fsencode(path)) > _LONGEST_NAME_BYTES:
         reason = f"{path} is longer than the {_LONGEST_NAME_BYTES} bytes of a socket's name"
         _log.warning("no_control", reason=reason)
-    if miner is None or is_too_long:
         yield
         return
     # A crash may have left one; the folder's store is locked, so nobody else serves here.
     path.unlink(missing_ok=True)
     server = grpc.aio.server()
-    add_ControlServiceServicer_to_server(ControlServicer(miner), server)
+    add_ControlServiceServicer_to_server(ControlServicer(miner, unban), server)
     server.add_insecure_port(f"unix:{path}")
     path.chmod(_OWNER_ONLY)
     await server.start()

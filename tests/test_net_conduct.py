@@ -98,6 +98,19 @@ def test_ban_holds_key_and_host_until_it_ends() -> None:
     assert bans.bans() == ()
 
 
+def test_an_operator_lifts_a_ban_and_what_led_to_it() -> None:
+    kept = list[Sequence[Ban]]()
+    bans = _bans(SetClock(), kept)
+    _misbehave(bans, WORLD)
+    assert bans.lift(KEY.hex())
+    assert bans.is_banned(WORLD, KEY), "the host still is"
+    assert bans.lift("203.0.114.9")
+    assert not bans.is_banned(WORLD, KEY)
+    assert (len(kept[-1]), bans.conduct_of(KEY)) == (0, Conduct())
+    assert bans.blame(MALFORMED, WORLD, KEY) is Verdict.KEEP
+    assert not bans.lift(KEY.hex())
+
+
 def test_new_keys_do_not_shed_a_hosts_points() -> None:
     bans = _bans(SetClock())
     verdicts = [bans.blame(MALFORMED, WORLD, bytes([i]) * 32) for i in range(BAN_AT // 10)]

@@ -15,6 +15,7 @@ from node.cli.fpga import fpga
 from node.cli.keys import keys
 from node.cli.miner import miner
 from node.cli.models import export, retrain
+from node.cli.peers import peers
 from node.cli.pool import pool
 from node.cli.search import search
 from node.cli.task import task
@@ -82,11 +83,6 @@ _QUERIES = {
         "ADDRESS",
         is_required=True,
     ),
-    "peers": Query(
-        "ListPeers",
-        "Whom a node is connected to, how they behave, and who is banned.",
-        lambda _: query.ListPeersRequest(),
-    ),
     "miners": Query(
         "ListMiners",
         "What each miner of a pool does.",
@@ -103,6 +99,7 @@ def main() -> None:
 for _name, _definition in _QUERIES.items():
     main.add_command(query_command(_name, _definition))
 
+main.add_command(peers)
 main.add_command(pool)
 main.add_command(miner)
 main.add_command(chain)

@@ -4,21 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import grpc
 
 from node.cli.asking import json_option, show
+from node.cli.controlling import steer
 from node.cli.keys import data_dir_option
 from node.errors import ExitCode
 from node.folder import DataFolder
 from ponas.v1 import control_service_pb2 as pb
-from ponas.v1.control_service_pb2_grpc import ControlServiceStub
 
-_TIMEOUT_S = 5.0
 _IDLE = 1
-
-
-class _NotRunning(click.ClickException):
-    exit_code = ExitCode.UNREACHABLE
 
 
 @click.group(
@@ -31,7 +25,7 @@ def miner() -> None:
 
 def _add(name: str, method: str, request: Any, text: str) -> None:
     def run(folder: Path, as_json: bool) -> None:
-        state = _call(DataFolder(folder.expanduser()), method, request)
+        state = steer(DataFolder(folder.expanduser()), method, request).miner
         show(state, as_json)
         if name == "status" and state.idle:
             raise click.exceptions.Exit(_IDLE)
@@ -41,20 +35,6 @@ def _add(name: str, method: str, request: Any, text: str) -> None:
         json_option(),
     ]
     miner.add_command(click.Command(name, callback=run, params=params, help=text))
-
-
-def _call(folder: DataFolder, method: str, request: Any) -> pb.MinerState:
-    """The miner's state after a call; a failure ends the program with one sentence."""
-    socket = folder.control_socket.absolute()
-    if not socket.exists():
-        raise _NotRunning(f"No miner runs in {folder.path}; name its folder with --data-dir.")
-    with grpc.insecure_channel(f"unix:{socket}") as channel:
-        stub: Any = ControlServiceStub(channel)
-        try:
-            state: pb.MinerState = getattr(stub, method)(request, timeout=_TIMEOUT_S).miner
-        except grpc.RpcError:
-            raise _NotRunning(f"The miner in {folder.path} does not answer.") from None
-        return state
 
 
 _add(

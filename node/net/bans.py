@@ -77,6 +77,15 @@ class Bans:
         bans = (self._bans.get(subject) for subject in _subjects(remote, public_key))
         return any(ban is not None and now_ms < ban.until_ms for ban in bans)
 
+    def lift(self, subject: str) -> bool:
+        """Listen to a key in hexadecimal or a host again; whether it was banned."""
+        was_banned = any(ban.subject == subject for ban in self.bans())
+        self._bans.pop(subject, None)
+        self._conducts.pop(subject, None)
+        if was_banned:
+            self._on_change(self.bans())
+        return was_banned
+
     def conduct_of(self, public_key: bytes) -> Conduct:
         """What is held against a key."""
         return self._conducts.get(public_key.hex(), Conduct())

@@ -193,6 +193,10 @@ class PeerNet:
         """Whether an address is not to be dialled."""
         return self._bans.is_banned(address)
 
+    def unban(self, subject: str) -> bool:
+        """Listen to a banned key in hexadecimal or host again; whether it was banned."""
+        return self._bans.lift(subject)
+
     async def serve(self, link: PeerLink) -> Refusal | None:
         """Talk to a peer until its link ends; says why it was not let in."""
         try:

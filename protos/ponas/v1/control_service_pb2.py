@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eponas/v1/control_service.proto\x12\x08ponas.v1\"\x13\n\x11PauseMinerRequest\"9\n\x12PauseMinerResponse\x12#\n\x05miner\x18\x01 \x01(\x0b\x32\x14.ponas.v1.MinerState\"\x14\n\x12ResumeMinerRequest\":\n\x13ResumeMinerResponse\x12#\n\x05miner\x18\x01 \x01(\x0b\x32\x14.ponas.v1.MinerState\"\x11\n\x0fGetMinerRequest\"7\n\x10GetMinerResponse\x12#\n\x05miner\x18\x01 \x01(\x0b\x32\x14.ponas.v1.MinerState\"b\n\nMinerState\x12\x10\n\x08\x61\x63tivity\x18\x01 \x01(\t\x12\x0c\n\x04idle\x18\x02 \x01(\x08\x12\x0e\n\x06paused\x18\x03 \x01(\x08\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x16\n\x0eunacknowledged\x18\x05 \x01(\r2\xe8\x01\n\x0e\x43ontrolService\x12G\n\nPauseMiner\x12\x1b.ponas.v1.PauseMinerRequest\x1a\x1c.ponas.v1.PauseMinerResponse\x12J\n\x0bResumeMiner\x12\x1c.ponas.v1.ResumeMinerRequest\x1a\x1d.ponas.v1.ResumeMinerResponse\x12\x41\n\x08GetMiner\x12\x19.ponas.v1.GetMinerRequest\x1a\x1a.ponas.v1.GetMinerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eponas/v1/control_service.proto\x12\x08ponas.v1\"\x13\n\x11PauseMinerRequest\"9\n\x12PauseMinerResponse\x12#\n\x05miner\x18\x01 \x01(\x0b\x32\x14.ponas.v1.MinerState\"\x14\n\x12ResumeMinerRequest\":\n\x13ResumeMinerResponse\x12#\n\x05miner\x18\x01 \x01(\x0b\x32\x14.ponas.v1.MinerState\"\x11\n\x0fGetMinerRequest\"7\n\x10GetMinerResponse\x12#\n\x05miner\x18\x01 \x01(\x0b\x32\x14.ponas.v1.MinerState\"\x1f\n\x0cUnbanRequest\x12\x0f\n\x07subject\x18\x01 \x01(\t\"\x1f\n\rUnbanResponse\x12\x0e\n\x06lifted\x18\x01 \x01(\x08\"b\n\nMinerState\x12\x10\n\x08\x61\x63tivity\x18\x01 \x01(\t\x12\x0c\n\x04idle\x18\x02 \x01(\x08\x12\x0e\n\x06paused\x18\x03 \x01(\x08\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x16\n\x0eunacknowledged\x18\x05 \x01(\r2\xa2\x02\n\x0e\x43ontrolService\x12G\n\nPauseMiner\x12\x1b.ponas.v1.PauseMinerRequest\x1a\x1c.ponas.v1.PauseMinerResponse\x12J\n\x0bResumeMiner\x12\x1c.ponas.v1.ResumeMinerRequest\x1a\x1d.ponas.v1.ResumeMinerResponse\x12\x41\n\x08GetMiner\x12\x19.ponas.v1.GetMinerRequest\x1a\x1a.ponas.v1.GetMinerResponse\x12\x38\n\x05Unban\x12\x16.ponas.v1.UnbanRequest\x1a\x17.ponas.v1.UnbanResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,8 +43,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMINERREQUEST']._serialized_end=223
   _globals['_GETMINERRESPONSE']._serialized_start=225
   _globals['_GETMINERRESPONSE']._serialized_end=280
-  _globals['_MINERSTATE']._serialized_start=282
-  _globals['_MINERSTATE']._serialized_end=380
-  _globals['_CONTROLSERVICE']._serialized_start=383
-  _globals['_CONTROLSERVICE']._serialized_end=615
+  _globals['_UNBANREQUEST']._serialized_start=282
+  _globals['_UNBANREQUEST']._serialized_end=313
+  _globals['_UNBANRESPONSE']._serialized_start=315
+  _globals['_UNBANRESPONSE']._serialized_end=346
+  _globals['_MINERSTATE']._serialized_start=348
+  _globals['_MINERSTATE']._serialized_end=446
+  _globals['_CONTROLSERVICE']._serialized_start=449
+  _globals['_CONTROLSERVICE']._serialized_end=739
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class ControlServiceStub:
-    """Steers a miner of this machine. Served on the unix socket "control" in the miner's data folder,
-    which only the owner of the folder may open; never on the network.
+    """Steers a node of this machine. Served on the unix socket "control" in the node's data folder,
+    which only the owner of the folder may open; never on the network. A node that does not mine
+    refuses what is for miners with FAILED_PRECONDITION.
     """
 
     def __init__(self, channel):
@@ -51,11 +52,17 @@ class ControlServiceStub:
                 request_serializer=ponas_dot_v1_dot_control__service__pb2.GetMinerRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_control__service__pb2.GetMinerResponse.FromString,
                 _registered_method=True)
+        self.Unban = channel.unary_unary(
+                '/ponas.v1.ControlService/Unban',
+                request_serializer=ponas_dot_v1_dot_control__service__pb2.UnbanRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_control__service__pb2.UnbanResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServiceServicer:
-    """Steers a miner of this machine. Served on the unix socket "control" in the miner's data folder,
-    which only the owner of the folder may open; never on the network.
+    """Steers a node of this machine. Served on the unix socket "control" in the node's data folder,
+    which only the owner of the folder may open; never on the network. A node that does not mine
+    refuses what is for miners with FAILED_PRECONDITION.
     """
 
     def PauseMiner(self, request, context):
@@ -73,6 +80,13 @@ class ControlServiceServicer:
 
     def GetMiner(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unban(self, request, context):
+        """Listens to a banned key or host again, and holds nothing against it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -95,6 +109,11 @@ def add_ControlServiceServicer_to_server(servicer, server):
                     request_deserializer=ponas_dot_v1_dot_control__service__pb2.GetMinerRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_control__service__pb2.GetMinerResponse.SerializeToString,
             ),
+            'Unban': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unban,
+                    request_deserializer=ponas_dot_v1_dot_control__service__pb2.UnbanRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_control__service__pb2.UnbanResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'ponas.v1.ControlService', rpc_method_handlers)
@@ -104,8 +123,9 @@ def add_ControlServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ControlService:
-    """Steers a miner of this machine. Served on the unix socket "control" in the miner's data folder,
-    which only the owner of the folder may open; never on the network.
+    """Steers a node of this machine. Served on the unix socket "control" in the node's data folder,
+    which only the owner of the folder may open; never on the network. A node that does not mine
+    refuses what is for miners with FAILED_PRECONDITION.
     """
 
     @staticmethod
@@ -179,6 +199,33 @@ class ControlService:
             '/ponas.v1.ControlService/GetMiner',
             ponas_dot_v1_dot_control__service__pb2.GetMinerRequest.SerializeToString,
             ponas_dot_v1_dot_control__service__pb2.GetMinerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unban(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.ControlService/Unban',
+            ponas_dot_v1_dot_control__service__pb2.UnbanRequest.SerializeToString,
+            ponas_dot_v1_dot_control__service__pb2.UnbanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ControlServiceStub:
-    """Steers a miner of this machine. Served on the unix socket "control" in the miner's data folder,
-    which only the owner of the folder may open; never on the network.
+    """Steers a node of this machine. Served on the unix socket "control" in the node's data folder,
+    which only the owner of the folder may open; never on the network. A node that does not mine
+    refuses what is for miners with FAILED_PRECONDITION.
     """
 
     @_typing.overload
@@ -39,11 +40,14 @@ class ControlServiceStub:
     """Leaves the pool after the candidates under way and stays away until ResumeMiner or a restart."""
     ResumeMiner: _grpc.UnaryUnaryMultiCallable[_control_service_pb2.ResumeMinerRequest, _control_service_pb2.ResumeMinerResponse]
     GetMiner: _grpc.UnaryUnaryMultiCallable[_control_service_pb2.GetMinerRequest, _control_service_pb2.GetMinerResponse]
+    Unban: _grpc.UnaryUnaryMultiCallable[_control_service_pb2.UnbanRequest, _control_service_pb2.UnbanResponse]
+    """Listens to a banned key or host again, and holds nothing against it."""
 
 @_typing.type_check_only
 class ControlServiceAsyncStub(ControlServiceStub):
-    """Steers a miner of this machine. Served on the unix socket "control" in the miner's data folder,
-    which only the owner of the folder may open; never on the network.
+    """Steers a node of this machine. Served on the unix socket "control" in the node's data folder,
+    which only the owner of the folder may open; never on the network. A node that does not mine
+    refuses what is for miners with FAILED_PRECONDITION.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -51,10 +55,13 @@ class ControlServiceAsyncStub(ControlServiceStub):
     """Leaves the pool after the candidates under way and stays away until ResumeMiner or a restart."""
     ResumeMiner: _aio.UnaryUnaryMultiCallable[_control_service_pb2.ResumeMinerRequest, _control_service_pb2.ResumeMinerResponse]  # type: ignore[assignment]
     GetMiner: _aio.UnaryUnaryMultiCallable[_control_service_pb2.GetMinerRequest, _control_service_pb2.GetMinerResponse]  # type: ignore[assignment]
+    Unban: _aio.UnaryUnaryMultiCallable[_control_service_pb2.UnbanRequest, _control_service_pb2.UnbanResponse]  # type: ignore[assignment]
+    """Listens to a banned key or host again, and holds nothing against it."""
 
 class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Steers a miner of this machine. Served on the unix socket "control" in the miner's data folder,
-    which only the owner of the folder may open; never on the network.
+    """Steers a node of this machine. Served on the unix socket "control" in the node's data folder,
+    which only the owner of the folder may open; never on the network. A node that does not mine
+    refuses what is for miners with FAILED_PRECONDITION.
     """
 
     @_abc_1.abstractmethod
@@ -78,5 +85,13 @@ class ControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _control_service_pb2.GetMinerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_service_pb2.GetMinerResponse, _abc.Awaitable[_control_service_pb2.GetMinerResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Unban(
+        self,
+        request: _control_service_pb2.UnbanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_service_pb2.UnbanResponse, _abc.Awaitable[_control_service_pb2.UnbanResponse]]:
+        """Listens to a banned key or host again, and holds nothing against it."""
 
 def add_ControlServiceServicer_to_server(servicer: ControlServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
