@@ -105,6 +105,34 @@ def test_justified_outweighs_latest_votes(world: World) -> None:
     assert world.tree.head().id == left.id
 
 
+def test_what_late_votes_justify_elsewhere_moves_the_head_only_when_adopted(world: World) -> None:
+    left = world.add(world.fallback_block(world.genesis, 1, 0))
+    right = world.add(world.fallback_block(world.genesis, 1, 1))
+    vote_for(world, left, ONE, TWO)
+    above_right = world.add(world.fallback_block(right.id, 2))
+    vote_for(world, above_right, ONE, TWO)
+    vote_for(world, left, THREE)
+    assert world.tree.justified == (1, left.id)
+    assert world.tree.head().id == above_right.id
+    world.tree.adopt_justified()
+    assert world.tree.head().id == left.id
+
+
+def test_a_block_that_is_final_elsewhere_moves_the_head_at_once(world: World) -> None:
+    left = world.add(world.fallback_block(world.genesis, 1, 0))
+    right = world.add(world.fallback_block(world.genesis, 2))
+    vote_for(world, left, *QUORUM)
+    vote_for(world, right, TWO, THREE, FOUR)
+    assert world.tree.justified == (2, right.id)
+    assert world.tree.head().id == left.id
+    votes = world.votes(right.id, (TWO, THREE, FOUR))
+    above_right = world.add(world.claim_block(right.id, 3, ClaimPlan(votes=votes)))
+    assert world.tree.head().id == left.id
+    vote_for(world, above_right, TWO, THREE, FOUR)
+    assert world.tree.final == (2, right.id)
+    assert world.tree.head().id == above_right.id
+
+
 def test_head_up_to_a_round_leaves_out_competitors(world: World) -> None:
     first = grow(world, world.genesis, 1)
     rival = grow(world, first.id, 2)

@@ -1,7 +1,9 @@
 """The blocks a node knows and which of them it follows.
 
 Never leaves its own final block; then highest justified; then latest votes by
-weight; then lower id (consensus A4).
+weight; then lower id (consensus A4). Who holds votes back could justify now this branch, now that
+one, shortly before others vote; so a block that is justified off the followed chain counts from the
+next call of `adopt_justified` on, once a round.
 """
 
 from __future__ import annotations
@@ -67,6 +69,8 @@ class BlockTree:
         self._book = VoteBook()
         self._horizon = base[0].state.round
         self.final = first.checkpoint
+        # The justified block from which the head is looked for.
+        self._root = first.checkpoint
         self._floor = base[0].state.height
         # The final block and those below it.
         self._own = set(self._entries)
@@ -169,6 +173,11 @@ class BlockTree:
         descendants = (c for c in known if self._is_descendant(c.id, self.final))
         return min(descendants, key=lambda c: (-c.round, c.id))
 
+    def adopt_justified(self) -> None:
+        """Look for the head from the highest justified block on, wherever it is."""
+        self._root = self.justified
+        self._heads.clear()
+
     def head(self, max_round: int | None = None) -> Entry:
         """The block to build on; with `max_round`, among blocks up to that round.
 
@@ -180,7 +189,7 @@ class BlockTree:
         return self._followed
 
     def _find_head(self, max_round: int | None) -> Entry:
-        head = self.entry(self.justified.id)
+        head = self.entry(self._root.id)
         if max_round is not None and head.state.round > max_round:
             return self.ancestor(head.id, max_round)
         weights = self._subtree_weights()
@@ -274,12 +283,24 @@ class BlockTree:
                     f"blocks {self.final.id.hex()} and {checkpoint.id.hex()} are both final"
                 )
             self.final = checkpoint
+        justified = self.justified
+        if justified != self._root and self._is_followed(justified):
+            self.adopt_justified()
         if self.final != before:
             fresh_own = takewhile(
                 lambda entry: entry.id not in self._own, self.chain(self.final.id)
             )
             self._own |= {entry.id for entry in fresh_own}
             self._prune(self._entries[before.id].state.height)
+
+    def _is_followed(self, justified: Checkpoint) -> bool:
+        """Whether adopting a justified block moves no head, or the final block leaves no choice."""
+        if not self._is_descendant(self._root.id, self.final):
+            return True
+        only = self._root.id
+        while only != justified.id and len(children := self._children.get(only, [])) == 1:
+            (only,) = children
+        return only == justified.id or self._is_descendant(self._find_head(None).id, justified)
 
     def _prune(self, last_final_height: int) -> None:
         """Drop what lies well below the final block, but nothing that has just become final."""

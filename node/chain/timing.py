@@ -35,6 +35,12 @@ def round_start(network: Network, round_number: int) -> int:
     return network.genesis_time_ms + round_number * network.parameters.timing.round_ms
 
 
+def adoption_time(network: Network, round_number: int) -> int:
+    """Unix time in ms at which blocks justified off the followed chain count: long after the votes
+    of the round before, and before anything is signed (consensus A4)."""
+    return round_start(network, round_number) + network.parameters.timing.round_ms // 10
+
+
 def deadline(network: Network, round_number: int, phase: Phase) -> int:
     """Unix time in ms at which a phase of a round ends."""
     timing = network.parameters.timing

@@ -402,6 +402,7 @@ class Chain:
                 f"the chain in the data folder is damaged: {error}; "
                 "`ponas chain repair` removes what is damaged, to be had again from peers"
             ) from error
+        tree.adopt_justified()
         *_, lowest = tree.chain(tree.final.id)
         self._settled_height = max(height, lowest.state.height - 1)
         return tree

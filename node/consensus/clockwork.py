@@ -4,7 +4,7 @@ from typing import Protocol
 
 from node.chain.context import RoundContext
 from node.chain.params import RULES_VERSION, version_at
-from node.chain.timing import Phase, deadline, phase_at, round_start
+from node.chain.timing import Phase, adoption_time, deadline, phase_at, round_start
 from node.clock import Clock
 from node.consensus.attester import Attester
 from node.consensus.book import Rounds
@@ -103,6 +103,7 @@ class Clockwork:
         self._rounds.forget_before(round_number - 1)
         await self._submissions.follow()
         self._informer.report(round_number)
+        self._tasks.spawn(self._adopt_justified(round_number), name=f"adopt {round_number}")
         tasks = self._chain.tree.head().state.tasks.items()
         self._tasks.spawn(self._library.follow(tasks), name="fetch tasks")
         if self._producer is not None:
@@ -133,6 +134,10 @@ class Clockwork:
         target = accepted or self._attester.choose_fallback(context)
         if target is not None:
             await self._attester.vote(context, target)
+
+    async def _adopt_justified(self, round_number: int) -> None:
+        await self._clock.sleep_until(adoption_time(self._chain.network, round_number))
+        self._chain.tree.adopt_justified()
 
     async def _walk(self, context: RoundContext) -> bytes | None:
         """The claim that this node accepts; without all seals in time it takes the votes' word."""

@@ -29,3 +29,19 @@ async def test_attester_with_a_wrong_clock_signs_nothing_and_says_why(
         # The others make up a quorum and go on.
         assert len(signers) == 3 + (not is_silent)
     await world.close()
+
+
+@virtual_time
+async def test_what_is_justified_elsewhere_is_adopted_after_a_tenth_of_a_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(seed=2, plan=Plan(full=4, managers=0, strong=0, weak=0))
+    await world.start()
+    await world.until_round(2)
+    calls: list[int] = []
+    tree = world["full0"].chain.tree
+    # Beside those by the clock there are some when a block on the followed chain is justified.
+    monkeypatch.setattr(tree, "adopt_justified", lambda: calls.append(world.now_ms()))
+    await world.until(4, Phase.CONFIRM)
+    await world.close()
+    assert {21_000, 31_000, 41_000} <= set(calls)
