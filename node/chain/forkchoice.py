@@ -169,7 +169,8 @@ class BlockTree:
     @property
     def justified(self) -> Checkpoint:
         """Highest justified block that descends from the final one; ties by lower id."""
-        known = (c for c in self._tally.justified if c.id in self._entries)
+        above = (c for c in self._tally.justified if c.round >= self.final.round)
+        known = (c for c in above if c.id in self._entries)
         descendants = (c for c in known if self._is_descendant(c.id, self.final))
         return min(descendants, key=lambda c: (-c.round, c.id))
 
