@@ -9,7 +9,8 @@ from node.chain.bonds import BondKey, BondKind
 from node.chain.eras import Seats
 from node.chain.errors import Rejected
 from node.chain.inclusion import prove_account
-from node.chain.messages import Envelope, Kind, Transfer
+from node.chain.messages import AddBond, Envelope, Faucet, Kind, Transaction, Transfer
+from node.chain.published.terms import Publish
 from node.consensus.chain import Chain
 from node.consensus.submissions import Submissions
 from node.identity import AddressError, format_address, parse_address
@@ -31,12 +32,11 @@ SCANNED = 64
 
 
 class EntryKind(StrEnum):
-    """How a block changed an account, beside the account's own transactions."""
+    """How a block changed an account, beside its own transactions and what `MovementKind` has."""
 
     RECEIVED = "received"
     MINED = "mined"
     ATTESTED = "attested"
-    FEES = "fees"
 
 
 class ChainLedger:
@@ -117,13 +117,17 @@ class ChainLedger:
 
     def _entries(self, key: bytes, height: int, block_id: bytes) -> Iterator[EntryView]:
         record = self._chain.record(block_id)
+        if record is None:
+            return
+        moved = [each for each in self._chain.movements(block_id) if each.address == key]
         # Most blocks do not name the account anywhere, and need not be decoded.
-        if record is None or (key not in record.header and key not in record.body):
+        if not moved and key not in record.header and key not in record.body:
             return
         block = record.open(self._chain.network.id)
         final = self._is_final(height, block_id)
-
-        for event in (*_earned(self._chain, block, key), *_moved(block, key)):
+        beside: list[Event] = [(each.kind, each.amount, 0, "", b"") for each in reversed(moved)]
+        faucet = self._chain.network.parameters.faucet
+        for event in (*beside, *_earned(self._chain, block, key), *_moved(block, key, faucet)):
             yield EntryView(height, block.round, final, block_id, *event)
 
 
@@ -140,12 +144,9 @@ def _earned(chain: Chain, block: Block, key: bytes) -> Iterator[Event]:
         for line in lines:
             if line.address == format_address(key):
                 yield kind, line.amount, 0, "", b""
-    fees = sum(signed.message.fee // 2 for signed in block.transactions)
-    if fees and block.header.signer == key:
-        yield EntryKind.FEES, fees, 0, "", b""
 
 
-def _moved(block: Block, key: bytes) -> Iterator[Event]:
+def _moved(block: Block, key: bytes, faucet: int) -> Iterator[Event]:
     """Transactions of the account and payments to it, newest first."""
     for signed in reversed(block.transactions):
         message, kind = signed.message, Kind(signed.envelope.kind).name.lower()
@@ -156,7 +157,19 @@ def _moved(block: Block, key: bytes) -> Iterator[Event]:
                 payer = format_address(signed.signer)
                 yield EntryKind.RECEIVED, amount, 0, payer, signed.id
             case _ if signed.signer == key:
-                yield kind, 0, message.fee, "", signed.id
+                yield kind, _amount(message, faucet), message.fee, "", signed.id
+
+
+def _amount(message: Transaction, faucet: int) -> int:
+    """Base units that a transaction takes from its signer, or gives it, beside the fee."""
+    match message:
+        case AddBond(amount=amount):
+            return amount
+        case Publish() as terms:
+            return terms.escrow
+        case Faucet():
+            return faucet
+    return 0
 
 
 def _weight(seats: Seats, of: BondKey) -> int:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from node.chain.hashing import MAX_INT
 from node.chain.messages import PayoutLine
+from node.chain.movements import MovementKind
 from node.chain.published.escrow import Settlement, settle_open, settle_withheld, settle_won
 from tests.task_world import some_hash
 
@@ -54,16 +55,18 @@ def test_without_earning_votes_the_part_of_the_attesters_is_burnt() -> None:
 
 
 def test_a_shard_opened_for_nothing_costs_a_fifth() -> None:
-    assert settle_open(1_000, PUBLISHER) == Settlement({PUBLISHER: 800}, burnt=200)
+    assert settle_open(1_000, PUBLISHER) == Settlement({PUBLISHER: 800}, 200, MovementKind.REFUNDED)
 
 
 def test_a_withheld_key_pays_each_certified_unit_alike() -> None:
     settlement = settle_withheld(1_001, PUBLISHER, [MINER, some_hash("other"), MINER])
-    assert settlement == Settlement({MINER: 333, some_hash("other"): 167}, burnt=501)
+    paid = {MINER: 333, some_hash("other"): 167}
+    assert settlement == Settlement(paid, 501, MovementKind.COMPENSATED)
 
 
 def test_a_withheld_key_without_miners_still_burns_half() -> None:
-    assert settle_withheld(1_000, PUBLISHER, []) == Settlement({PUBLISHER: 500}, burnt=500)
+    settlement = settle_withheld(1_000, PUBLISHER, [])
+    assert settlement == Settlement({PUBLISHER: 500}, 500, MovementKind.REFUNDED)
 
 
 @given(rewards.filter(lambda reward: reward >= 10))

@@ -16,6 +16,7 @@ from node.chain.envelope import Signed, sign
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.lists import fold
 from node.chain.messages import Body, CertifiedUnit, Commit, Transaction, Vote
+from node.chain.movements import Movement, MovementKind
 from node.chain.params import FAST, Parameters
 from node.chain.published.play import check_key
 from node.chain.published.queue import make_bitmap
@@ -208,6 +209,8 @@ def test_a_full_queue_takes_a_better_task_in_place_of_the_worst(
     world.skip(world.signed(better, MINER))
     assert (world.record.publisher, world.record.place) == (public(MINER), 0)
     assert world.balance(PUBLISHER) == before + worst.terms.escrow
+    refund = Movement(MovementKind.REFUNDED, public(PUBLISHER), worst.terms.escrow)
+    assert refund in world.state.moved
 
 
 def test_the_queue_has_a_place_for_each_bit_of_a_vote() -> None:

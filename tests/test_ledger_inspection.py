@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from node import ledger_inspection
 from node.chain.block import open_header
+from node.chain.bonds import BondKind
 from node.chain.codec import decode
+from node.chain.envelope import sign
 from node.chain.inclusion import AccountProof, verify_account
-from node.chain.messages import Envelope
-from node.chain.params import FAST
+from node.chain.messages import AddBond, Envelope, Faucet, Transaction, Transfer
+from node.chain.params import DIGITS, FAST
 from node.chain.state import Account
 from node.chain.table import TableProof
 from node.identity import format_address
 from node.ledger_inspection import ChainLedger
 from node.ledger_views import AccountView
 from node.views import InvalidQuery, UnknownItem
-from tests.chain_world import ATTESTERS, ENDOWMENT, FEE, PAYOUTS, PRODUCERS, World, public
+from tests.chain_world import (
+    ATTESTERS,
+    ENDOWMENT,
+    FEE,
+    PAYOUTS,
+    PRODUCERS,
+    World,
+    make_network,
+    public,
+)
 from tests.desk import Desk
 
 PAYER, PRODUCER = PRODUCERS
 PAYEE = b"r" * 32
 AMOUNT = FAST.account_deposit
+LOSSES = ("transfer", "add_bond", "unit-fee", "swept")
 
 
 @pytest.fixture
@@ -82,7 +96,32 @@ async def test_history_tells_what_work_was_paid(desk: Desk) -> None:
         before = ENDOWMENT if key not in {line.address for line in PAYOUTS} else 0
         assert sum(entry.amount for entry in entries) == state.account(key).balance - before
     kinds = [entry.kind for entry in (await ledger.history(format_address(key), 0)).entries]
-    assert kinds == ["attested", "fees"]
+    assert kinds == ["fees", "attested"]
+
+
+async def test_history_leads_to_the_balance() -> None:
+    parameters = replace(FAST, era_rounds=2, task=DIGITS)
+    desk, network = Desk(World(make_network(parameters))), make_network(parameters)
+    messages: list[Transaction] = [
+        Faucet(0, 40_000),
+        AddBond(BondKind.ATTEST, public(PAYER), parameters.unit_bond, 1, 40_000),
+        Transfer(PAYEE, AMOUNT - 1, 2, 40_000),
+    ]
+    await desk.mine()
+    for message in messages:
+        await desk.mine(sign(message, PAYER, network.id))
+    ledger, seen = ledger_of(desk), set[str]()
+    for key in (public(PAYER), public(PRODUCER), public(ATTESTERS[0]), PAYEE):
+        entries = (await ledger.history(format_address(key), 0)).entries
+        seen |= {entry.kind for entry in entries}
+        gains = sum((-1 if e.kind in LOSSES else 1) * e.amount - e.fee for e in entries)
+        before = 0 if key == PAYEE else ENDOWMENT
+        assert before + gains == desk.chain.tree.head().state.account(key).balance
+    assert seen == {"faucet", "add_bond", "transfer", "received", "swept"} | {
+        "attested",
+        "fees",
+        "unit-fee",
+    }
 
 
 async def test_history_comes_in_portions(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

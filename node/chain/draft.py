@@ -10,6 +10,7 @@ from typing import Any
 from node.chain.bonds import Bond, BondKey
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.messages import MAX_TRANSACTIONS
+from node.chain.movements import Movement, MovementKind
 from node.chain.state import TABLES, Account, State
 
 
@@ -19,7 +20,8 @@ class Draft:
     Tables are immutable, so a rule of another kind assigns the changed one:
     `draft.accounts = draft.accounts.set(...)`. What is debited must be credited, burnt or put into
     a record, and the other way round. `fees` is what the block's signer earns of fees,
-    `false_counts` the pieces of evidence so far for which the block's voters have to count.
+    `false_counts` the pieces of evidence so far for which the block's voters have to count, `moved`
+    what people will ask about.
     """
 
     def __init__(self, state: State, round_number: int) -> None:
@@ -28,6 +30,7 @@ class Draft:
         self.burnt = state.burnt
         self.fees = 0
         self.false_counts = 0
+        self.moved: tuple[Movement, ...] = ()
         self.eras = state.eras.enter(round_number)
         self.accounts = state.accounts
         self.bonds = state.bonds
@@ -50,6 +53,17 @@ class Draft:
         account = self.accounts.get(address) or Account(nonce=first_nonce(self.round))
         self._set(address, replace(account, balance=account.balance + amount))
 
+    def give(self, kind: MovementKind, address: bytes, amount: int) -> None:
+        """Credit base units whose way to the account the body does not show."""
+        if amount:
+            self.credit(address, amount)
+            self.note(kind, address, amount)
+
+    def note(self, kind: MovementKind, address: bytes, amount: int) -> None:
+        """Remember for people what was done to an account."""
+        if amount:
+            self.moved += (Movement(kind, address, amount),)
+
     def issue(self, address: bytes, amount: int) -> None:
         """Credit base units that did not exist before."""
         self.issued += amount
@@ -71,9 +85,8 @@ class Draft:
 
     def pay_fees(self, signer: bytes) -> None:
         """Credit the signer of the block with its part of the fees charged so far."""
-        if self.fees:
-            self.credit(signer, self.fees)
-            self.fees = 0
+        self.give(MovementKind.FEES, signer, self.fees)
+        self.fees = 0
 
     def account(self, address: bytes) -> Account:
         """The account of an address; an empty one if it has none."""
@@ -102,6 +115,7 @@ class Draft:
             account = self.accounts.get(address)
             if account is not None and account.balance < deposit:
                 self.burn(account.balance)
+                self.note(MovementKind.SWEPT, address, account.balance)
                 self.accounts = self.accounts.delete(address)
 
     @contextmanager
@@ -118,7 +132,13 @@ class Draft:
         """The state with all that was done, and these other fields changed."""
         tables = {name: getattr(self, name) for name in TABLES}
         return replace(
-            self._state, issued=self.issued, burnt=self.burnt, eras=self.eras, **tables, **changes
+            self._state,
+            issued=self.issued,
+            burnt=self.burnt,
+            eras=self.eras,
+            moved=self.moved,
+            **tables,
+            **changes,
         )
 
     def _set(self, address: bytes, account: Account) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from node.chain.bonds import UNBOND_ERAS, BondKey, BondKind, release
 from node.chain.draft import Draft
 from node.chain.eras import Candidate, Eras, draw_seats
+from node.chain.movements import MovementKind
 
 _ATTEST = bytes((BondKind.ATTEST,))
 
@@ -54,7 +55,7 @@ def _release(draft: Draft) -> None:
     for key, bond in due:
         left, paid = release(bond, draft.eras.era)
         draft.put_bond(BondKey.from_bytes(key), left)
-        draft.credit(bond.owner, paid)
+        draft.give(MovementKind.UNBONDED, bond.owner, paid)
 
 
 def _forget_chains(draft: Draft) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 from node.chain.bonds import Bond, BondKey, BondKind
@@ -11,6 +11,7 @@ from node.chain.codec import Uint
 from node.chain.eras import NOBODY, Candidate, Eras, Seats, draw_seats
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
+from node.chain.movements import Movement
 from node.chain.offence import Punished
 from node.chain.published.record import TaskRecord
 from node.chain.seals import SealChain
@@ -65,7 +66,8 @@ class State:
     """Everything a block is judged against.
 
     `issued` and `burnt` count base units since genesis. `ancestors` are the last
-    `VOTE_WINDOW` blocks before this one, oldest first.
+    `VOTE_WINDOW` blocks before this one, oldest first. `moved` is told to people alone, and no
+    part of the state: neither its hash nor a snapshot has it.
     """
 
     round: int
@@ -81,6 +83,7 @@ class State:
     seals: Table[SealChain]
     tasks: Table[TaskRecord]
     punished: Table[Punished]
+    moved: tuple[Movement, ...] = field(default=(), compare=False)
 
     def account(self, address: bytes) -> Account:
         """The account of an address; an empty one if it has none."""

@@ -12,6 +12,7 @@ from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.lists import certified, fold
 from node.chain.messages import Body, CertifiedUnit, Commit, List
+from node.chain.movements import MovementKind
 from node.chain.params import Parameters
 
 
@@ -57,6 +58,7 @@ def charge_units(draft: Draft, parameters: Parameters, units: Iterable[Certified
     for unit in units:
         if draft.account(unit.producer).balance >= fee + parameters.account_deposit:
             draft.charge(unit.producer, fee)
+            draft.note(MovementKind.UNIT_FEE, unit.producer, fee)
             continue
         key = BondKey(BondKind.PRODUCE, unit.producer)
         if bond := draft.bond(key):

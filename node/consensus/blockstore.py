@@ -12,6 +12,7 @@ from node.chain.eras import Eras
 from node.chain.forkchoice import Entry
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
+from node.chain.movements import Movement
 from node.chain.state import Checkpoint, State
 from node.consensus.records import BlockRecord, block_key, height_of, id_of
 from node.consensus.snapshot import decode_snapshot
@@ -68,6 +69,12 @@ class BlockStore:
             raise KeyError(era)
         return msgspec.msgpack.decode(data, type=Eras)
 
+    def movements(self, block_id: bytes) -> Sequence[Movement]:
+        """What a block did to accounts beside what its body shows; nothing of one whose state was
+        taken from others."""
+        data = self._store.get(Table.MOVEMENTS, block_id)
+        return () if data is None else msgspec.msgpack.decode(data, type=tuple[Movement, ...])
+
     def put(self, block: Block, state: State, logits_hash: bytes) -> list[Change]:
         """Write a block, and with the first of an era its seats."""
         record = encode(BlockRecord.of(block, logits_hash))
@@ -75,6 +82,9 @@ class BlockStore:
             Put(Table.BLOCKS, block_key(state.height, block.id), record),
             Put(Table.HEIGHTS, block.id, u64(state.height)),
         ]
+        if state.moved:
+            moved = msgspec.msgpack.encode(state.moved)
+            changes.append(Put(Table.MOVEMENTS, block.id, moved))
         era = u64(state.eras.era)
         if self._store.get(Table.ERAS, era) is None:
             changes.append(Put(Table.ERAS, era, msgspec.msgpack.encode(state.eras)))
@@ -85,6 +95,7 @@ class BlockStore:
         return [
             Delete(Table.BLOCKS, block_key(height, block_id)),
             Delete(Table.HEIGHTS, block_id),
+            Delete(Table.MOVEMENTS, block_id),
         ]
 
     def snapshots(self) -> list[StoredSnapshot]:

@@ -13,6 +13,7 @@ from node.chain.forkchoice import BlockTree, Entry
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
 from node.chain.messages import Claim, Envelope, Transaction, Vote
+from node.chain.movements import Movement
 from node.chain.state import Checkpoint, State
 from node.chain.transition import apply_block, check_block, follow_block
 from node.chain.validity import DesignRules, check_searchable
@@ -206,6 +207,10 @@ class Chain:
     def record(self, block_id: bytes) -> BlockRecord | None:
         """A block as it lies in the store, or None; it was checked before it was written."""
         return self._blocks.record(block_id)
+
+    def movements(self, block_id: bytes) -> Sequence[Movement]:
+        """What a block did to accounts beside what its body shows."""
+        return self._blocks.movements(block_id)
 
     def body(self, block_id: bytes) -> bytes | None:
         """The body of a block of this node, or None."""

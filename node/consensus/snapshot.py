@@ -7,6 +7,7 @@ headers name, and the newer block's id is the checkpoint that the reader trusts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -58,22 +59,24 @@ def decode_snapshot(data: bytes, checkpoint: Checkpoint, network: Network) -> tu
 
 
 def _row(entry: Entry) -> _Row:
+    state = replace(entry.state, moved=())
     if entry.block is None:
-        return _Row(b"", b"", entry.state)
-    return _Row(encode(entry.block.header.envelope), entry.block.body_bytes, entry.state)
+        return _Row(b"", b"", state)
+    return _Row(encode(entry.block.header.envelope), entry.block.body_bytes, state)
 
 
 def _entry(row: _Row, network: Network) -> Entry:
     """A block whose state is the one that its header names. Raises Rejected and SnapshotError."""
-    root = compute_root(row.state)
+    state = replace(row.state, moved=())
+    root = compute_root(state)
     if not row.header:
         if root != compute_root(genesis_state(network)):
             raise SnapshotError("it begins with another genesis")
-        return Entry(network.genesis_id, row.state, None)
+        return Entry(network.genesis_id, state, None)
     block = open_block(decode(Envelope, row.header), row.body, network.id)
     if root != block.header.message.state_root:
         raise SnapshotError(f"the state of round {block.round} is not the one its header names")
-    return Entry(block.id, row.state, block)
+    return Entry(block.id, state, block)
 
 
 def _from_table(value: Any) -> Any:

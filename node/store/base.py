@@ -12,6 +12,7 @@ class Table(StrEnum):
     META = "meta"  # schema version and network id, written once
     BLOCKS = "blocks"
     HEIGHTS = "heights"  # of blocks by their ids
+    MOVEMENTS = "movements"  # what a block did to accounts beside what its body shows, by its id
     ERAS = "eras"  # seats by era, for people who ask about old blocks
     SNAPSHOTS = "snapshots"  # which blobs are states, by height
     VOTES = "votes"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from node.chain.messages import PayoutLine
+from node.chain.movements import MovementKind
 from node.chain.rewards import PRODUCER_TO_VOTERS, attester_rewards, split
 
 BURNT_ATTESTERS_LINES = (2, 1, 7)
@@ -19,10 +20,14 @@ BURNT_UNITS = (1, 1)
 
 @dataclass(frozen=True)
 class Settlement:
-    """Base units by address, and how many are burnt; together the reward of one shard."""
+    """Base units by address, and how many are burnt; together the reward of one shard.
+
+    `kind` tells people why, unless the block shows it.
+    """
 
     paid: Mapping[bytes, int]
     burnt: int
+    kind: MovementKind | None = None
 
 
 def settle_won(
@@ -46,15 +51,16 @@ def settle_won(
 def settle_open(reward: int, publisher: bytes) -> Settlement:
     """The shard may have been opened, and nobody won it."""
     burnt, refunded = split(reward, BURNT_REFUNDED)
-    return Settlement({publisher: refunded}, burnt)
+    return Settlement({publisher: refunded}, burnt, MovementKind.REFUNDED)
 
 
 def settle_withheld(reward: int, publisher: bytes, units: Sequence[bytes]) -> Settlement:
     """The key did not come. `units` are the producers of the certified units, one for each, in
     the order that ties are broken by; without any, the publisher has its half back."""
     burnt, for_units = split(reward, BURNT_UNITS)
+    if not units:
+        return Settlement({publisher: for_units}, burnt, MovementKind.REFUNDED)
     paid: Counter[bytes] = Counter()
-    winners = units or (publisher,)
-    for producer, amount in zip(winners, split(for_units, [1] * len(winners)), strict=True):
+    for producer, amount in zip(units, split(for_units, [1] * len(units)), strict=True):
         paid[producer] += amount
-    return Settlement(dict(paid), burnt)
+    return Settlement(dict(paid), burnt, MovementKind.COMPENSATED)

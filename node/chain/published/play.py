@@ -14,6 +14,7 @@ from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.messages import Body, Claim, Fallback, List, Vote
+from node.chain.movements import MovementKind
 from node.chain.published.escrow import Settlement, settle_open, settle_withheld, settle_won
 from node.chain.published.queue import LEAD_ROUNDS, choose, note_holder
 from node.chain.published.record import Entry, Incumbent, PaidShard, Reservation
@@ -111,7 +112,8 @@ def close_expired(draft: Draft, lifetime_rounds: int) -> None:
 def close_task(draft: Draft, task_id: bytes) -> None:
     """Give back what is not reserved; what is stays until it is settled."""
     record = draft.tasks[task_id]
-    draft.credit(record.publisher, record.unreserved * record.terms.reward)
+    left = record.unreserved * record.terms.reward
+    draft.give(MovementKind.REFUNDED, record.publisher, left)
     draft.tasks = draft.tasks.set(task_id, replace(record, closed=1))
     _drop_if_done(draft, task_id)
 
@@ -155,7 +157,10 @@ def _settle_own(
 
 def _settle(draft: Draft, task_id: bytes, reservation: Reservation, settlement: Settlement) -> None:
     for address, amount in settlement.paid.items():
-        draft.credit(address, amount)
+        if settlement.kind is None:
+            draft.credit(address, amount)
+        else:
+            draft.give(settlement.kind, address, amount)
     draft.burn(settlement.burnt)
     draft.tasks = draft.tasks.set(task_id, draft.tasks[task_id].settle(reservation))
     _drop_if_done(draft, task_id)
@@ -165,6 +170,5 @@ def _drop_if_done(draft: Draft, task_id: bytes) -> None:
     """Forget a task that has nothing left, and give its bond back."""
     record = draft.tasks[task_id]
     if not record.unreserved and not record.reserved:
-        if record.bond:
-            draft.credit(record.publisher, record.bond)
+        draft.give(MovementKind.REFUNDED, record.publisher, record.bond)
         draft.tasks = draft.tasks.delete(task_id)

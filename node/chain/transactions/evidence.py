@@ -13,6 +13,7 @@ from node.chain.envelope import Signed, open_envelope
 from node.chain.errors import InvalidBlock, Reason
 from node.chain.evidence import prove
 from node.chain.messages import Evidence
+from node.chain.movements import MovementKind
 from node.chain.offence import Offence, Proven, Punished
 
 REPORTERS_PART = 20
@@ -43,7 +44,7 @@ def apply(draft: Draft, context: RoundContext, signed: Signed[Evidence]) -> None
     left, taken = take(bond, bond.held if is_attesters else context.network.parameters.unit_bond)
     draft.put_bond(proven.bond, left)
     draft.punished = draft.punished.set(proven.key, Punished(proven.round))
-    draft.credit(signed.signer, taken // REPORTERS_PART)
+    draft.give(MovementKind.REPORTED, signed.signer, taken // REPORTERS_PART)
     draft.burn(taken - taken // REPORTERS_PART)
 
 

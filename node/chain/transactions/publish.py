@@ -9,6 +9,7 @@ from node.chain.context import RoundContext
 from node.chain.draft import Draft
 from node.chain.envelope import Signed
 from node.chain.errors import InvalidBlock, Reason
+from node.chain.movements import MovementKind
 from node.chain.published.difficulty import compute_difficulty_ms, score
 from node.chain.published.play import close_task
 from node.chain.published.queue import place_fee, who_yields
@@ -37,6 +38,7 @@ def apply(draft: Draft, context: RoundContext, signed: Signed[Publish]) -> None:
     burnt = place_fee(subsidy) + limits.publish_fee(terms.data_bytes)
     draft.debit(publisher, terms.escrow + burnt)
     draft.burn(burnt)
+    draft.note(MovementKind.PUBLISH_FEE, publisher, burnt)
     record = TaskRecord(publisher, terms, difficulty_ms, queued_round=draft.round, place=place)
     draft.tasks = draft.tasks.set(signed.id, record)
 
@@ -66,6 +68,7 @@ def apply_rebond(draft: Draft, context: RoundContext, signed: Signed[Rebond]) ->
     if not record.suspended:
         raise InvalidBlock(Reason.TASK_SUSPENDED, "the task is not suspended")
     draft.debit(signed.signer, record.terms.reward)
+    draft.note(MovementKind.TASK_BOND, signed.signer, record.terms.reward)
     bonded = replace(record, suspended=0, bond=record.terms.reward)
     draft.tasks = draft.tasks.set(signed.message.task, bonded)
 

@@ -1172,9 +1172,15 @@ class HistoryEntry(_message.Message):
     block: _builtins.str
     kind: _builtins.str
     """The kind of the account's own transaction, or: received, mined (a payout
-    line), attested (votes and carrying them), fees (of a block it signed).
+    line), attested (votes and carrying them), fees (of a block it signed),
+    unit-fee (for a certified unit), refunded (what a task had locked),
+    compensated (for a unit in a round whose key was withheld), unbonded,
+    reported (for evidence), publish-fee (burnt for place and data of a task),
+    task-bond (deposited for a suspended task), swept (burnt, as the account
+    fell below the deposit).
     """
     amount: _builtins.int
+    """Without the fee. What it had before, all this leads to what an account has."""
     fee: _builtins.int
     other: _builtins.str
     """Address of who got it or gave it."""
