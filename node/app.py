@@ -9,6 +9,7 @@ import nacl.utils
 import structlog
 
 from nas.execution.executor import LocalExecutor
+from node.aside import OneThread
 from node.assembly import Node, Setup, Surroundings, mines_solo
 from node.chain.errors import NetworkError, SafetyAlarm
 from node.clock import SystemClock
@@ -46,6 +47,8 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as outside:
         writer = ThreadWriter(store)
         outside.push_async_callback(writer.close)
+        aside = OneThread()
+        outside.callback(aside.close)
         setup = _setup(config, identity)
         counter = trainer = auditing = None
         if config.role is not Role.MINER or mines_solo(setup):
@@ -66,7 +69,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
             auditing=auditing,
             trainer=trainer,
             shelf=DiskShelf(folder.tasks),
-            aside=asyncio.to_thread,
+            aside=aside,
             # Salts and nonces must not be guessed.
             rng=random.SystemRandom(),
         )

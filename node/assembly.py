@@ -8,6 +8,7 @@ from functools import partial
 
 from nas.jobs import Executor
 from nas.task import Task
+from node.aside import Aside
 from node.chain.bonds import BondKind
 from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
@@ -49,7 +50,7 @@ from node.publishing.shelf import Shelf
 from node.store.base import Change, Store
 from node.store.writer import Writer
 from node.task_inspection import ChainTasks
-from node.tasks import Aside, TaskOwner
+from node.tasks import TaskOwner
 from pool.manager.manager import Manager
 from pool.miner.evidence import Evidence
 from pool.miner.miner import Miner, Route
@@ -154,6 +155,7 @@ class Node:
             self._designs,
             self._library,
             self._fetch,
+            outside.aside,
             outside.counter,
             outside.clock,
             judges_others=not setup.pools,
@@ -168,6 +170,7 @@ class Node:
             self._importer,
             self._informer,
             self._library,
+            outside.aside,
             outside.clock,
             self._round_tasks,
             self._ask_for_blocks,
@@ -240,7 +243,7 @@ class Node:
             self._library,
             self._on_duty(),
         )
-        self._tasks.spawn(self.chain.backlog.run(), name="backlog")
+        self._tasks.spawn(self.chain.backlog.run(self._outside.aside), name="backlog")
         self._tasks.spawn(self.peers.run(), name="peers")
         if self._bootstrap is not None:
             self._tasks.spawn(self._bootstrap.run(), name="bootstrap")
@@ -326,6 +329,7 @@ class Node:
             self._mempool,
             self._library,
             self._signed_before,
+            self._outside.aside,
             self._outside.clock,
             self.submit,
             self._why_silent,
@@ -386,6 +390,7 @@ class Node:
             self._designs,
             self._manager,
             self._signed_before,
+            self._outside.aside,
             self._outside.clock,
             self._outside.rng,
             self.submit,

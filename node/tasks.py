@@ -2,27 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from node.errors import NodeError
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = structlog.get_logger("tasks")
-
-
-class Aside(Protocol):
-    """Does long work while the event loop goes on, as `asyncio.to_thread` does."""
-
-    async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
-
-
-async def inline(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do it at once, under a loop with virtual time."""
-    return work(*args, **kwargs)
 
 
 class TaskOwner:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from node.aside import Aside, inline
 from node.chain.block import Block, read_block
 from node.chain.envelope import Signed, sign
 from node.chain.errors import InvalidBlock, Reason, Rejected, SafetyAlarm
@@ -76,11 +77,13 @@ class Follower:
                 self.designs,  # type: ignore[arg-type]
                 library,
                 _nobody,
+                inline,
                 None,
                 clock,
             ),
             informer=Informer(OUTSIDER, self.chain, rounds, mempool, _ignore),
             library=library,
+            aside=inline,
             clock=clock,
             tasks=self.tasks,
             on_gap=_ignore,
@@ -94,7 +97,7 @@ class Follower:
 
     async def check(self) -> None:
         """Let the backlog be worked off."""
-        checking = asyncio.ensure_future(self.chain.backlog.run())
+        checking = asyncio.ensure_future(self.chain.backlog.run(inline))
         while len(self.chain.backlog) and not self.alarms:
             await asyncio.sleep(QUIET_S)
         checking.cancel()
@@ -172,7 +175,7 @@ async def test_checks_wait_until_no_more_blocks_come() -> None:
     world = follower.world
     first, second = grow(world, 2)
     backlog = follower.chain.backlog
-    checking = asyncio.ensure_future(backlog.run())
+    checking = asyncio.ensure_future(backlog.run(inline))
     await follower.sync([first], *world.votes(first.id, QUORUM))
     await asyncio.sleep(QUIET_S * 3 / 4)
     await follower.sync([second], *world.votes(second.id, QUORUM))
@@ -335,5 +338,5 @@ async def test_an_attester_signs_nothing_before_its_chain_is_checked(
     await world.close()
 
 
-async def _never(_: Backlog) -> None:
+async def _never(_backlog: Backlog, _aside: Aside) -> None:
     await asyncio.Event().wait()

@@ -30,6 +30,7 @@ from nas.data.datasets import load
 from nas.designs.genotype_json import genotype_to_object
 from node.bench.gossip import Crowd, measure_gossip
 from node.bench.registry import BENCHMARKS as NODE
+from node.bench.stall import measure_stall
 from node.bench.sync import measure_sync
 from node.bench.transfers import measure_transfers
 from node.chain.params import DEVNET
@@ -66,6 +67,7 @@ TINY: dict[str, tuple[Callable[[], tuple[Figure, ...]], tuple[str, ...]]] = {
     ),
     "candidate": (lambda: measure_candidate(2, 1, 1, CLOCK), ("candidate", "candidate_accuracy")),
     "gossip": (lambda: (measure_gossip(Crowd(12, 4, 100), 1, 1),), ("gossip",)),
+    "stall": (lambda: (measure_stall(2, 20, 40, 1, CLOCK),), ("stall",)),
     "sync": (lambda: (measure_sync(1, 3, 1, CLOCK),), ("sync",)),
     "transfers": (lambda: (measure_transfers(2, 1_500, 1, CLOCK),), ("transfers",)),
     "idle": (lambda: measure_idle(0.5, 0.5, CLOCK), ("idle_cpu", "idle_memory")),

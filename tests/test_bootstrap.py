@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from node.aside import inline
 from node.bench.chains import Cast, fill_chain, make_cast
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
@@ -21,7 +22,7 @@ from node.consensus.designs import NasDesigns
 from node.net.blobs import NotFound
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
-from node.tasks import TaskOwner, inline
+from node.tasks import TaskOwner
 from tests.chain_world import make_network
 from tests.virtual_time import virtual_time
 

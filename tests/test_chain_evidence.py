@@ -85,7 +85,7 @@ def broken(
             5,
             BondKind.PRODUCE,
         ),
-        ([put(CLAIM)], Offence.FALSE_COUNT, 5, BondKind.PRODUCE),
+        ([put(CLAIM)], Offence.FALSE_CLAIM, 5, BondKind.PRODUCE),
         (broken(), Offence.BROKEN_LEASE, 5, BondKind.PRODUCE),
         (broken(round_number=6), Offence.BROKEN_LEASE, 6, BondKind.PRODUCE),
     ],

@@ -16,6 +16,7 @@ from nacl.signing import SigningKey
 
 from nas.bench.figures import Figure, describe_spread
 from nas.jobs import Job
+from node.aside import inline
 from node.assembly import Node, Setup, Surroundings
 from node.bench.chains import Cast, make_cast
 from node.chain.timing import Phase, deadline, round_start
@@ -26,7 +27,7 @@ from node.net.memory import MemoryNetwork
 from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
-from node.tasks import TaskOwner, inline
+from node.tasks import TaskOwner
 from node.virtual_time import run_virtual
 
 GOAL_PART = 95

@@ -16,6 +16,7 @@ from statistics import median
 from nacl.signing import SigningKey
 
 from nas.bench.figures import Clock, Figure, format_value, rate_figure
+from node.aside import Aside, OneThread, inline
 from node.assembly import Node, Setup, Surroundings
 from node.bench.chains import ATTESTERS, TRANSFERS, Cast, fill_chain, make_cast
 from node.chain.envelope import forget_signatures
@@ -29,7 +30,6 @@ from node.store.base import Store
 from node.store.memory import MemoryStore
 from node.store.rocks import open_store
 from node.store.writer import InlineWriter, ThreadWriter, Writer
-from node.tasks import inline
 
 _ALL, _NEW = "the one that has all", "the one that catches up"
 _LOOK_S = 0.002
@@ -69,8 +69,9 @@ async def _catch_up(
     with tempfile.TemporaryDirectory() as folder:
         disk = open_store(Path(folder) / "store", cast.network.id)
         on_disk = ThreadWriter(disk)
-        full = _node(cast, node_clock, links, _ALL, store, InlineWriter(store))
-        new = _node(cast, node_clock, links, _NEW, disk, on_disk)
+        aside = OneThread()
+        full = _node(cast, node_clock, links, _ALL, store, InlineWriter(store), inline)
+        new = _node(cast, node_clock, links, _NEW, disk, on_disk, aside)
         links.listen(_ALL, full.on_peer)
         # The other node has checked them in this very process.
         forget_signatures()
@@ -88,11 +89,18 @@ async def _catch_up(
             await node.close()
         await links.close()
         await on_disk.close()
+        aside.close()
     return followed, checked
 
 
 def _node(
-    cast: Cast, clock: LoopClock, links: MemoryNetwork, name: str, store: Store, writer: Writer
+    cast: Cast,
+    clock: LoopClock,
+    links: MemoryNetwork,
+    name: str,
+    store: Store,
+    writer: Writer,
+    aside: Aside,
 ) -> Node:
     identity = Identity(SigningKey(name.encode().ljust(32)[:32]))
     setup = Setup(
@@ -111,7 +119,7 @@ def _node(
         auditing=None,
         trainer=None,
         shelf=MemoryShelf(),
-        aside=inline,
+        aside=aside,
         rng=random.Random(name),
     )
     return Node(setup, outside)

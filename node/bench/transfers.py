@@ -31,14 +31,14 @@ def measure_transfers(blocks: int, accounts: int, seed: int, clock: Clock) -> Fi
     rng = random.Random(seed)
     keys = [SigningKey(rng.randbytes(32)) for _ in range(blocks * PER_BLOCK)]
     attester = SigningKey(rng.randbytes(32))
-    network = _make_network(attester, keys, accounts, rng)
+    network = make_network(attester, keys, accounts, rng)
     tree, designs = BlockTree(network), NasDesigns(network.parameters)
     # The first root hashes all accounts, which a node does once.
     _ = tree.head().state.accounts.root
     seconds = []
     for number in range(blocks):
         payers = keys[number * PER_BLOCK : (number + 1) * PER_BLOCK]
-        header, body = _make_block(tree, attester, payers, rng)
+        header, body = make_block(tree, attester, payers, rng)
         started = clock()
         block = open_block(header, body, network.id)
         context = tree.context_for(block.parent, block.round)
@@ -51,7 +51,7 @@ def measure_transfers(blocks: int, accounts: int, seed: int, clock: Clock) -> Fi
     return rate_figure("transfers", "transfers/s", PER_BLOCK, seconds, seed, floor)
 
 
-def _make_network(
+def make_network(
     attester: SigningKey, keys: Sequence[SigningKey], accounts: int, rng: random.Random
 ) -> Network:
     """One attester, and accounts of which the keys hold some."""
@@ -65,7 +65,7 @@ def _make_network(
     )
 
 
-def _make_block(
+def make_block(
     tree: BlockTree, attester: SigningKey, payers: Sequence[SigningKey], rng: random.Random
 ) -> tuple[Envelope, bytes]:
     """A fallback block on the head in which each payer pays somebody."""

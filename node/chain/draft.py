@@ -20,7 +20,7 @@ class Draft:
     Tables are immutable, so a rule of another kind assigns the changed one:
     `draft.accounts = draft.accounts.set(...)`. What is debited must be credited, burnt or put into
     a record, and the other way round. `fees` is what the block's signer earns of fees,
-    `false_counts` the pieces of evidence so far for which the block's voters have to count, `moved`
+    `false_claims` the pieces of evidence so far for which the block's voters have to count, `moved`
     what people will ask about.
     """
 
@@ -29,7 +29,7 @@ class Draft:
         self.issued = state.issued
         self.burnt = state.burnt
         self.fees = 0
-        self.false_counts = 0
+        self.false_claims = 0
         self.moved: tuple[Movement, ...] = ()
         self.eras = state.eras.enter(round_number)
         self.accounts = state.accounts

@@ -1,7 +1,7 @@
 """Does what somebody signed prove an offence? Pure, and apart from any chain (consensus H).
 
 What depends on the chain is judged where evidence is applied: whether it comes in time, whether a
-bond is there, whether the offence was punished before, and for a false count the count itself.
+bond is there, whether the offence was punished before, and whether a claim is false.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ LEASE_ROUNDS = 1
 def prove(shown: Sequence[Signed[Payload]]) -> Proven:
     """The offence that signed objects show: two of a kind, a Claim, or a lease and what broke it.
 
-    A Claim alone is proof only if its model counts otherwise, which is the caller's to check.
+    A Claim alone is proof only if it does not stand, which is the caller's to check.
     Raises Rejected(NO_OFFENCE).
     """
     match [signed.message for signed in shown]:
         case [Claim() as claim]:
-            return Proven(Offence.FALSE_COUNT, shown[0].signer, claim.round)
+            return Proven(Offence.FALSE_CLAIM, shown[0].signer, claim.round)
         case [List() as first, List() as second]:
             _check_pair(shown, first.round, second.round)
             return Proven(Offence.DOUBLE_LIST, shown[0].signer, first.round)

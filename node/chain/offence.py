@@ -22,8 +22,8 @@ class Offence(StrEnum):
     """A link around another: `s1 < s2` and `t2 < t1`."""
     DOUBLE_CLAIM = "double-claim"
     """Two different Claims in one round."""
-    FALSE_COUNT = "false-count"
-    """A Claim that states another count than its model has."""
+    FALSE_CLAIM = "false-claim"
+    """A Claim that states another count than its model has, or whose block breaks another rule."""
     BROKEN_LEASE = "broken-lease"
     """A Commit of one's own in a round for which one has accepted a pool's lease."""
 
@@ -58,4 +58,4 @@ class Punished:
         return 0
 
 
-_OF_PRODUCERS = (Offence.DOUBLE_CLAIM, Offence.FALSE_COUNT, Offence.BROKEN_LEASE)
+_OF_PRODUCERS = (Offence.DOUBLE_CLAIM, Offence.FALSE_CLAIM, Offence.BROKEN_LEASE)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAMES = ("fpga", "controller", "train", "exact", "overhead", "memory", "validate")
 """Those of `nas.bench.registry`, which is imported only to run one: it needs PyTorch."""
 
-NODE_NAMES = ("gossip", "manager", "pool-simulation", "sync", "transfers")
+NODE_NAMES = ("gossip", "manager", "pool-simulation", "stall", "sync", "transfers")
 """Those of `node.bench.registry`."""
 
 
@@ -43,9 +43,10 @@ def bench(name: str, as_json: bool, designs: Path | None, data: str | None) -> N
     liars. manager: how long 10,000 miners, each on a connection of its own, wait for an answer
     (99th percentile). pool-simulation: seconds for 10,000 miners and 100 rounds. gossip: seconds
     until 95 % of 1,000 nodes, with 8 peers each and links of 100 ms, hold a new block, in virtual
-    time. sync: blocks a second of a node that catches up. transfers: signed transfers checked and
-    applied in a second of a core, in blocks of 500 on 100,000 accounts. The first two, overhead,
-    sync and transfers take seconds, manager six minutes, the others a minute or two.
+    time. stall: seconds that a full block keeps the rest of a node waiting. sync: blocks a second
+    of a node that catches up. transfers: signed transfers checked and applied in a second of a
+    core, in blocks of 500 on 100,000 accounts. The first two, overhead, stall, sync and transfers
+    take seconds, manager six minutes, the others a minute or two.
     """
     if name != "train" and (designs is not None or data is not None):
         raise click.UsageError("--designs and --data are for train only")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from nacl.signing import SigningKey
 
+from node.aside import Aside
 from node.chain.commits import choose_listed
 from node.chain.context import RoundContext
 from node.chain.envelope import sign
@@ -19,7 +20,7 @@ from node.chain.votes import compute_logits_digest
 from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
-from node.consensus.false_counts import credible
+from node.consensus.false_claims import credible
 from node.consensus.mempool import Mempool
 from node.consensus.signed_before import SignedBefore
 from node.publishing.library import TaskLibrary
@@ -45,6 +46,7 @@ class Attester:
         mempool: Mempool,
         library: TaskLibrary,
         signed_before: SignedBefore,
+        aside: Aside,
         clock: Clock,
         send: Send,
         why_silent: Callable[[], str],
@@ -56,6 +58,7 @@ class Attester:
         self._mempool = mempool
         self._library = library
         self._signed_before = signed_before
+        self._aside = aside
         self._clock = clock
         self._send = send
         self._why_silent = why_silent
@@ -97,7 +100,8 @@ class Attester:
         except Rejected as error:
             _log.warning("no_fallback", round=context.round, reason=str(error))
             return
-        header, body = complete(
+        header, body = await self._aside(
+            complete,
             context,
             parent.state,
             draft,

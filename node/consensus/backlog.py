@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
+from node.aside import Aside
 from node.chain.block import Block
 from node.chain.context import RoundContext
 from node.chain.errors import InvalidBlock, SafetyAlarm
@@ -72,7 +73,7 @@ class Backlog:
         """Wait until more blocks may be added."""
         await self._has_room.wait()
 
-    async def run(self) -> None:
+    async def run(self, aside: Aside) -> None:
         """Check what comes, a block at a time, so that all else goes on. Ends with a false one."""
         while not self._is_false:
             await self._has_work.wait()
@@ -80,13 +81,13 @@ class Backlog:
                 self._has_grown = False
                 await asyncio.sleep(QUIET_S)
             else:
-                self._check_next()
+                await self._check_next(aside)
                 await asyncio.sleep(0)
 
-    def _check_next(self) -> None:
+    async def _check_next(self, aside: Aside) -> None:
         context, block = self._waiting[0]
         try:
-            self._check(context, block)
+            await aside(self._check, context, block)
         except InvalidBlock as error:
             self._is_false = True
             self._on_false(

@@ -7,6 +7,7 @@ from typing import TypeVar
 from node.chain.context import RoundContext
 from node.chain.counting import CountVerdict
 from node.chain.envelope import Signed
+from node.chain.errors import Reason
 from node.chain.hashing import blob_hash
 from node.chain.messages import Claim, Commit, Fallback, List
 
@@ -25,7 +26,8 @@ class RoundBook:
     published task's shard, once it was counted. `verdicts` says how this node judged a claim:
     "valid", or why not; `counts` whether those that it evaluated hold, so that no model is
     evaluated twice. `recounts` are the claims of the round before that were evaluated because a
-    block of this round calls them false.
+    block of this round calls them false. `refusals` are the rules that blocks of the round break,
+    by their ids, so that none is judged twice.
     """
 
     round: int
@@ -42,6 +44,7 @@ class RoundBook:
     verdicts: dict[bytes, str] = field(default_factory=dict)
     counts: dict[bytes, CountVerdict] = field(default_factory=dict)
     recounts: int = 0
+    refusals: dict[bytes, tuple[Reason, str]] = field(default_factory=dict)
 
     def add_commit(self, commit: Signed[Commit]) -> bool:
         """Keep the first commit of a unit; there is no replacement (consensus B5)."""

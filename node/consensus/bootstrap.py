@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from node.aside import Aside
 from node.chain.errors import SafetyAlarm
 from node.chain.forkchoice import Entry
 from node.chain.genesis import Network
@@ -19,7 +20,7 @@ from node.consensus.chain import Chain
 from node.consensus.importer import Fetch
 from node.consensus.snapshot import SnapshotError, decode_snapshot
 from node.net.blobs import NotFound
-from node.tasks import Aside, TaskOwner
+from node.tasks import TaskOwner
 
 TRUSTED_ERAS = 5
 """Half of the time that a bond on its way back stays slashable: older words are worth nothing."""

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from node.chain.block import Block
+from node.aside import Aside
+from node.chain.block import Block, Header
 from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, open_as
@@ -19,7 +20,7 @@ from node.chain.transition import apply_block, check_block, follow_block
 from node.chain.validity import DesignRules, check_searchable
 from node.consensus.backlog import Backlog
 from node.consensus.blockstore import BlockStore, StoredSnapshot
-from node.consensus.false_counts import accused
+from node.consensus.false_claims import accused
 from node.consensus.records import BlockRecord, TaskWin
 from node.consensus.snapshot import SnapshotError, encode_snapshot
 from node.errors import StoreError
@@ -66,8 +67,8 @@ class Chain:
         self._logits: dict[bytes, bytes] = {}
         # The first block of each signer in each round that is not final yet.
         self._signed: dict[tuple[bytes, int], bytes] = {}
-        # Greatest height of a block with this model, by the model's hash.
-        self._models: dict[bytes, int] = {}
+        # Greatest height of a block that names a model or accuses a body, by the blob's hash.
+        self._named: dict[bytes, int] = {}
         # Up to here losing blocks were removed from the store.
         self._settled_height = 0
         self.tree = self._load()
@@ -90,11 +91,18 @@ class Chain:
         """State of the final block."""
         return self.tree.entry(self.tree.final.id).state
 
+    def judge_of(self, header: Header) -> Callable[[Block], State]:
+        """What finds the state after the block of a header, by every rule but the count.
+
+        It is pure, and raises Rejected. Raises Rejected itself if the parent is unknown.
+        """
+        context = self.tree.context_for(header.parent, header.round)
+        parent = self.tree.entry(header.parent).state
+        return lambda block: apply_block(context, parent, block, self._designs)
+
     def apply(self, block: Block) -> State:
         """State after a block by every rule but the count. Raises Rejected."""
-        parent = self.tree.entry(block.parent).state
-        context = self.tree.context_for(block.parent, block.round)
-        return apply_block(context, parent, block, self._designs)
+        return self.judge_of(block.header.message)(block)
 
     def win(self, block_id: bytes) -> TaskWin | None:
         """The published task that a block of this node has won; None for the standing task."""
@@ -113,13 +121,13 @@ class Chain:
         check_searchable(signed, self._designs)
 
     async def adopt(
-        self, block: Block, state: State, models: Sequence[bytes] = (), logits_hash: bytes = b""
+        self, block: Block, state: State, blobs: Sequence[bytes] = (), logits_hash: bytes = b""
     ) -> None:
-        """Keep a block that `apply` let pass, and the models that it names. Raises SafetyAlarm."""
+        """Keep a block that `apply` let pass, and blobs that it names. Raises SafetyAlarm."""
         if block.id in self.tree:
             return
         changes = self._blocks.put(block, state, logits_hash)
-        changes += [Put(Table.BLOBS, blob_hash(model), model) for model in models]
+        changes += [Put(Table.BLOBS, blob_hash(blob), blob) for blob in blobs]
         paid = self.tree.context_for(block.parent, block.round).paid
         if paid is not None and not block.is_fallback:
             win = TaskWin(paid.task_id, paid.shard, paid.terms)
@@ -130,7 +138,7 @@ class Chain:
         if self.tree.final != final:
             await self._settle()
 
-    async def follow(self, blocks: Sequence[Block]) -> None:
+    async def follow(self, blocks: Sequence[Block], aside: Aside) -> None:
         """Keep blocks that a quorum vouches for, each building on the one before it.
 
         Their states are followed now, in the order given; the rest is checked by `backlog`.
@@ -143,7 +151,8 @@ class Chain:
                 if block.id in self.tree or self.height(block.id) is not None:
                     continue
                 context = self.tree.context_for(block.parent, block.round)
-                state = follow_block(context, self.tree.entry(block.parent).state, block)
+                parent = self.tree.entry(block.parent).state
+                state = await aside(follow_block, context, parent, block)
                 self.backlog.add(context, block)
                 changes += self._blocks.put(block, state, b"")
                 self._enter(self.tree, block, state, b"")
@@ -253,7 +262,7 @@ class Chain:
         return self.final_state.height
 
     def blob(self, wanted: bytes) -> bytes | None:
-        """A model that this node serves, by its hash."""
+        """A model or an accused body that this node serves, by its hash."""
         return self._store.get(Table.BLOBS, wanted)
 
     def locator(self) -> list[bytes]:
@@ -291,11 +300,13 @@ class Chain:
         self._signed.setdefault((block.header.signer, block.round), block.id)
 
     def _note(self, block: Block, height: int, logits_hash: bytes) -> None:
-        """Remember the models that a block names, for as long as they are kept."""
+        """Remember what a block names, for as long as that is kept."""
         claims = [claim.message for claim in accused(block.transactions, self.network.id)]
         if isinstance(block.header.message, Claim):
             claims.append(block.header.message)
-        self._models |= {claim.model_hash: height for claim in claims}
+        self._named |= dict.fromkeys(
+            (blob for claim in claims for blob in (claim.model_hash, claim.body_hash)), height
+        )
         if logits_hash:
             self._logits[block.id] = logits_hash
 
@@ -319,7 +330,7 @@ class Chain:
         final_chain = self.tree.chain(self.tree.final.id)
         fresh = [entry for entry in final_chain if entry.state.height > self._settled_height]
         self._signed = {key: i for key, i in self._signed.items() if key[1] >= final_round}
-        changes = [*self._lost_blocks(fresh), *self._old_models(), *self._new_snapshot(fresh)]
+        changes = [*self._lost_blocks(fresh), *self._old_blobs(), *self._new_snapshot(fresh)]
         for key, _ in self._store.scan(Table.VOTES):
             if int.from_bytes(key[:8], "big") >= final_round:
                 break
@@ -337,8 +348,8 @@ class Chain:
                     yield Delete(Table.TASK_WINS, block_id)
                     yield from self._blocks.drop(entry.state.height, block_id)
 
-    def _old_models(self) -> Iterator[Change]:
-        """Models of blocks well below the final one, whether they won or not."""
+    def _old_blobs(self) -> Iterator[Change]:
+        """What blocks well below the final one have named, whether they won or not."""
         oldest = self.final_height - MODELS_KEPT
         for block_id in list(self._logits):
             if (self._blocks.height(block_id) or 0) <= oldest:
@@ -349,10 +360,10 @@ class Chain:
             for record in self.final_state.tasks.values()
             for incumbent in record.incumbents
         }
-        for model_hash, height in list(self._models.items()):
-            if height <= oldest and model_hash not in incumbents:
-                del self._models[model_hash]
-                yield Delete(Table.BLOBS, model_hash)
+        for named, height in list(self._named.items()):
+            if height <= oldest and named not in incumbents:
+                del self._named[named]
+                yield Delete(Table.BLOBS, named)
 
     def _new_snapshot(self, fresh: Sequence[Entry]) -> Iterator[Change]:
         """The state of the newest of these final blocks that begins an era."""

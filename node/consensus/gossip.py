@@ -7,10 +7,11 @@ from typing import TypeVar
 import structlog
 
 from nas.jobs import JobFailed
-from node.chain.block import Block, check_signatures, read_block
+from node.aside import Aside
+from node.chain.block import Block, check_signatures, check_votes, read_block
 from node.chain.commits import check_commit, check_unit
 from node.chain.context import RoundContext
-from node.chain.envelope import Signed, check_signature, open_as, open_envelope
+from node.chain.envelope import Signed, open_as, open_envelope
 from node.chain.errors import Reason, Rejected
 from node.chain.lists import check_list
 from node.chain.messages import (
@@ -28,6 +29,7 @@ from node.chain.published.play import check_key
 from node.chain.published.record import PaidShard
 from node.chain.published.sealing import hash_key
 from node.chain.published.terms import Key
+from node.chain.ranking import choose_walked
 from node.chain.sealing import check_seal
 from node.chain.timing import Phase, deadline, phase_at
 from node.clock import Clock
@@ -73,6 +75,7 @@ class ChainGate:
         importer: Importer,
         informer: Informer,
         library: TaskLibrary,
+        aside: Aside,
         clock: Clock,
         tasks: TaskOwner,
         on_gap: Callable[[], None],
@@ -85,6 +88,7 @@ class ChainGate:
         self._importer = importer
         self._informer = informer
         self._library = library
+        self._aside = aside
         self._clock = clock
         self._tasks = tasks
         self._on_gap = on_gap
@@ -143,7 +147,9 @@ class ChainGate:
         if self._holds_back():
             return False
         network_id = self._chain.network.id
-        read = [read_block(block.header, block.body, network_id) for block in blocks]
+        read = await self._aside(
+            lambda: [read_block(block.header, block.body, network_id) for block in blocks]
+        )
         self._take_votes((open_as(Vote, vote, network_id) for vote in votes), are_in_block=False)
         # Rounds are the chain's time: nobody is ahead of the clock (consensus G4).
         last = phase_at(self._chain.network, self._clock.now_ms()).round + 1
@@ -154,13 +160,13 @@ class ChainGate:
         ]
         learnt = False
         # Blocks draw seats by which the votes in later ones can be weighed.
-        while vouched := self._vouched(left):
+        while vouched := await self._vouched(left):
             await self._follow(vouched)
             followed = {block.id for block in vouched}
             left = [block for block in left if block.id not in followed]
             learnt = True
         for place, block in [] if more_follow else list(enumerate(left)):
-            check_signatures(block, network_id)
+            await self._aside(check_signatures, block, network_id)
             if not (self._is_due(left[place:]) and await self._import(block)):
                 break
             learnt = True
@@ -175,7 +181,7 @@ class ChainGate:
         if not self._admit(self._rounds.book(message.round), signed):
             return Gossip.DROP
         if isinstance(message, Claim | Fallback):
-            self._tasks.spawn(self._fetch_blobs(_narrow(signed, message)), name="fetch blobs")
+            self._tasks.spawn(self._take_header(_narrow(signed, message)), name="take header")
             self._import_backed(signed.id)
         return Gossip.RELAY
 
@@ -263,36 +269,48 @@ class ChainGate:
         else:
             self._on_gap()
 
-    async def _fetch_blobs(self, header: Header) -> None:
-        """Have body and model at hand, and serve them on, before it is time to judge the block.
+    async def _take_header(self, header: Header) -> None:
+        """Have what a claim names at hand before it is time to judge it; adopt a fallback block.
 
-        A fallback block has no more to it and is adopted; votes decide whether it is followed.
+        A claim is judged in the walk, if it comes so far. A fallback block has no more to it; votes
+        decide whether it is followed.
         """
         give_up_ms = deadline(self._chain.network, header.message.round, Phase.VALIDATE)
         if header.message.parent not in self._chain.tree:
             self._on_gap()
         try:
-            block = await self._importer.open(header, give_up_ms)
+            if not isinstance(header.message, Fallback):
+                claim = _narrow(header, header.message)
+                if self._may_be_walked(claim):
+                    await self._importer.fetch(claim, give_up_ms)
+                return
+            block, state = await self._importer.open(header, give_up_ms)
             if self._importer.can_count:
-                prepared = await self._importer.prepare(block, give_up_ms)
-                if block.is_fallback:
-                    await self._importer.adopt_counted(prepared)
-            elif block.is_fallback:
-                await self._importer.adopt(block)
+                prepared = await self._importer.prepare(block, state, give_up_ms)
+                await self._importer.adopt_counted(prepared)
+            else:
+                await self._chain.adopt(block, state)
         except (Rejected, NotFound, JobFailed) as error:
             _log.info("header_refused", block=header.id, reason=str(error))
+
+    def _may_be_walked(self, claim: Signed[Claim]) -> bool:
+        """Whether a claim is among the best so far of those on its parent. Raises Rejected."""
+        message = claim.message
+        context = self._chain.tree.context_for(message.parent, message.round)
+        rivals = self._rounds.book(message.round).eligible_claims()
+        return claim in choose_walked(context, rivals, message.parent)
 
     async def _import_header(self, header: Header) -> None:
         try:
             give_up_ms = deadline(self._chain.network, header.message.round + 1, Phase.TRAIN)
-            await self._importer.adopt(await self._importer.open(header, give_up_ms))
+            await self._chain.adopt(*await self._importer.open(header, give_up_ms))
         except (Rejected, NotFound) as error:
             self._on_gap()
             _log.warning("backed_block_not_imported", block=header.id, reason=str(error))
         finally:
             self._importing.discard(header.id)
 
-    def _vouched(self, blocks: Sequence[Block]) -> list[Block]:
+    async def _vouched(self, blocks: Sequence[Block]) -> list[Block]:
         """The highest block that a quorum votes for, after those below it that it builds on.
 
         Who votes holds the chain good. Votes are looked for from the top, and no further than
@@ -303,8 +321,7 @@ class ChainGate:
         for place in reversed(range(len(blocks))):
             if self._chain.tree.is_backed(blocks[place].id):
                 return _branch(blocks[: place + 1])
-            for vote in blocks[place].votes:
-                check_signature(vote.envelope, self._chain.network.id)
+            await self._aside(check_votes, blocks[place], self._chain.network.id)
             self._take_votes(blocks[place].votes, are_in_block=True)
         return []
 
@@ -312,7 +329,7 @@ class ChainGate:
         """Follow blocks that are vouched for, a few at a time, so that the node keeps answering."""
         for start in range(0, len(blocks), _FOLLOWED_AT_ONCE):
             await self._chain.backlog.room()
-            await self._chain.follow(blocks[start : start + _FOLLOWED_AT_ONCE])
+            await self._chain.follow(blocks[start : start + _FOLLOWED_AT_ONCE], self._aside)
 
     def _is_due(self, branch: Sequence[Block]) -> bool:
         """Whether the first block of a branch may come into the tree with no quorum behind it.
@@ -329,18 +346,19 @@ class ChainGate:
 
     async def _import(self, block: Block) -> bool:
         """Take in a synced block that nobody vouches for; False if it can't be judged yet."""
-        if block.is_fallback and not self._importer.can_count:
-            await self._importer.adopt(block)
-        elif not self._importer.can_count:
+        if not (block.is_fallback or self._importer.can_count):
             return False
-        else:
-            try:
-                give_up_ms = self._clock.now_ms() + _SYNC_PATIENCE_MS
-                prepared = await self._importer.prepare(block, give_up_ms)
-                await self._importer.adopt_counted(prepared)
-            except (NotFound, JobFailed) as error:
-                _log.info("block_not_counted", block=block.id, reason=str(error))
-                return False
+        state = await self._importer.apply(block)
+        if not self._importer.can_count:
+            await self._chain.adopt(block, state)
+            return True
+        try:
+            give_up_ms = self._clock.now_ms() + _SYNC_PATIENCE_MS
+            prepared = await self._importer.prepare(block, state, give_up_ms)
+            await self._importer.adopt_counted(prepared)
+        except (NotFound, JobFailed) as error:
+            _log.info("block_not_counted", block=block.id, reason=str(error))
+            return False
         return True
 
 

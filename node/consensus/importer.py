@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nas.designs.genotype import Genotype
 from nas.jobs import Count, Counted, Executor, FailureKind, JobFailed, Refuted, Verify
+from node.aside import Aside
 from node.chain.block import Block, open_block
 from node.chain.context import RoundContext
 from node.chain.counting import check_verdict, judge_count
@@ -20,10 +22,13 @@ from node.clock import Clock
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
-from node.consensus.false_counts import accused, is_refuted, was_walked
+from node.consensus.false_claims import accused, is_refuted, was_walked
 from node.net.blobs import NotFound
 from node.publishing.engine import shard_data
 from node.publishing.library import TaskLibrary
+
+T = TypeVar("T")
+Header = Signed[Claim | Fallback]
 
 Fetch = Callable[[bytes, int], Awaitable[bytes]]
 """A blob by hash and greatest length, from the peers; raises `node.net.blobs.NotFound`."""
@@ -38,13 +43,13 @@ _EMPTY = hash_blob(b"")
 class Prepared:
     """A block that obeys every rule but the counts; `model` is None for a fallback block.
 
-    `calls_false` are claims, with their models, that the block calls false.
+    `calls_false` are claims that the block calls false.
     """
 
     block: Block
     state: State
     model: bytes | None
-    calls_false: tuple[tuple[Signed[Claim], bytes], ...]
+    calls_false: tuple[Signed[Claim], ...]
 
 
 class Importer:
@@ -61,6 +66,7 @@ class Importer:
         designs: NasDesigns,
         library: TaskLibrary,
         fetch: Fetch,
+        aside: Aside,
         executor: Executor | None,
         clock: Clock,
         judges_others: bool = True,
@@ -71,77 +77,114 @@ class Importer:
         self._designs = designs
         self._library = library
         self._fetch = fetch
+        self._aside = aside
         self._executor = executor
         self._clock = clock
 
-    async def open(self, header: Signed[Claim | Fallback], give_up_ms: int) -> Block:
-        """The block of a header, its body asked for until `give_up_ms`.
+    async def fetch(self, claim: Signed[Claim], give_up_ms: int) -> None:
+        """Have at hand, and serve on, what a claim names, if its design may win at all.
 
         Raises Rejected and NotFound.
         """
-        claim = header.message
-        body = await self._blob(claim.round, claim.body_hash, MAX_BODY_BYTES, give_up_ms)
-        return open_block(header.envelope, body, self.chain.network.id)
+        message = claim.message
+        context = self.chain.tree.context_for(message.parent, message.round)
+        if refusal := self._designs.refuse(context, message.genotype):
+            self._rounds.book(message.round).refusals[claim.id] = refusal
+            raise InvalidBlock(*refusal)
+        await self._body(claim, give_up_ms)
+        # One whose body is known to be wrong may never have shown its model.
+        if claim.id not in self._rounds.book(message.round).refusals:
+            await self._model(context, message, give_up_ms)
 
-    async def prepare(self, block: Block, give_up_ms: int) -> Prepared:
-        """Apply every rule but the counts, and only then move the models.
+    async def open(self, header: Header, give_up_ms: int) -> tuple[Block, State]:
+        """The block of a header and the state after it, by every rule but the count.
+
+        The body is asked for until `give_up_ms`. Raises Rejected and NotFound.
+        """
+        body = await self._body(header, give_up_ms)
+        judge, network_id = self.chain.judge_of(header.message), self.chain.network.id
+
+        def work() -> tuple[Block, State]:
+            block = open_block(header.envelope, body, network_id)
+            return block, judge(block)
+
+        return await self._judged(header, work)
+
+    async def apply(self, block: Block) -> State:
+        """The state after a block, by every rule but the count. Raises Rejected."""
+        judge = self.chain.judge_of(block.header.message)
+        return await self._judged(block.header, lambda: judge(block))
+
+    async def _judged(self, header: Header, work: Callable[[], T]) -> T:
+        """What came of judging a block. A refusal is noted: what a header names never changes."""
+        book = self._rounds.book(header.message.round)
+        if refusal := book.refusals.get(header.id):
+            raise InvalidBlock(*refusal)
+        try:
+            return await self._aside(work)
+        except Rejected as error:
+            book.refusals[header.id] = error.reason, error.detail
+            raise
+
+    async def prepare(self, block: Block, state: State, give_up_ms: int) -> Prepared:
+        """What it takes to count for a block that stands by all other rules.
 
         Raises Rejected and NotFound.
         """
-        state, claim = self.chain.apply(block), block.header.message
-        calls_false = tuple(
-            [
-                (other, await self._accused_model(block, other, give_up_ms))
-                for other in accused(block.transactions, self.chain.network.id)
-            ]
-        )
+        claim = block.header.message
+        calls_false = tuple(accused(block.transactions, self.chain.network.id))
+        for other in calls_false:
+            await self._fetch_accused(block, other, give_up_ms)
         if isinstance(claim, Fallback):
             return Prepared(block, state, None, calls_false)
         context = self.chain.tree.context_for(block.parent, block.round)
         model = await self._model(context, claim, give_up_ms)
         return Prepared(block, state, model, calls_false)
 
-    async def adopt(self, block: Block) -> None:
-        """Adopt a block without counting: a fallback, or one that a quorum has voted for.
-
-        Raises Rejected.
-        """
-        await self.chain.adopt(block, self.chain.apply(block))
-
     async def adopt_counted(self, prepared: Prepared) -> None:
         """Adopt a block whose model counts as claimed, and those that it calls false otherwise.
 
-        Raises Rejected and JobFailed.
+        Raises Rejected, NotFound and JobFailed.
         """
         claim, logits_hash = prepared.block.header, b""
         if isinstance(claim.message, Claim) and prepared.model is not None:
             signed = Signed(claim.envelope, claim.message, claim.id)
             logits_hash = await self._verify(signed, prepared.model)
         # Only for a block that holds itself, so that an accusation costs who makes it a winner.
-        for other, model in prepared.calls_false:
-            await self._check_false(prepared.block.round, other, model)
+        for other in prepared.calls_false:
+            await self._check_false(prepared.block.round, other)
         await self.keep(prepared, logits_hash)
 
     async def keep(self, prepared: Prepared, logits_hash: bytes) -> None:
-        """Adopt a block that was counted, with all models by which others can judge it."""
-        models = [model for _, model in prepared.calls_false]
-        if prepared.model is not None:
-            models.append(prepared.model)
-        await self.chain.adopt(prepared.block, prepared.state, models, logits_hash)
+        """Adopt a block that was counted, with all by which others can judge it."""
+        named = [] if prepared.model is None else [hash_blob(prepared.model)]
+        for other in prepared.calls_false:
+            named += [other.message.body_hash, other.message.model_hash]
+        blobs = [blob for each in named if (blob := self._held(each))]
+        await self.chain.adopt(prepared.block, prepared.state, blobs, logits_hash)
 
-    async def _accused_model(self, block: Block, other: Signed[Claim], give_up_ms: int) -> bytes:
-        """The model of a claim that a block calls false. Raises Rejected and NotFound."""
+    async def _fetch_accused(self, block: Block, other: Signed[Claim], give_up_ms: int) -> None:
+        """Have what it takes to judge a claim that a block calls false.
+
+        Raises Rejected and NotFound.
+        """
         if not was_walked(self.chain.tree, block.parent, other):
             raise InvalidBlock(Reason.NO_OFFENCE, "nobody had to count for this claim")
-        context = self.chain.tree.context_for(other.message.parent, other.message.round)
-        if self._designs.refuse(context, other.message.genotype):
-            raise InvalidBlock(Reason.NO_OFFENCE, "nobody counts for such a design")
-        return await self._model(context, other.message, give_up_ms)
+        try:
+            await self.fetch(other, give_up_ms)
+        except InvalidBlock:
+            # Its design shows it.
+            if not is_refuted(other, self._rounds):
+                raise
+        except NotFound:
+            # Without its model its body may show it.
+            await self._body(other, give_up_ms)
 
-    async def _check_false(self, round_number: int, claim: Signed[Claim], model: bytes) -> None:
-        """Whether a claim counts otherwise than it states, for a block of a round.
+    async def _check_false(self, round_number: int, claim: Signed[Claim]) -> None:
+        """Whether a claim counts otherwise than it states, or its block breaks another rule; for a
+        block of a round, which calls it false.
 
-        Raises Rejected, with NO_OFFENCE if it does not, and JobFailed.
+        Raises Rejected, with NO_OFFENCE if it stands; NotFound and JobFailed.
         """
         if is_refuted(claim, self._rounds):
             return
@@ -149,14 +192,21 @@ class Importer:
         if self._rounds.count_verdict(claim.id) is None:
             book.recounts += 1
             if book.recounts > self.chain.network.parameters.max_walked:
-                raise JobFailed("enough claims of the round before were counted again")
+                raise JobFailed("enough claims of the round before were judged again")
             try:
-                await self._verify(claim, model)
-            except InvalidBlock as refuted:
-                if refuted.reason is Reason.COUNT_DIFFERS:
+                await self._judge_again(claim)
+            except Rejected:
+                if is_refuted(claim, self._rounds):
                     return
                 raise
-        raise InvalidBlock(Reason.NO_OFFENCE, "the model counts as claimed")
+        raise InvalidBlock(Reason.NO_OFFENCE, "the claim stands")
+
+    async def _judge_again(self, claim: Signed[Claim]) -> None:
+        """Judge a claim, whose body and model are here, as in a walk."""
+        message, now_ms = claim.message, self._clock.now_ms()
+        await self.open(claim, now_ms)
+        context = self.chain.tree.context_for(message.parent, message.round)
+        await self._verify(claim, await self._model(context, message, now_ms))
 
     async def count(
         self, context: RoundContext, producer: bytes, claim: Claim, model: bytes
@@ -237,6 +287,11 @@ class Importer:
         if self._executor is None:
             raise RuntimeError("this node counts no models")
         return self._executor
+
+    async def _body(self, header: Header, give_up_ms: int) -> bytes:
+        """The body of a block. Raises NotFound."""
+        message = header.message
+        return await self._blob(message.round, message.body_hash, MAX_BODY_BYTES, give_up_ms)
 
     async def _model(self, context: RoundContext, claim: Claim, give_up_ms: int) -> bytes:
         """The model of a claim. Raises Rejected and NotFound."""

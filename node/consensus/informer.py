@@ -14,7 +14,7 @@ from node.chain.offence import Proven
 from node.chain.state import State
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
-from node.consensus.false_counts import is_refuted
+from node.consensus.false_claims import is_refuted
 from node.consensus.mempool import Mempool
 
 REMEMBERED_ROUNDS = 64

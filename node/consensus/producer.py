@@ -10,7 +10,8 @@ import structlog
 from nacl.signing import SigningKey
 
 from nas.jobs import Counted, JobFailed
-from node.chain.block import Block, open_block
+from node.aside import Aside
+from node.chain.block import Block
 from node.chain.commits import commit_id, commit_of, compute_payout_root
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
@@ -26,7 +27,7 @@ from node.consensus.attester import Send
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
-from node.consensus.false_counts import credible
+from node.consensus.false_claims import credible
 from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
@@ -78,6 +79,7 @@ class Producer:
         designs: NasDesigns,
         pool: Pool,
         signed_before: SignedBefore,
+        aside: Aside,
         clock: Clock,
         rng: random.Random,
         send: Send,
@@ -91,6 +93,7 @@ class Producer:
         self._designs = designs
         self._pool = pool
         self._signed_before = signed_before
+        self._aside = aside
         self._clock = clock
         self._rng = rng
         self._send = send
@@ -250,7 +253,7 @@ class Producer:
             await self._clock.sleep_until(min(due_ms, self._clock.now_ms() + _LOOK_AGAIN_MS))
         return True
 
-    def build(
+    async def build(
         self, context: RoundContext, committed: Promised, correct: int
     ) -> tuple[Signed[Claim], bytes]:
         """The signed claim of a count on top of this node's head, and its body.
@@ -264,7 +267,8 @@ class Producer:
             payouts=committed.lines,
             parent_logits_hash=self._chain.logits_hash(parent.id),
         )
-        header, body_bytes = complete(
+        header, body_bytes = await self._aside(
+            complete,
             context,
             parent.state,
             replace(committed.claim, parent=parent.id, correct=correct),
@@ -290,10 +294,10 @@ class Producer:
     async def _propose(self, context: RoundContext, committed: Promised, counted: Counted) -> None:
         due_ms = deadline(context.network, context.round, Phase.CLAIM)
         try:
-            claim, body = self.build(context, committed, counted.correct)
-            self._shelve(context.round, committed.model)
-            block = open_block(claim.envelope, body, context.network.id)
-            prepared = await self._importer.prepare(block, due_ms)
+            claim, body = await self.build(context, committed, counted.correct)
+            self._shelve(context.round, body, committed.model)
+            block, state = await self._importer.open(claim, due_ms)
+            prepared = await self._importer.prepare(block, state, due_ms)
         except (Rejected, NotFound) as error:
             # A rule that others would refuse it by; sending it would only cost them time.
             _log.error("own_block_invalid", round=context.round, reason=str(error))

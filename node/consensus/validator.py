@@ -73,8 +73,8 @@ class Validator:
     async def _prepare(self, claim: Signed[Claim], give_up_ms: int) -> Prepared | str:
         """The claim's block, or why it can't stand."""
         try:
-            block = await self._importer.open(claim, give_up_ms)
-            return await self._importer.prepare(block, give_up_ms)
+            block, state = await self._importer.open(claim, give_up_ms)
+            return await self._importer.prepare(block, state, give_up_ms)
         except Rejected as error:
             return str(error.reason)
         except NotFound:
@@ -91,6 +91,8 @@ class Validator:
             await self._importer.adopt_counted(prepared)
         except Rejected as error:
             return str(error.reason)
+        except NotFound:
+            return NOT_SERVED
         except JobFailed as error:
             return f"not counted: {error}"
         return VALID

@@ -101,6 +101,7 @@ class Mint(Node):
             self._designs,
             self.windfall,
             self._signed_before,
+            self._outside.aside,
             self._outside.clock,
             self._outside.rng,
             self.submit,

@@ -57,7 +57,7 @@ def test_results_without_lists_break_i4(monkeypatch: pytest.MonkeyPatch) -> None
     assert "I4" in broken_by(rounds(2), MINTS, late)
 
 
-def test_false_counts_break_i6(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_false_claims_break_i6(monkeypatch: pytest.MonkeyPatch) -> None:
     liars = [{"mint1": Crook(tamper)} for tamper in (overstate, understate)]
     assert [broken_by(rounds(2), MINTS, liar) for liar in liars] == [set(), set()]
 

@@ -10,6 +10,8 @@ import pytest
 
 from nas.designs.genotype import Genotype
 from node.assembly import Node
+from node.chain.bonds import BondKey, BondKind
+from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason
 from node.chain.forkchoice import BlockTree
@@ -168,6 +170,46 @@ def test_an_architecture_outside_the_space_of_the_round() -> None:
 
     found = verdicts(9, change=with_wide_kernels)
     assert run_virtual(found) == everybody(Reason.OUTSIDE_SPACE)
+
+
+def name_a_wrong_state(_world: World, crook: Node) -> None:
+    """Let a node sign claims whose body is only found to be wrong after all of it was judged."""
+    producer = crook._producer
+    assert producer is not None
+    build = producer.build
+
+    async def build_wrongly(
+        context: RoundContext, committed: Promised, correct: int
+    ) -> tuple[Signed[Claim], bytes]:
+        claim, body = await build(context, committed, correct)
+        wrong = replace(claim.message, state_root=bytes(32))
+        return sign(wrong, producer._key, context.network.id), body
+
+    producer.build = build_wrongly  # type: ignore[method-assign]
+
+
+def test_a_state_that_the_body_does_not_lead_to() -> None:
+    assert run_virtual(verdicts(7, prepare=name_a_wrong_state)) == everybody(Reason.STATE_ROOT)
+
+
+def test_who_names_a_wrong_state_loses_a_unit() -> None:
+    async def units_at(round_number: int) -> int:
+        world = World(8, PLAN)
+        world.distrust("solo0")
+        await world.start()
+        name_a_wrong_state(world, world["solo0"])
+        replace_best(corrupt(world["solo0"]), superb)
+        await world.until_round(round_number)
+        held = (
+            world["full0"]
+            .chain.tree.head()
+            .state.bond(BondKey(BondKind.PRODUCE, world.key("solo0")))
+        )
+        await world.close()
+        return 0 if held is None else held.amount // FAST.unit_bond
+
+    # Evidence of round 1 is in the block of round 2.
+    assert [run_virtual(units_at(number)) for number in (2, 3)] == [1, 0]
 
 
 def test_two_different_claims_of_one_producer_bar_both() -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from nacl.signing import SigningKey
 
 from nas.jobs import Count, Verify
+from node.aside import inline
 from node.assembly import Node, Setup, Surroundings, mines_solo
 from node.chain.genesis import Network, first_bonds
 from node.chain.params import FAST, Parameters
@@ -29,7 +30,7 @@ from node.net.memory import MemoryNetwork
 from node.publishing.shelf import MemoryShelf
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
-from node.tasks import TaskOwner, inline
+from node.tasks import TaskOwner
 from pool.records.strengths import Strength
 from tests.scripted import ScriptedExecutor
 from tests.sim.disk import SlowDisk

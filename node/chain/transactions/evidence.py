@@ -1,7 +1,7 @@
 """Taking the bond of who has signed what nobody may.
 
-That the model of a Claim counts otherwise than claimed can't be seen here. Who votes for the block
-has counted it (`node.consensus.importer`).
+That a Claim does not stand can't be seen here. Who votes for the block has judged it
+(`node.consensus.importer`).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def apply(draft: Draft, context: RoundContext, signed: Signed[Evidence]) -> None
         raise InvalidBlock(
             Reason.OFFENCE_PUNISHED, f"for round {proven.round} the bond was taken from before"
         )
-    # 4. Voters can bear to count.
-    draft.false_counts += proven.offence is Offence.FALSE_COUNT
-    if draft.false_counts > context.network.parameters.max_walked:
-        raise InvalidBlock(Reason.TOO_MANY_COUNTS, f"{draft.false_counts} claims are to be counted")
+    # 4. Voters can bear to judge so many claims again.
+    draft.false_claims += proven.offence is Offence.FALSE_CLAIM
+    if draft.false_claims > context.network.parameters.max_walked:
+        raise InvalidBlock(Reason.TOO_MANY_COUNTS, f"{draft.false_claims} claims are called false")
     # 5. There is something to take.
     bond = draft.bond(proven.bond)
     if bond is None:
@@ -49,8 +49,8 @@ def apply(draft: Draft, context: RoundContext, signed: Signed[Evidence]) -> None
 
 
 def _check_round(draft: Draft, proven: Proven) -> None:
-    """A false count must be of the last round, whose models are still at hand."""
-    if proven.offence is Offence.FALSE_COUNT:
+    """A false claim must be of the last round, whose bodies and models are still at hand."""
+    if proven.offence is Offence.FALSE_CLAIM:
         is_in_time = proven.round == draft.round - 1
     else:
         first_era = draft.eras.era - UNBOND_ERAS

@@ -37,7 +37,7 @@ class Crook(Producer):
         # Not by the executor, which would refuse a design that can't be.
         data = self._designs.test_data(context, key, opened)
         committed, correct = self.tamper(committed, scripted_score(data, committed.model, "test"))
-        claim, body = self.build(context, committed, correct)
+        claim, body = await self.build(context, committed, correct)
         self.reveal(claim, body, committed.model)
 
 

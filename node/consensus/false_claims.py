@@ -1,4 +1,8 @@
-"""Evidence of false counts: what only who has counted can judge (consensus D9)."""
+"""Evidence of false claims: what only who has counted and judged can tell (consensus C7, D9).
+
+A producer can check its own block and count its own model. So one that does not stand was sent to
+waste everybody's time, and its unit is burnt.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,7 +14,7 @@ from node.consensus.book import Rounds
 
 
 def accused(transactions: Iterable[Signed[Transaction]], network_id: bytes) -> list[Signed[Claim]]:
-    """The claims whose counts these transactions call false. Raises Rejected."""
+    """The claims that these transactions call false. Raises Rejected."""
     return [claim for signed in transactions for claim in _accused(signed, network_id)]
 
 
@@ -33,10 +37,13 @@ def credible(
 
 
 def is_refuted(claim: Signed[Claim], rounds: Rounds) -> bool:
-    """Whether this node has found that a claim's model counts otherwise."""
+    """Whether this node has found that a claim's model counts otherwise, or its block breaks
+    another rule."""
     book = rounds.known(claim.message.round)
-    verdict = None if book is None else book.counts.get(claim.id)
-    return verdict is not None and not verdict.holds
+    if book is None:
+        return False
+    verdict = book.counts.get(claim.id)
+    return claim.id in book.refusals or (verdict is not None and not verdict.holds)
 
 
 def was_walked(tree: BlockTree, parent: bytes, claim: Signed[Claim]) -> bool:
