@@ -9,9 +9,9 @@ from nacl.signing import SigningKey
 
 from node.bench.chains import Cast, fill_chain, make_cast
 from node.chain.block import open_block
+from node.chain.branches import Entry
 from node.chain.envelope import sign
 from node.chain.errors import SafetyAlarm
-from node.chain.forkchoice import Entry
 from node.chain.genesis import Network, first_bonds
 from node.chain.hashing import blob_hash
 from node.chain.messages import MAX_ATTESTERS, Fallback

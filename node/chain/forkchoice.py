@@ -8,11 +8,11 @@ next call of `adopt_justified` on, once a round.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import takewhile
 
 from node.chain.block import Block
+from node.chain.branches import Branches, Entry
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed
 from node.chain.eras import Seats
@@ -29,29 +29,7 @@ PRUNED_AT_ONCE = 16
 """Heights by which more may stay, so that not every block goes through all that is kept."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A block of the tree; `block` is None for genesis alone."""
-
-    id: bytes
-    state: State
-    block: Block | None
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.state.round, self.id)
-
-    @property
-    def parent(self) -> bytes | None:
-        return self.block.parent if self.block else None
-
-    @property
-    def seats(self) -> Seats:
-        """Whose votes for the block count."""
-        return self.state.eras.current
-
-
-class BlockTree:
+class BlockTree(Branches):
     """Valid blocks from a little below the final one on. Does no I/O.
 
     Begins with genesis, or with `base`: a final block and its parent, in the order of rounds, both
@@ -61,9 +39,8 @@ class BlockTree:
     def __init__(self, network: Network, base: Sequence[Entry] = ()) -> None:
         self.network = network
         base = base or [Entry(network.genesis_id, genesis_state(network), None)]
+        super().__init__(base)
         first = base[-1]
-        self._entries = {entry.id: entry for entry in base}
-        self._children: dict[bytes, list[bytes]] = {}
         # A final block is justified, and so is the one that it justified itself.
         self._tally = Tally([first.state.justified, first.checkpoint])
         self._book = VoteBook()
@@ -73,30 +50,11 @@ class BlockTree:
         self._root = first.checkpoint
         self._floor = base[0].state.height
         # The final block and those below it.
-        self._own = set(self._entries)
+        self._own = {entry.id for entry in base}
         # The head when it was last asked for: its seats judge votes for blocks yet to come.
         self._followed = first
         # Heads by `max_round`, until a block or a vote comes.
         self._heads: dict[int | None, Entry] = {}
-
-    def __contains__(self, block_id: bytes) -> bool:
-        return block_id in self._entries
-
-    def entry(self, block_id: bytes) -> Entry:
-        """The entry of a block. Raises Rejected(UNKNOWN_PARENT) if it is not in the tree."""
-        if block_id not in self._entries:
-            raise Rejected(Reason.UNKNOWN_PARENT, f"block {block_id.hex()[:8]} is not known")
-        return self._entries[block_id]
-
-    def ancestor(self, block_id: bytes, max_round: int) -> Entry:
-        """Newest block with a round up to `max_round` on the way from a block to genesis.
-
-        Genesis if there is none. Raises Rejected(UNKNOWN_PARENT) below what is kept.
-        """
-        entry = self.entry(block_id)
-        while entry.state.round > max_round and entry.parent is not None:
-            entry = self.entry(entry.parent)
-        return entry
 
     def context_for(self, parent_id: bytes, round_number: int) -> RoundContext:
         """What a round is played with by a block on this parent. Raises Rejected."""
@@ -113,17 +71,15 @@ class BlockTree:
         Counts the votes in its body and those that waited for it. Raises
         Rejected(UNKNOWN_PARENT), and SafetyAlarm if a conflicting block is final.
         """
-        if block.id in self._entries:
+        if block.id in self:
             return
-        self.entry(block.parent)
-        self._entries[block.id] = Entry(block.id, state, block)
-        self._children.setdefault(block.parent, []).append(block.id)
+        self._enter(block, state)
         self._heads.clear()
         waiting = (v for v in self._book.release(block.id) if self._refusal(v) is None)
         for vote in (*block.votes, *waiting):
             self._count(vote)
         # Votes for a block below the first of this tree can't be counted here, but its body did.
-        if state.justified.id not in self._entries:
+        if state.justified.id not in self:
             self._tally.take_justified(state.justified)
         self._advance_final()
 
@@ -135,7 +91,7 @@ class BlockTree:
         """
         if vote.message.round <= self._horizon:
             raise Rejected(Reason.STALE, f"a vote of round {vote.message.round}")
-        if vote.message.target not in self._entries:
+        if vote.message.target not in self:
             return self._hold(vote)
         if refusal := self._refusal(vote):
             raise refusal
@@ -170,8 +126,8 @@ class BlockTree:
     def justified(self) -> Checkpoint:
         """Highest justified block that descends from the final one; ties by lower id."""
         above = (c for c in self._tally.justified if c.round >= self.final.round)
-        known = (c for c in above if c.id in self._entries)
-        descendants = (c for c in known if self._is_descendant(c.id, self.final))
+        known = (c for c in above if c.id in self)
+        descendants = (c for c in known if self.is_descendant(c.id, self.final))
         return min(descendants, key=lambda c: (-c.round, c.id))
 
     def adopt_justified(self) -> None:
@@ -196,18 +152,11 @@ class BlockTree:
         weights = self._subtree_weights()
         while children := [
             child
-            for child in self._children.get(head.id, [])
-            if max_round is None or self._entries[child].state.round <= max_round
+            for child in self.children(head.id)
+            if max_round is None or self.entry(child).state.round <= max_round
         ]:
-            head = self._entries[min(children, key=lambda c: (-weights.get(c, 0), c))]
+            head = self.entry(min(children, key=lambda c: (-weights.get(c, 0), c)))
         return head
-
-    def chain(self, block_id: bytes) -> Iterator[Entry]:
-        """The entries from a block down to the lowest that is kept."""
-        entry: Entry | None = self.entry(block_id)
-        while entry is not None:
-            yield entry
-            entry = self._entries.get(entry.parent) if entry.parent else None
 
     def is_split(self) -> bool:
         """Whether a fork without finality is older than an era on both of its sides.
@@ -232,7 +181,7 @@ class BlockTree:
 
     def _refusal(self, vote: Signed[Vote]) -> Rejected | None:
         """What is wrong with a vote whose target is known."""
-        target = self._entries[vote.message.target]
+        target = self.entry(vote.message.target)
         if vote.signer not in target.seats.weights:
             return Rejected(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
         return _link_refusal(vote.message, target)
@@ -261,25 +210,17 @@ class BlockTree:
         """Weight of the latest votes at or above each block."""
         weights: dict[bytes, int] = {}
         for voter, target in self._book.latest_targets():
-            if target in self._entries:
-                weight = self._entries[target].seats.weights[voter]
+            if target in self:
+                weight = self.entry(target).seats.weights[voter]
                 for entry in self.chain(target):
                     weights[entry.id] = weights.get(entry.id, 0) + weight
         return weights
 
-    def _is_descendant(self, block_id: bytes, of: Checkpoint) -> bool:
-        """Whether `of` is the block or above it; blocks that are not kept are above nothing."""
-        for entry in self.chain(block_id):
-            # Rounds fall on the way down.
-            if entry.state.round <= of.round:
-                return entry.id == of.id
-        return False
-
     def _advance_final(self) -> None:
         before = self.final
-        fresh = (c for c in self._tally.final if c.id in self._entries and c.id not in self._own)
+        fresh = (c for c in self._tally.final if c.id in self and c.id not in self._own)
         for checkpoint in sorted(fresh):
-            if not self._is_descendant(checkpoint.id, self.final):
+            if not self.is_descendant(checkpoint.id, self.final):
                 raise SafetyAlarm(
                     f"blocks {self.final.id.hex()} and {checkpoint.id.hex()} are both final"
                 )
@@ -292,26 +233,25 @@ class BlockTree:
                 lambda entry: entry.id not in self._own, self.chain(self.final.id)
             )
             self._own |= {entry.id for entry in fresh_own}
-            self._prune(self._entries[before.id].state.height)
+            self._prune(self.entry(before.id).state.height)
 
     def _is_followed(self, justified: Checkpoint) -> bool:
         """Whether adopting a justified block moves no head, or the final block leaves no choice."""
-        if not self._is_descendant(self._root.id, self.final):
+        if not self.is_descendant(self._root.id, self.final):
             return True
         only = self._root.id
-        while only != justified.id and len(children := self._children.get(only, [])) == 1:
+        while only != justified.id and len(children := self.children(only)) == 1:
             (only,) = children
-        return only == justified.id or self._is_descendant(self._find_head(None).id, justified)
+        return only == justified.id or self.is_descendant(self._find_head(None).id, justified)
 
     def _prune(self, last_final_height: int) -> None:
         """Drop what lies well below the final block, but nothing that has just become final."""
-        final_height = self._entries[self.final.id].state.height
+        final_height = self.entry(self.final.id).state.height
         floor = min(final_height - KEPT_HEIGHTS, last_final_height)
         if floor < self._floor + PRUNED_AT_ONCE:
             return
         self._floor = floor
-        self._entries = {i: e for i, e in self._entries.items() if e.state.height >= floor}
-        self._children = {i: below for i, below in self._children.items() if i in self._entries}
+        self._drop_below(floor)
         *_, lowest = self.chain(self.final.id)
         self._own = {entry.id for entry in self.chain(self.final.id)}
         self._horizon = lowest.state.round

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from node.chain.block import Block
+from node.chain.branches import Entry
 from node.chain.codec import decode, encode
 from node.chain.eras import Eras
-from node.chain.forkchoice import Entry
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
 from node.chain.movements import Movement

@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from node.aside import Aside
+from node.chain.branches import Entry
 from node.chain.errors import SafetyAlarm
-from node.chain.forkchoice import Entry
 from node.chain.genesis import Network
 from node.chain.state import Checkpoint
 from node.clock import Clock

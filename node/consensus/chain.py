@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 from node.aside import Aside
 from node.chain.block import Block, Header
+from node.chain.branches import Entry
 from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, open_as
 from node.chain.eras import Eras
 from node.chain.errors import Reason, Rejected, SafetyAlarm
-from node.chain.forkchoice import BlockTree, Entry
+from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
 from node.chain.messages import Claim, Envelope, Transaction, Vote

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from node.chain.branches import Entry
 from node.chain.codec import decode
 from node.chain.envelope import open_as
 from node.chain.errors import Reason, Rejected
-from node.chain.forkchoice import BlockTree, Entry
+from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
 from node.chain.messages import Envelope, Vote

@@ -13,9 +13,9 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from node.chain.block import open_block
+from node.chain.branches import Entry
 from node.chain.codec import decode, encode
 from node.chain.errors import Rejected
-from node.chain.forkchoice import Entry
 from node.chain.genesis import Network
 from node.chain.messages import Envelope
 from node.chain.state import Checkpoint, State, compute_root, genesis_state
