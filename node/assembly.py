@@ -27,6 +27,7 @@ from node.consensus.designs import NasDesigns
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
 from node.consensus.informer import Informer
+from node.consensus.intake import Intake
 from node.consensus.keyholder import KeyHolder
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
@@ -163,17 +164,24 @@ class Node:
         self._informer = Informer(
             setup.identity.signing_key, self.chain, self._rounds, self._mempool, self.submit
         )
-        self._gate = ChainGate(
+        intake = Intake(
             self.chain,
             self._rounds,
-            self._mempool,
             self._importer,
-            self._informer,
-            self._library,
             outside.aside,
             outside.clock,
             self._round_tasks,
             self._ask_for_blocks,
+        )
+        self._gate = ChainGate(
+            self.chain,
+            self._rounds,
+            self._mempool,
+            intake,
+            self._informer,
+            self._library,
+            outside.clock,
+            self._round_tasks,
             self._on_commit,
             lambda: bool(self._why_held_back()),
         )

@@ -22,6 +22,7 @@ from node.consensus.chain import Chain
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
 from node.consensus.informer import Informer
+from node.consensus.intake import Intake
 from node.consensus.mempool import Mempool
 from node.publishing.library import TaskLibrary
 from node.publishing.shelf import MemoryShelf
@@ -67,26 +68,25 @@ class Follower:
         )
         rounds, mempool = Rounds(), Mempool()
         library = TaskLibrary(self.store, writer, _nobody, MemoryShelf())
+        importer = Importer(
+            self.chain,
+            rounds,
+            self.designs,  # type: ignore[arg-type]
+            library,
+            _nobody,
+            inline,
+            None,
+            clock,
+        )
         self.gate = ChainGate(
             chain=self.chain,
             rounds=rounds,
             mempool=mempool,
-            importer=Importer(
-                self.chain,
-                rounds,
-                self.designs,  # type: ignore[arg-type]
-                library,
-                _nobody,
-                inline,
-                None,
-                clock,
-            ),
+            intake=Intake(self.chain, rounds, importer, inline, clock, self.tasks, _ignore),
             informer=Informer(OUTSIDER, self.chain, rounds, mempool, _ignore),
             library=library,
-            aside=inline,
             clock=clock,
             tasks=self.tasks,
-            on_gap=_ignore,
             on_commit=_ignore,
             holds_back=lambda: False,
         )

@@ -1,17 +1,13 @@
 """The peer network's door to the chain: every message from outside comes in here."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
 
-from nas.jobs import JobFailed
-from node.aside import Aside
-from node.chain.block import Block, check_signatures, check_votes, read_block
 from node.chain.commits import check_commit, check_unit
 from node.chain.context import RoundContext
-from node.chain.envelope import Signed, open_as, open_envelope
+from node.chain.envelope import Signed, open_envelope
 from node.chain.errors import Reason, Rejected
 from node.chain.lists import check_list
 from node.chain.messages import (
@@ -29,14 +25,13 @@ from node.chain.published.play import check_key
 from node.chain.published.record import PaidShard
 from node.chain.published.sealing import hash_key
 from node.chain.published.terms import Key
-from node.chain.ranking import choose_walked
 from node.chain.sealing import check_seal
-from node.chain.timing import Phase, deadline, phase_at
+from node.chain.timing import phase_at
 from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
-from node.consensus.importer import Importer
 from node.consensus.informer import Informer
+from node.consensus.intake import Intake
 from node.consensus.mempool import Mempool
 from node.net.blobs import NotFound
 from node.net.protocol import Gossip
@@ -44,13 +39,7 @@ from node.publishing.library import TaskLibrary
 from node.tasks import TaskOwner
 from node.wire import WireBlock
 
-# Blocks whose states are followed before anything else gets its turn, some tens of milliseconds.
-_FOLLOWED_AT_ONCE = 32
-# How long a synced block's model may take to come.
-_SYNC_PATIENCE_MS = 5_000
-
 RoundMessage = Commit | List | Seal | Key | Claim | Fallback
-Header = Signed[Claim | Fallback]
 
 M = TypeVar("M", bound=Payload)
 
@@ -58,12 +47,10 @@ _log = structlog.get_logger("chain")
 
 
 class ChainGate:
-    """Implements `node.net.protocol.ChainHandler`: admits, answers, imports.
+    """Implements `node.net.protocol.ChainHandler`: admits messages, and answers.
 
     A message is judged by its round: the clock's round and its neighbours are open, earlier and
-    later ones are left aside. A block that a quorum votes for is imported at once,
-    whatever this node thought of the round. `on_gap` is called when others are ahead of this node:
-    it should ask peers for blocks; `on_commit` hears of each valid commit, once. While the node
+    later ones are left aside. `on_commit` hears of each valid commit, once. While the node
     `holds_back` it takes no chain from peers.
     """
 
@@ -72,29 +59,24 @@ class ChainGate:
         chain: Chain,
         rounds: Rounds,
         mempool: Mempool,
-        importer: Importer,
+        intake: Intake,
         informer: Informer,
         library: TaskLibrary,
-        aside: Aside,
         clock: Clock,
         tasks: TaskOwner,
-        on_gap: Callable[[], None],
         on_commit: Callable[[Signed[Commit]], None],
         holds_back: Callable[[], bool],
     ) -> None:
         self._chain = chain
         self._rounds = rounds
         self._mempool = mempool
-        self._importer = importer
+        self._intake = intake
         self._informer = informer
         self._library = library
-        self._aside = aside
         self._clock = clock
         self._tasks = tasks
-        self._on_gap = on_gap
         self._on_commit = on_commit
         self._holds_back = holds_back
-        self._importing: set[bytes] = set()
 
     def head(self) -> tuple[int, bytes]:
         head = self._chain.tree.head()
@@ -146,31 +128,7 @@ class ChainGate:
     ) -> bool:
         if self._holds_back():
             return False
-        network_id = self._chain.network.id
-        read = await self._aside(
-            lambda: [read_block(block.header, block.body, network_id) for block in blocks]
-        )
-        self._take_votes((open_as(Vote, vote, network_id) for vote in votes), are_in_block=False)
-        # Rounds are the chain's time: nobody is ahead of the clock (consensus G4).
-        last = phase_at(self._chain.network, self._clock.now_ms()).round + 1
-        left = [
-            block
-            for block in takewhile(lambda block: block.round <= last, read)
-            if self._chain.height(block.id) is None
-        ]
-        learnt = False
-        # Blocks draw seats by which the votes in later ones can be weighed.
-        while vouched := await self._vouched(left):
-            await self._follow(vouched)
-            followed = {block.id for block in vouched}
-            left = [block for block in left if block.id not in followed]
-            learnt = True
-        for place, block in [] if more_follow else list(enumerate(left)):
-            await self._aside(check_signatures, block, network_id)
-            if not (self._is_due(left[place:]) and await self._import(block)):
-                break
-            learnt = True
-        return learnt
+        return await self._intake.take_chain(blocks, votes, more_follow=more_follow)
 
     def _on_round_message(self, signed: Signed[RoundMessage]) -> Gossip:
         message, now = signed.message, phase_at(self._chain.network, self._clock.now_ms()).round
@@ -181,8 +139,8 @@ class ChainGate:
         if not self._admit(self._rounds.book(message.round), signed):
             return Gossip.DROP
         if isinstance(message, Claim | Fallback):
-            self._tasks.spawn(self._take_header(_narrow(signed, message)), name="take header")
-            self._import_backed(signed.id)
+            self._tasks.spawn(self._intake.take_header(_narrow(signed, message)), name="header")
+            self._intake.import_backed(signed.id)
         return Gossip.RELAY
 
     def _admit(self, book: RoundBook, signed: Signed[RoundMessage]) -> bool:
@@ -245,130 +203,8 @@ class ChainGate:
             if error.reason is Reason.STALE:
                 return Gossip.DROP
             raise
-        self._import_backed(vote.message.target)
+        self._intake.import_backed(vote.message.target)
         return Gossip.RELAY if is_new else Gossip.DROP
-
-    def _take_votes(self, votes: Iterable[Signed[Vote]], *, are_in_block: bool) -> None:
-        now = phase_at(self._chain.network, self._clock.now_ms()).round
-        for vote in votes:
-            try:
-                if vote.message.round <= now + 1:
-                    self._chain.add_vote(vote, is_in_block=are_in_block)
-            except Rejected as error:
-                if error.reason is not Reason.STALE:
-                    raise
-
-    def _import_backed(self, block_id: bytes) -> None:
-        """Import a block that a quorum voted for, if its header is here."""
-        is_known = block_id in self._chain.tree or block_id in self._importing
-        if is_known or not self._chain.tree.is_backed(block_id):
-            return
-        if header := self._rounds.header(block_id):
-            self._importing.add(block_id)
-            self._tasks.spawn(self._import_header(header), name="import backed block")
-        else:
-            self._on_gap()
-
-    async def _take_header(self, header: Header) -> None:
-        """Have what a claim names at hand before it is time to judge it; adopt a fallback block.
-
-        A claim is judged in the walk, if it comes so far. A fallback block has no more to it; votes
-        decide whether it is followed.
-        """
-        give_up_ms = deadline(self._chain.network, header.message.round, Phase.VALIDATE)
-        if header.message.parent not in self._chain.tree:
-            self._on_gap()
-        try:
-            if not isinstance(header.message, Fallback):
-                claim = _narrow(header, header.message)
-                if self._may_be_walked(claim):
-                    await self._importer.fetch(claim, give_up_ms)
-                return
-            block, state = await self._importer.open(header, give_up_ms)
-            if self._importer.can_count:
-                prepared = await self._importer.prepare(block, state, give_up_ms)
-                await self._importer.adopt_counted(prepared)
-            else:
-                await self._chain.adopt(block, state)
-        except (Rejected, NotFound, JobFailed) as error:
-            _log.info("header_refused", block=header.id, reason=str(error))
-
-    def _may_be_walked(self, claim: Signed[Claim]) -> bool:
-        """Whether a claim is among the best so far of those on its parent. Raises Rejected."""
-        message = claim.message
-        context = self._chain.tree.context_for(message.parent, message.round)
-        rivals = self._rounds.book(message.round).eligible_claims()
-        return claim in choose_walked(context, rivals, message.parent)
-
-    async def _import_header(self, header: Header) -> None:
-        try:
-            give_up_ms = deadline(self._chain.network, header.message.round + 1, Phase.TRAIN)
-            await self._chain.adopt(*await self._importer.open(header, give_up_ms))
-        except (Rejected, NotFound) as error:
-            self._on_gap()
-            _log.warning("backed_block_not_imported", block=header.id, reason=str(error))
-        finally:
-            self._importing.discard(header.id)
-
-    async def _vouched(self, blocks: Sequence[Block]) -> list[Block]:
-        """The highest block that a quorum votes for, after those below it that it builds on.
-
-        Who votes holds the chain good. Votes are looked for from the top, and no further than
-        needed: one quorum vouches for all below.
-        """
-        # By the seats of the head's era.
-        self._chain.tree.head()
-        for place in reversed(range(len(blocks))):
-            if self._chain.tree.is_backed(blocks[place].id):
-                return _branch(blocks[: place + 1])
-            await self._aside(check_votes, blocks[place], self._chain.network.id)
-            self._take_votes(blocks[place].votes, are_in_block=True)
-        return []
-
-    async def _follow(self, blocks: Sequence[Block]) -> None:
-        """Follow blocks that are vouched for, a few at a time, so that the node keeps answering."""
-        for start in range(0, len(blocks), _FOLLOWED_AT_ONCE):
-            await self._chain.backlog.room()
-            await self._chain.follow(blocks[start : start + _FOLLOWED_AT_ONCE], self._aside)
-
-    def _is_due(self, branch: Sequence[Block]) -> bool:
-        """Whether the first block of a branch may come into the tree with no quorum behind it.
-
-        Nobody can fill the tree: none comes from before the final block, and of a signer's blocks
-        of a round all but the first only where an attester votes for the branch. Those are needed,
-        or a signer that shows each peer another block keeps them apart for good.
-        """
-        block = branch[0]
-        if block.round <= self._chain.tree.final.round:
-            return False
-        has_votes = (self._chain.tree.has_votes(each.id) for each in branch)
-        return not self._chain.has_rival(block) or any(has_votes)
-
-    async def _import(self, block: Block) -> bool:
-        """Take in a synced block that nobody vouches for; False if it can't be judged yet."""
-        if not (block.is_fallback or self._importer.can_count):
-            return False
-        state = await self._importer.apply(block)
-        if not self._importer.can_count:
-            await self._chain.adopt(block, state)
-            return True
-        try:
-            give_up_ms = self._clock.now_ms() + _SYNC_PATIENCE_MS
-            prepared = await self._importer.prepare(block, state, give_up_ms)
-            await self._importer.adopt_counted(prepared)
-        except (NotFound, JobFailed) as error:
-            _log.info("block_not_counted", block=block.id, reason=str(error))
-            return False
-        return True
-
-
-def _branch(blocks: Sequence[Block]) -> list[Block]:
-    """The last block and those before it on which it builds, lowest first."""
-    branch = [blocks[-1]]
-    for block in reversed(blocks[:-1]):
-        if block.id == branch[-1].parent:
-            branch.append(block)
-    return branch[::-1]
 
 
 def _narrow(signed: Signed[Payload], message: M) -> Signed[M]:
