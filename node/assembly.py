@@ -19,10 +19,12 @@ from node.chain.timing import phase_at
 from node.clock import Clock
 from node.config import Role
 from node.consensus.attester import Attester
+from node.consensus.blobs import Blobs
 from node.consensus.book import Rounds
 from node.consensus.bootstrap import Bootstrap, check_trust
 from node.consensus.chain import Chain
 from node.consensus.clockwork import Clockwork, Producing
+from node.consensus.counter import Counter
 from node.consensus.designs import NasDesigns
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
@@ -150,14 +152,17 @@ class Node:
             lambda alarm: self._on_failure("chain", alarm),
         )
         self._library = TaskLibrary(outside.store, outside.writer, self._fetch, outside.shelf)
+        blobs = Blobs(self.chain, self._rounds, self._designs, self._fetch, outside.clock)
+        self._counter = Counter(
+            self.chain, self._rounds, self._designs, self._library, blobs, outside.counter
+        )
         self._importer = Importer(
             self.chain,
             self._rounds,
             self._designs,
-            self._library,
-            self._fetch,
+            blobs,
+            self._counter,
             outside.aside,
-            outside.counter,
             outside.clock,
             judges_others=not setup.pools,
         )
@@ -393,6 +398,7 @@ class Node:
             self.chain,
             self._rounds,
             self._mempool,
+            self._counter,
             self._importer,
             self._library,
             self._designs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,10 @@ from node.chain.timing import round_start
 from node.chain.transition import follow_block
 from node.clock import LoopClock
 from node.consensus.backlog import OVERHEAD_BYTES, QUIET_S, Backlog
+from node.consensus.blobs import Blobs
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
+from node.consensus.counter import Counter
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
 from node.consensus.informer import Informer
@@ -68,16 +71,10 @@ class Follower:
         )
         rounds, mempool = Rounds(), Mempool()
         library = TaskLibrary(self.store, writer, _nobody, MemoryShelf())
-        importer = Importer(
-            self.chain,
-            rounds,
-            self.designs,  # type: ignore[arg-type]
-            library,
-            _nobody,
-            inline,
-            None,
-            clock,
-        )
+        designs: Any = self.designs
+        blobs = Blobs(self.chain, rounds, designs, _nobody, clock)
+        counter = Counter(self.chain, rounds, designs, library, blobs, None)
+        importer = Importer(self.chain, rounds, designs, blobs, counter, inline, clock)
         self.gate = ChainGate(
             chain=self.chain,
             rounds=rounds,

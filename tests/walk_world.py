@@ -16,8 +16,10 @@ from node.chain.messages import Claim, Evidence
 from node.chain.params import FAST
 from node.chain.timing import Phase, deadline
 from node.clock import LoopClock
+from node.consensus.blobs import Blobs
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
+from node.consensus.counter import Counter
 from node.consensus.importer import Importer
 from node.consensus.validator import Validator
 from node.net.blobs import NotFound
@@ -96,15 +98,12 @@ class Bench:
         self.chain = Chain(
             self.world.network, self.designs, store, InlineWriter(store), TaskOwner(), _raise
         )
+        designs: Any = self.designs
+        library = TaskLibrary(store, InlineWriter(store), _nobody, MemoryShelf())
+        blobs = Blobs(self.chain, self.rounds, designs, _nobody, clock)
+        counter = Counter(self.chain, self.rounds, designs, library, blobs, self.executor)
         self.importer = Importer(
-            self.chain,
-            self.rounds,
-            self.designs,  # type: ignore[arg-type]
-            TaskLibrary(store, InlineWriter(store), _nobody, MemoryShelf()),
-            _nobody,
-            self.aside,
-            self.executor,
-            clock,
+            self.chain, self.rounds, designs, blobs, counter, self.aside, clock
         )
         self.validator = Validator(self.chain, self.rounds, self.importer, clock)
 

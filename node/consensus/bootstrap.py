@@ -16,8 +16,8 @@ from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
 from node.chain.state import Checkpoint
 from node.clock import Clock
+from node.consensus.blobs import Fetch
 from node.consensus.chain import Chain
-from node.consensus.importer import Fetch
 from node.consensus.snapshot import SnapshotError, decode_snapshot
 from node.net.blobs import NotFound
 from node.tasks import TaskOwner

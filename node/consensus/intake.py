@@ -14,9 +14,10 @@ from node.chain.messages import Claim, Envelope, Fallback, Vote
 from node.chain.ranking import choose_walked
 from node.chain.timing import Phase, deadline, phase_at
 from node.clock import Clock
+from node.consensus.blobs import Header
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
-from node.consensus.importer import Header, Importer
+from node.consensus.importer import Importer
 from node.net.blobs import NotFound
 from node.tasks import TaskOwner
 from node.wire import WireBlock

@@ -26,6 +26,7 @@ from node.clock import Clock
 from node.consensus.attester import Send
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
+from node.consensus.counter import Counter
 from node.consensus.designs import NasDesigns
 from node.consensus.false_claims import credible
 from node.consensus.importer import Importer
@@ -74,6 +75,7 @@ class Producer:
         chain: Chain,
         rounds: Rounds,
         mempool: Mempool,
+        counter: Counter,
         importer: Importer,
         library: TaskLibrary,
         designs: NasDesigns,
@@ -88,6 +90,7 @@ class Producer:
         self._chain = chain
         self._rounds = rounds
         self._mempool = mempool
+        self._counter = counter
         self._importer = importer
         self._library = library
         self._designs = designs
@@ -232,8 +235,8 @@ class Producer:
             return
         claim = replace(committed.claim, secrets=book.secrets(context) or ())
         try:
-            incumbent = await self._importer.count_incumbent(context, claim)
-            counted = await self._importer.count(context, producer, claim, committed.model)
+            incumbent = await self._counter.count_incumbent(context, claim)
+            counted = await self._counter.count(context, producer, claim, committed.model)
         except JobFailed as error:
             _log.error("not_claimed", round=context.round, reason=str(error))
             return

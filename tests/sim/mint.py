@@ -96,6 +96,7 @@ class Mint(Node):
             self.chain,
             self._rounds,
             self._mempool,
+            self._counter,
             self._importer,
             self._library,
             self._designs,
