@@ -99,6 +99,7 @@ def _setup(config: Config, identity: Identity) -> Setup:
         workers=config.workers,
         discovers=not config.no_discovery,
         checkpoint=config.checkpoint,
+        publishers=config.publishers,
     )
 
 

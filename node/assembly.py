@@ -49,6 +49,7 @@ from node.net.memory import MemoryNetwork, at_once
 from node.net.peers import PeerNet
 from node.proof_inspection import ShelfProofs
 from node.publishing.library import TaskLibrary
+from node.publishing.policy import MINES_FOR_ALL, PublisherPolicy
 from node.publishing.shelf import Shelf
 from node.store.base import Change, Store
 from node.store.writer import Writer
@@ -59,6 +60,7 @@ from pool.miner.evidence import Evidence
 from pool.miner.miner import Miner, Route
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
+from pool.miner.session import Declined
 from pool.partition.base import PartitionKind
 from pool.proofs.shelf import PageShelf, ReceiptShelf
 from pool.records.strengths import Strength
@@ -76,6 +78,7 @@ class Setup:
     `pools` are the addresses of a miner's managers, best first. A miner with none mines solo; one
     with a unit of its own does so while none of its pools can be reached. A node that `discovers`
     dials others than its `peers` too. `checkpoint` is a final block on its operator's word.
+    `publishers` says whose tasks it mines.
     """
 
     role: Role
@@ -89,6 +92,7 @@ class Setup:
     workers: int = 1
     discovers: bool = True
     checkpoint: Checkpoint | None = None
+    publishers: PublisherPolicy = MINES_FOR_ALL
 
 
 @dataclass(frozen=True)
@@ -408,6 +412,7 @@ class Node:
             self._outside.clock,
             self._outside.rng,
             self.submit,
+            self._setup.publishers,
         )
 
     def _on_duty(self) -> Producing | None:
@@ -450,12 +455,16 @@ class Node:
         """The task of a round that a pool may give work for now: this one or a neighbour.
 
         Raises ValueError for any other, since a lease of a far round would forbid mining alone till
-        then; and for data that are not the task's.
+        then; and for data that are not the task's. Raises Declined if its publisher is not to be
+        mined for.
         """
         if abs(round_number - self._round_now()) > 1:
             raise ValueError(f"it is round {self._round_now()} by this node's clock")
         context = self.chain.context(round_number)
-        if context.paid is not None and not self._library.can_train(context.paid.terms):
+        paid = context.paid
+        if paid is not None and not self._setup.publishers.accepts(paid.record.publisher):
+            raise Declined(f"round {round_number} is of a publisher that is not to be mined for")
+        if paid is not None and not self._library.can_train(paid.terms):
             raise ValueError("the images of the published task are not here yet")
         return self._designs.task_on(context, data)
 

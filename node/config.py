@@ -11,6 +11,7 @@ from node.chain.state import Checkpoint
 from node.endpoint import Endpoint
 from node.errors import ConfigError, SettingError
 from node.log import LogFormat, LogLevel
+from node.publishing.policy import PublisherPolicy
 from pool.partition.base import PartitionKind
 from pool.records.strengths import Strength
 
@@ -36,7 +37,7 @@ class Config:
     space. `workers` is the number of processes that train and evaluate, on `device`: auto, cpu,
     cuda or cuda:N. With `no_discovery` a node dials its
     `peers` alone and tells nobody where it listens. `checkpoint` is a final block on the operator's
-    word.
+    word. `publishers` says whose published tasks it mines.
 
     Raises:
         SettingError: two settings contradict each other.
@@ -58,6 +59,7 @@ class Config:
     insecure_plaintext: bool
     no_discovery: bool
     checkpoint: Checkpoint | None
+    publishers: PublisherPolicy
 
     def __post_init__(self) -> None:
         if self.pools and self.role is not Role.MINER:
@@ -66,6 +68,8 @@ class Config:
             raise SettingError(f"--strength is for --role miner; a {self.role} node does not mine")
         if self.partition is not PartitionKind.ALGORITHM1 and self.role is not Role.MANAGER:
             raise SettingError(f"--partition is for --role manager; a {self.role} node has no pool")
+        if self.publishers != PublisherPolicy() and self.role is Role.FULL:
+            raise SettingError("--publisher is for nodes that mine; a full node does not")
         if not self.listen.is_loopback and not self.insecure_plaintext:
             raise SettingError(
                 f"--listen {self.listen} can be reached from other machines and links are not "

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from nas.designs.genotype import Genotype
+from node.chain.block import Block
 from node.chain.messages import Claim
 from node.chain.published.manifest import CHUNK_BYTES
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
+from node.consensus.records import TaskWin
 from node.identity import format_address
 from node.task_views import (
     ModelPartView,
@@ -27,6 +29,9 @@ class ChainTasks:
 
     def queue(self) -> TaskQueueView:
         state, seats = self._chain.tree.head().state, self._chain.next_context().weights
+        winners: dict[bytes, list[bytes]] = {}
+        for block, win in self._followed_wins():
+            winners.setdefault(win.publisher, []).append(block.header.signer)
         return TaskQueueView(
             [
                 QueuedTaskView(
@@ -42,6 +47,8 @@ class ChainTasks:
                     suspended=bool(record.suspended),
                     escrow=record.held,
                     rounds=[reservation.round for reservation in record.reserved],
+                    won=len(winners.get(record.publisher, ())),
+                    winners=len(set(winners.get(record.publisher, ()))),
                 )
                 for task_id, record in sorted(state.tasks.items())
             ]
@@ -60,16 +67,13 @@ class ChainTasks:
         return ModelPartView(model[offset : offset + CHUNK_BYTES], len(model))
 
     def _results(self, task_id: bytes) -> Iterator[TaskResultView]:
-        """Wins of the chain that this node follows."""
-        for block_id, win in self._chain.wins(task_id):
-            block, height = self._chain.block(block_id), self._chain.height(block_id)
-            if block is None or height is None or self._chain.id_at(height) != block_id:
-                continue
+        for block, win in self._followed_wins():
             claim = block.header.message
-            if isinstance(claim, Claim):
+            if win.task_id == task_id and isinstance(claim, Claim):
                 design = self._designs.price(win.terms, Genotype.from_bytes(claim.genotype))
+                height = self._chain.height(block.id)
                 yield TaskResultView(
-                    block=block_id,
+                    block=block.id,
                     round=block.round,
                     shard=win.shard,
                     producer=format_address(block.header.signer),
@@ -80,5 +84,12 @@ class ChainTasks:
                     model_hash=claim.model_hash,
                     luts=design.luts,
                     images_per_s=design.images_per_s,
-                    final=height <= self._chain.final_height,
+                    final=height is not None and height <= self._chain.final_height,
                 )
+
+    def _followed_wins(self) -> Iterator[tuple[Block, TaskWin]]:
+        """Wins of the chain that this node follows."""
+        for block_id, win in self._chain.wins():
+            block, height = self._chain.block(block_id), self._chain.height(block_id)
+            if block is not None and height is not None and self._chain.id_at(height) == block_id:
+                yield block, win

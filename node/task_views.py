@@ -19,6 +19,8 @@ class QueuedTaskView:
     suspended: bool
     escrow: int
     rounds: Sequence[int]
+    won: int
+    winners: int
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,11 @@ BLOCK = BlockView(
 )
 MODEL = b"a model"
 TASKS = TaskQueueView(
-    (QueuedTaskView(hash_of(20), "pn-owner", 10**10, 3, 1, 900, 3, 4, 7, False, 2 * 10**10, (9,)),)
+    (
+        QueuedTaskView(
+            hash_of(20), "pn-owner", 10**10, 3, 1, 900, 3, 4, 7, False, 2 * 10**10, (9,), 2, 1
+        ),
+    )
 )
 RESULTS = TaskResultsView(
     (

@@ -14,6 +14,7 @@ from node.endpoint import Endpoint
 from node.errors import ConfigError, ExitCode, SettingError
 from node.identity import format_address
 from node.log import LogFormat, LogLevel
+from node.publishing.policy import PublisherPolicy
 from pool.partition.base import PartitionKind
 from pool.records.strengths import Strength
 
@@ -55,6 +56,7 @@ def test_defaults() -> None:
         insecure_plaintext=False,
         no_discovery=False,
         checkpoint=None,
+        publishers=PublisherPolicy(),
     )
 
 
@@ -67,6 +69,8 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         *("--payout-address", format_address(bytes(32)), "--workers", "4"),
         *("--device", "cuda:1", "--log-format", "json", "--log-level", "debug", "--no-discovery"),
         *("--checkpoint", f"700:{bytes(range(32)).hex()}"),
+        *("--publisher", f"allow:{format_address(bytes(32))}"),
+        *("--publisher", f"deny:{format_address(b'd' * 32)}"),
     )
     assert config == Config(
         role=Role.MINER,
@@ -85,6 +89,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         insecure_plaintext=True,
         no_discovery=True,
         checkpoint=Checkpoint(700, bytes(range(32))),
+        publishers=PublisherPolicy(frozenset({bytes(32)}), frozenset({b"d" * 32})),
     )
 
 
@@ -183,6 +188,14 @@ def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
         ("--role full --peer a:1 --peer b", "Invalid value for '--peer': 'b' is not HOST:PORT"),
         ("--role miner --pool x:0", "Invalid value for '--pool': 'x:0' needs the port"),
         ("--role full --pool x:1", "--pool is for --role miner; a full node joins no pool"),
+        (
+            f"--role full --publisher deny:{format_address(bytes(32))}",
+            "--publisher is for nodes that mine",
+        ),
+        (
+            "--role miner --publisher shun:x",
+            "Invalid value for '--publisher': 'shun:x' is not allow:ADDRESS or deny:ADDRESS",
+        ),
         ("--role manager --strength weak", "--strength is for --role miner; a manager node"),
         ("--role miner --partition disjoint", "--partition is for --role manager; a miner node"),
         (

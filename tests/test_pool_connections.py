@@ -15,6 +15,7 @@ from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.miner.failover import RETURN_AFTER_MS
 from pool.miner.registration import WrongPool
+from pool.miner.session import Declined
 from tests.hand_pool import HandPool, challenge_of, exploration, miner_of, with_lease
 from tests.pool_world import NETWORK_ID, TASK, PoolWorld, no_promises, public
 from tests.scripted import PRECISION, ScriptedExecutor
@@ -439,6 +440,25 @@ async def test_an_order_of_a_round_whose_task_this_node_does_not_know_is_refused
     await world.pass_ms(200)
     assert "round 7 has no such task: round 7 is far ahead" in miner.status.activity
     assert executor.jobs[Train] == 0
+    await world.close()
+
+
+@virtual_time
+async def test_an_order_that_the_miners_operator_declines_leaves_it_idle_in_the_pool() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    pool.orders = [exploration(1, round_number=7)]
+
+    def task_of(round_number: int, data: str) -> Task:
+        raise Declined(f"round {round_number} is of a publisher that is not to be mined for")
+
+    executor = WatchedExecutor(world.clock)
+    miner = miner_of(world, (pool,), executor, task_of=task_of)
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(200)
+    assert miner.status.is_idle
+    assert "not to be mined for" in miner.status.activity
+    assert (miner.status.pool, executor.jobs[Train]) == ("a", 0)
     await world.close()
 
 

@@ -16,6 +16,7 @@ from node.errors import ExitCode, SettingError
 from node.identity import parse_address
 from node.keyfile import PASSPHRASE_VARIABLE
 from node.log import LogFormat, LogLevel
+from node.publishing.policy import Verdict, make_policy, parse_opinion
 from pool.partition.base import PartitionKind
 from pool.records.strengths import Strength
 
@@ -154,6 +155,13 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
     help="A manager to mine for; repeatable, the best first. A miner without one mines solo.",
 )
 @click.option(
+    "--publisher",
+    multiple=True,
+    metavar="allow|deny:ADDRESS",
+    callback=_each(parse_opinion),
+    help="Whose published tasks to mine; repeatable. If any are allowed, others are not.",
+)
+@click.option(
     "--strength",
     default="auto",
     show_default=True,
@@ -227,6 +235,7 @@ def _command(
     data_dir: Path | None,
     peer: tuple[Endpoint, ...],
     pool: tuple[Endpoint, ...],
+    publisher: tuple[tuple[Verdict, bytes], ...],
     **rest: Any,
 ) -> Config:
     """Run a node of the PoNAS network, in which mining is neural architecture search."""
@@ -237,5 +246,6 @@ def _command(
         data_dir=folder.expanduser(),
         peers=peer,
         pools=pool,
+        publishers=make_policy(publisher),
         **rest,
     )

@@ -110,12 +110,10 @@ class Chain:
         data = self._store.get(Table.TASK_WINS, block_id)
         return None if data is None else decode(TaskWin, data)
 
-    def wins(self, task_id: bytes) -> Iterator[tuple[bytes, TaskWin]]:
-        """Blocks of this node that have won a task, by id."""
+    def wins(self) -> Iterator[tuple[bytes, TaskWin]]:
+        """Blocks that have won published tasks, by id."""
         for block_id, data in self._store.scan(Table.TASK_WINS):
-            win = decode(TaskWin, data)
-            if win.task_id == task_id:
-                yield block_id, win
+            yield block_id, decode(TaskWin, data)
 
     def check_transaction(self, signed: Signed[Transaction]) -> None:
         """Refuse what no state can make valid: a task that can't be searched. Raises Rejected."""
@@ -129,10 +127,7 @@ class Chain:
             return
         changes = self._blocks.put(block, state, logits_hash)
         changes += [Put(Table.BLOBS, blob_hash(blob), blob) for blob in blobs]
-        paid = self.tree.context_for(block.parent, block.round).paid
-        if paid is not None and not block.is_fallback:
-            win = TaskWin(paid.task_id, paid.shard, paid.terms)
-            changes.append(Put(Table.TASK_WINS, block.id, encode(win)))
+        changes += _win_of(self.tree.context_for(block.parent, block.round), block)
         await self._writer.write(changes)
         final = self.tree.final
         self._enter(self.tree, block, state, logits_hash)
@@ -156,6 +151,7 @@ class Chain:
                 state = await aside(follow_block, context, parent, block)
                 self.backlog.add(context, block)
                 changes += self._blocks.put(block, state, b"")
+                changes += _win_of(context, block)
                 self._enter(self.tree, block, state, b"")
         finally:
             # Together, since a synced write takes as long as many blocks. What a crash loses comes
@@ -432,3 +428,12 @@ def _readd(tree: BlockTree, vote: Signed[Vote]) -> None:
         # Finality may have passed it by since it was written.
         if error.reason is not Reason.STALE:
             raise
+
+
+def _win_of(context: RoundContext, block: Block) -> list[Change]:
+    """Remember which published task a block has won, if it has: the state forgets done tasks."""
+    paid = context.paid
+    if paid is None or block.is_fallback:
+        return []
+    win = TaskWin(paid.task_id, paid.shard, paid.terms, paid.record.publisher)
+    return [Put(Table.TASK_WINS, block.id, encode(win))]

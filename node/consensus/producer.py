@@ -35,6 +35,7 @@ from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
 from node.consensus.signed_before import SignedBefore
 from node.net.blobs import NotFound
 from node.publishing.library import TaskLibrary
+from node.publishing.policy import MINES_FOR_ALL, PublisherPolicy
 from pool.manager.manager import ConfirmedBest, Promised
 from pool.records.state import RoundTask
 
@@ -85,7 +86,9 @@ class Producer:
         clock: Clock,
         rng: random.Random,
         send: Send,
+        publishers: PublisherPolicy = MINES_FOR_ALL,
     ) -> None:
+        self._publishers = publishers
         self._key = key
         self._chain = chain
         self._rounds = rounds
@@ -129,6 +132,10 @@ class Producer:
         self._start(self._chain.context(round_number + 1))
 
     async def _promise(self, context: RoundContext) -> None:
+        if self._declines(context):
+            reason = "its publisher is not to be mined for"
+            _log.info("round_declined", round=context.round, reason=reason)
+            return
         best = self._pool.best()
         if best is None or best.round != context.round:
             _log.warning("nothing_to_commit", round=context.round, reason="no confirmed model")
@@ -169,8 +176,11 @@ class Producer:
     def _start(self, context: RoundContext) -> bool:
         """Let the pool begin the search of a round, or prepare it if it lies ahead.
 
-        False while the images of a published task are not here.
+        False while the images of a published task are not here, or if nobody mines for its
+        publisher.
         """
+        if self._declines(context):
+            return False
         if context.paid is not None and not self._library.can_train(context.paid.terms):
             return False
         phase_ms, end_ms = self._phase(context.round)
@@ -185,6 +195,10 @@ class Producer:
             )
         )
         return True
+
+    def _declines(self, context: RoundContext) -> bool:
+        paid = context.paid
+        return paid is not None and not self._publishers.accepts(paid.record.publisher)
 
     def _commit_at_ms(self, round_number: int) -> int:
         phase_ms, end_ms = self._phase(round_number)

@@ -41,6 +41,7 @@ class TaskWin:
     task_id: Annotated[bytes, Bytes(1)]
     shard: Annotated[int, Uint(2, MAX_SHARDS - 1)]
     terms: Annotated[Publish, Message(3, Publish)]
+    publisher: Annotated[bytes, Bytes(4)]
 
 
 def block_key(height: int, block_id: bytes) -> bytes:

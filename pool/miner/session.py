@@ -43,7 +43,11 @@ _log = structlog.get_logger("pool.miner")
 
 TaskOf = Callable[[int, str], Task]
 """The task of a round on data that a manager names; raises ValueError for a round that this node
-can't tell, and for data that are not the task's."""
+can't tell, and for data that are not the task's, Declined for a task that it won't work on."""
+
+
+class Declined(Exception):
+    """The operator of this miner has no work done for such a task; a sentence says why."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,9 @@ class Session:
             return
         try:
             task = self._shop.task_of(message.round, message.data)
+        except Declined as error:
+            self._idle(str(error))
+            return
         except ValueError as error:
             raise WireError(f"round {message.round} has no such task: {error}") from error
         order = order_from_wire(message, task, self._shop.clock.now_ms())

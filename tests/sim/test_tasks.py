@@ -15,6 +15,7 @@ from node.chain.envelope import Signed, sign
 from node.chain.messages import Claim, Fallback, Faucet, Transaction
 from node.chain.params import DIGITS, FAST
 from node.chain.published.record import TaskRecord
+from node.publishing.policy import PublisherPolicy
 from node.publishing.prepare import Offer, Prepared, prepare
 from node.publishing.shelf import MemoryShelf, OwnTask
 from tests.sim.world import Plan, World
@@ -92,6 +93,9 @@ async def test_a_task_is_spread_mined_paid_and_done() -> None:
     world = World(seed=1, plan=PLAN)
     made = prepare_task(world)
     await publish(world, made)
+    await world.until_round(10)
+    (task,) = world["full1"].views.published.queue().tasks
+    assert (task.used, task.won, task.winners) == (2, 1, 1)
     await world.until_round(12)
     rounds = played(world)
     paid = [number for number, (is_paid, _) in rounds.items() if is_paid]
@@ -102,6 +106,18 @@ async def test_a_task_is_spread_mined_paid_and_done() -> None:
     assert records(world) == []
     heads = {world[name].chain.tree.head().id for name in world.machines}
     assert len(heads) == 1
+    await world.close()
+
+
+@virtual_time
+async def test_a_task_of_a_denied_publisher_is_not_mined() -> None:
+    world = World(seed=5, plan=PLAN)
+    denied = PublisherPolicy(denied=frozenset({world.key(PUBLISHER)}))
+    for machine in world.machines.values():
+        machine.setup = replace(machine.setup, publishers=denied)
+    await publish(world, prepare_task(world, rounds=1))
+    await world.until_round(11)
+    assert set(played(world).values()) == {(True, False), (False, True)}
     await world.close()
 
 

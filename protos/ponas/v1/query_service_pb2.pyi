@@ -1424,6 +1424,8 @@ class QueuedTaskView(_message.Message):
     SUSPENDED_FIELD_NUMBER: _builtins.int
     ESCROW_FIELD_NUMBER: _builtins.int
     ROUNDS_FIELD_NUMBER: _builtins.int
+    WON_FIELD_NUMBER: _builtins.int
+    WINNERS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the transaction that published it."""
     publisher: _builtins.str
@@ -1442,6 +1444,11 @@ class QueuedTaskView(_message.Message):
     """A key was withheld; a bond takes it up again."""
     escrow: _builtins.int
     """Base units in escrow."""
+    won: _builtins.int
+    """Rounds of all tasks of its publisher that were won, and by how many
+    producers: one alone may be the publisher itself.
+    """
+    winners: _builtins.int
     @_builtins.property
     def rounds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Rounds that it is reserved for."""
@@ -1461,10 +1468,12 @@ class QueuedTaskView(_message.Message):
         suspended: _builtins.bool = ...,
         escrow: _builtins.int = ...,
         rounds: _abc.Iterable[_builtins.int] | None = ...,
+        won: _builtins.int = ...,
+        winners: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attesters", b"attesters", "difficulty_ms", b"difficulty_ms", "escrow", b"escrow", "holders", b"holders", "id", b"id", "publisher", b"publisher", "queued_round", b"queued_round", "reward", b"reward", "rounds", b"rounds", "shards", b"shards", "suspended", b"suspended", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attesters", b"attesters", "difficulty_ms", b"difficulty_ms", "escrow", b"escrow", "holders", b"holders", "id", b"id", "publisher", b"publisher", "queued_round", b"queued_round", "reward", b"reward", "rounds", b"rounds", "shards", b"shards", "suspended", b"suspended", "used", b"used", "winners", b"winners", "won", b"won"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
