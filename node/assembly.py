@@ -14,6 +14,7 @@ from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import Network
 from node.chain.messages import Commit, Envelope
+from node.chain.params import version_at
 from node.chain.state import Checkpoint
 from node.chain.timing import phase_at
 from node.clock import Clock
@@ -205,6 +206,7 @@ class Node:
             writer=outside.writer,
             addresses=setup.peers,
             discovers=setup.discovers,
+            rules=self._rules_near,
         )
         self._bootstrap = self._make_bootstrap()
         self._submissions = Submissions(
@@ -470,6 +472,11 @@ class Node:
 
     def _round_now(self) -> int:
         return phase_at(self._setup.network, self._outside.clock.now_ms()).round
+
+    def _rules_near(self) -> Sequence[int]:
+        """Versions of the rules in this round, the one before and the next."""
+        now, parameters = self._round_now(), self._setup.network.parameters
+        return [version_at(parameters, max(0, number)) for number in (now, now - 1, now + 1)]
 
     def _routes(self) -> Sequence[Route]:
         """The pools that this node's miner tries in order: over the network, then in here."""

@@ -213,6 +213,7 @@ class World:
         store: Store | None = None,
         offset_ms: int = 0,
         discovers: bool = True,
+        rules: Sequence[int] = (1,),
     ) -> Peer:
         """Start a node that listens under its name, by a clock that is off by `offset_ms`.
 
@@ -232,6 +233,7 @@ class World:
             writer=InlineWriter(store),
             addresses=dials,
             discovers=discovers,
+            rules=lambda: rules,
         )
         if ":" in name:
             net.listens_at(parse_endpoint(name).port)

@@ -17,6 +17,7 @@ from node.chain.envelope import sign
 from node.chain.errors import Rejected
 from node.chain.hashing import MAX_INT, blob_hash
 from node.chain.messages import PAYLOADS, Body, Claim, Fallback, Payload
+from node.chain.params import RULES_VERSION
 from node.net.greeting import NONCE_BYTES, Introduction, greet
 from node.net.link import LinkClosed, PeerLink
 from node.net.protocol import PROTOCOL_VERSION, Refused
@@ -54,6 +55,7 @@ GREETING = [
             public_key=public_key_of("mallory"),
             head=GENESIS,
             nonce=bytes(NONCE_BYTES),
+            rules_version=RULES_VERSION,
         )
     ),
     pb.PeerMessage(proof=pb.Proof(signature=bytes(64))),

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
+from structlog.testing import capture_logs
 
 from node.chain.hashing import blake
+from node.chain.params import RULES_VERSION
 from node.net.greeting import Introduction, greet
 from node.net.link import PeerLink
 from node.net.protocol import PROTOCOL_VERSION, Refusal, Refused
@@ -35,6 +37,7 @@ def _hello(name: str = "mallory", **parts: Any) -> PeerMessage:
         public_key=public_key_of(name),
         head=GENESIS,
         nonce=NONCE,
+        rules_version=RULES_VERSION,
     )
     for part, value in parts.items():
         setattr(hello, part, value)
@@ -50,6 +53,8 @@ def _proof(key: SigningKey, *fields: bytes) -> PeerMessage:
     [
         (_hello(network_id=bytes(32)), Refusal.WRONG_NETWORK),
         (_hello(protocol_version=PROTOCOL_VERSION + 1), Refusal.WRONG_VERSION),
+        (_hello(rules_version=RULES_VERSION + 1), Refusal.WRONG_RULES),
+        (_hello(rules_version=0), Refusal.WRONG_RULES),
         (_hello(public_key=bytes(31)), Refusal.MALFORMED),
         (_hello(head=bytes(33)), Refusal.MALFORMED),
         (_hello(nonce=bytes(31)), Refusal.MALFORMED),
@@ -69,6 +74,29 @@ async def test_hello_is_refused_with_its_reason(first: PeerMessage, reason: Refu
         assert closed.startswith(reason)
         assert a.net.refused == {reason: 1}
         assert a.net.peers() == []
+
+
+@virtual_time
+async def test_peers_of_other_rules_both_say_so() -> None:
+    async with open_world() as world:
+        old = world.add("old", rules=(1, 1, 1))
+        with capture_logs() as logs:
+            new = world.add("new", ["old"], rules=(2, 2, 2))
+            await pass_time(1)
+        assert {log["reason"] for log in logs if log["event"] == "peer_refused"} == {
+            "wrong-rules: plays by version 1 of the chain's rules, here version 2 is in force",
+            "wrong-rules: plays by version 2 of the chain's rules, here version 1 is in force",
+        }
+        assert old.net.peers() == new.net.peers() == []
+
+
+@virtual_time
+async def test_around_an_upgrade_clocks_may_be_on_either_side_of_it() -> None:
+    async with open_world() as world:
+        before = world.add("before", rules=(1, 1, 2))
+        world.add("after", ["before"], rules=(2, 1, 2))
+        await pass_time(1)
+        assert len(before.net.peers()) == 1
 
 
 A, MALLORY = public_key_of("a"), public_key_of("mallory")

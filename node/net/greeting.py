@@ -8,12 +8,14 @@ stands between.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from node.chain.hashing import HASH_BYTES, blake
+from node.chain.params import RULES_VERSION
 from node.net.link import Malformed, PeerLink
 from node.net.protocol import HELLO_TIMEOUT_S, PROTOCOL_VERSION, Refusal, Refused
 from ponas.v1.peer_service_pb2 import Hello, PeerMessage, Proof
@@ -26,7 +28,8 @@ _HIGHEST_PORT = 65_535
 class Introduction:
     """What a node says of itself: network, key, head (round, id), and a nonce used only once.
 
-    `listen_port` is where it takes connections, 0 for nowhere.
+    `listen_port` is where it takes connections, 0 for nowhere. `rules` are the versions of the
+    chain's rules in this round and in its neighbours, this round's first.
     """
 
     network_id: bytes
@@ -34,6 +37,7 @@ class Introduction:
     head: tuple[int, bytes]
     nonce: bytes
     listen_port: int = 0
+    rules: Sequence[int] = (RULES_VERSION,)
 
 
 async def greet(link: PeerLink, own: Introduction) -> Hello:
@@ -66,6 +70,7 @@ def _hello(own: Introduction) -> Hello:
         head=head_id,
         nonce=own.nonce,
         listen_port=own.listen_port,
+        rules_version=own.rules[0],
     )
 
 
@@ -83,14 +88,21 @@ def _checked_hello(answer: PeerMessage, own: Introduction) -> Hello:
     if theirs.protocol_version != PROTOCOL_VERSION:
         detail = f"protocol versions {theirs.protocol_version} and {PROTOCOL_VERSION} don't talk"
         raise Refused(Refusal.WRONG_VERSION, detail)
-    # 4. Keys, ids and nonces have their sizes.
+    # 4. Same rules of the chain; around an upgrade clocks may be on either side of it.
+    if theirs.rules_version not in own.rules:
+        raise Refused(
+            Refusal.WRONG_RULES,
+            f"plays by version {theirs.rules_version} of the chain's rules, here version "
+            f"{own.rules[0]} is in force",
+        )
+    # 5. Keys, ids and nonces have their sizes.
     if len(theirs.public_key) != HASH_BYTES or len(theirs.head) != HASH_BYTES:
         raise Refused(Refusal.MALFORMED, f"keys and ids have {HASH_BYTES} bytes")
     if len(theirs.nonce) != NONCE_BYTES:
         raise Refused(Refusal.MALFORMED, f"nonces have {NONCE_BYTES} bytes")
     if theirs.listen_port > _HIGHEST_PORT:
         raise Refused(Refusal.MALFORMED, f"there is no port {theirs.listen_port}")
-    # 5. Somebody else.
+    # 6. Somebody else.
     if theirs.public_key == bytes(own.key.verify_key):
         raise Refused(Refusal.OWN_IDENTITY, "this node met itself")
     return theirs
@@ -106,10 +118,10 @@ def _proof(own: Introduction, theirs: Hello, *, is_dialler: bool) -> Proof:
 def _check_proof(
     answer: PeerMessage, own: Introduction, theirs: Hello, *, is_dialler: bool
 ) -> None:
-    # 6. The proof comes next.
+    # 7. The proof comes next.
     if not answer.HasField("proof"):
         raise Refused(Refusal.BAD_PROOF, "the second message has to be the proof")
-    # 7. It is the signature of the key that hello named, over this node's nonce.
+    # 8. It is the signature of the key that hello named, over this node's nonce.
     signed = greeting_digest(
         own.network_id, theirs.public_key, bytes(own.key.verify_key), own.nonce, is_dialler
     )

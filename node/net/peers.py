@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from nacl.signing import SigningKey
 
 from node.chain.errors import Rejected
 from node.chain.messages import Envelope
+from node.chain.params import RULES_VERSION
 from node.clock import Clock
 from node.net.addressbook import AddressBook
 from node.net.addresses import checked_address, with_port
@@ -58,6 +59,7 @@ class PeerNet:
         writer: writes to the store.
         addresses: HOST:PORT of peers to stay connected to; they are never banned.
         discovers: whether to dial others too, and to be dialled by them.
+        rules: tells the versions of the chain's rules as `Introduction` has them.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class PeerNet:
         writer: Writer,
         addresses: Sequence[str] = (),
         discovers: bool = True,
+        rules: Callable[[], Sequence[int]] = lambda: (RULES_VERSION,),
     ) -> None:
         # Messages and links refused since start, by `Reason` and `Refusal`.
         self.refused: Counter[str] = Counter()
@@ -82,6 +85,7 @@ class PeerNet:
         self._clock = clock
         self._rng = rng
         self._discovers = discovers
+        self._rules = rules
         self._listen_port = 0
         self._roster = Roster(bytes(key.verify_key), addresses)
         self._tasks = TaskOwner()
@@ -241,6 +245,7 @@ class PeerNet:
             self._handler.head(),
             self._rng.randbytes(NONCE_BYTES),
             self._listen_port,
+            self._rules(),
         )
         hello = await greet(link, own)
         if not is_trusted and self._bans.is_banned(link.remote, hello.public_key):

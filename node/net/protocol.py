@@ -82,6 +82,7 @@ class Refusal(StrEnum):
     NO_HELLO = "no-hello"
     WRONG_NETWORK = "wrong-network"
     WRONG_VERSION = "wrong-version"
+    WRONG_RULES = "wrong-rules"
     OWN_IDENTITY = "own-identity"
     BAD_PROOF = "bad-proof"
     DUPLICATE_CONNECTION = "duplicate-connection"

@@ -160,6 +160,7 @@ class Hello(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
     LISTEN_PORT_FIELD_NUMBER: _builtins.int
+    RULES_VERSION_FIELD_NUMBER: _builtins.int
     network_id: _builtins.bytes
     protocol_version: _builtins.int
     public_key: _builtins.bytes
@@ -172,6 +173,8 @@ class Hello(_message.Message):
     """TCP port at which the sender takes connections, 0 for none. The host is the
     one that the other side sees: nobody can name a third party's.
     """
+    rules_version: _builtins.int
+    """Version of the chain's rules in force in the round of the sender's clock."""
     def __init__(
         self,
         *,
@@ -182,10 +185,11 @@ class Hello(_message.Message):
         head: _builtins.bytes = ...,
         nonce: _builtins.bytes = ...,
         listen_port: _builtins.int = ...,
+        rules_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "head_round", b"head_round", "listen_port", b"listen_port", "network_id", b"network_id", "nonce", b"nonce", "protocol_version", b"protocol_version", "public_key", b"public_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "head_round", b"head_round", "listen_port", b"listen_port", "network_id", b"network_id", "nonce", b"nonce", "protocol_version", b"protocol_version", "public_key", b"public_key", "rules_version", b"rules_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
