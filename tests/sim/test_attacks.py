@@ -158,7 +158,7 @@ async def test_an_alarm_is_remembered_over_a_restart() -> None:
 
 @virtual_time
 async def test_blocks_and_models_that_lost_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.consensus.chain.MODELS_KEPT", 2)
+    monkeypatch.setattr("node.consensus.settling.MODELS_KEPT", 2)
     world = World(seed=7, plan=Plan(strong=1, weak=0, solo=1))
     await world.start()
     await world.until_round(12)

@@ -21,7 +21,7 @@ from node.chain.messages import (
 )
 from node.chain.proposal import complete
 from node.chain.timing import Phase
-from node.consensus import chain as chain_module
+from node.consensus import settling
 from node.net.protocol import Gossip
 from node.wire import WireBlock
 from tests.chain_world import FEE
@@ -205,7 +205,7 @@ async def test_a_split_for_good_stops_the_node() -> None:
 async def test_models_are_served_for_a_while_after_their_block_is_final(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chain_module, "MODELS_KEPT", 2)
+    monkeypatch.setattr(settling, "MODELS_KEPT", 2)
     world = World(seed=4, plan=Plan(strong=1, weak=0))
     await world.start()
     await world.until(9, Phase.TRAIN)

@@ -1,0 +1,134 @@
+"""What a node tells peers and people of its blocks."""
+
+from collections.abc import Iterator, Sequence
+
+from node.chain.block import Block
+from node.chain.codec import decode
+from node.chain.eras import Eras
+from node.chain.forkchoice import BlockTree
+from node.chain.genesis import Network
+from node.chain.messages import Envelope
+from node.chain.movements import Movement
+from node.chain.state import Checkpoint, State
+from node.consensus.blockstore import BlockStore, StoredSnapshot
+from node.consensus.records import BlockRecord, TaskWin
+from node.consensus.settling import Settling
+from node.store.base import Store, Table
+
+
+class ChainReader:
+    """Reads the tree, and what is behind it in the store."""
+
+    tree: BlockTree
+
+    def __init__(self, network: Network, store: Store) -> None:
+        self.network = network
+        self._store = store
+        self._blocks = BlockStore(store, network)
+        self._settling = Settling(store, self._blocks, network.id)
+
+    @property
+    def final_state(self) -> State:
+        """State of the final block."""
+        return self.tree.entry(self.tree.final.id).state
+
+    def win(self, block_id: bytes) -> TaskWin | None:
+        """The published task that a block of this node has won; None for the standing task."""
+        data = self._store.get(Table.TASK_WINS, block_id)
+        return None if data is None else decode(TaskWin, data)
+
+    def wins(self) -> Iterator[tuple[bytes, TaskWin]]:
+        """Blocks that have won published tasks, by id."""
+        for block_id, data in self._store.scan(Table.TASK_WINS):
+            yield block_id, decode(TaskWin, data)
+
+    def logits_hash(self, block_id: bytes) -> bytes:
+        """Hash of the logits of a block's model; empty if it was not counted here."""
+        return self._settling.logits_hash(block_id)
+
+    def block(self, block_id: bytes) -> Block | None:
+        """A block from the tree or the store; None if unknown, or for genesis."""
+        if block_id in self.tree:
+            return self.tree.entry(block_id).block
+        record = self.record(block_id)
+        return None if record is None else record.open(self.network.id)
+
+    def record(self, block_id: bytes) -> BlockRecord | None:
+        """A block as it lies in the store, or None; it was checked before it was written."""
+        return self._blocks.record(block_id)
+
+    def movements(self, block_id: bytes) -> Sequence[Movement]:
+        """What a block did to accounts beside what its body shows."""
+        return self._blocks.movements(block_id)
+
+    def body(self, block_id: bytes) -> bytes | None:
+        """The body of a block of this node, or None."""
+        record = self.record(block_id)
+        return None if record is None else record.body
+
+    def height(self, block_id: bytes) -> int | None:
+        """Blocks from genesis to a block, or None if it is unknown."""
+        return self._blocks.height(block_id)
+
+    def snapshots(self) -> list[StoredSnapshot]:
+        """States that peers can start from, oldest first; their bytes are served as blobs."""
+        return self._blocks.snapshots()
+
+    def denies(self, checkpoint: Checkpoint) -> bool:
+        """Whether the final chain has no such block in a round that this node has blocks of."""
+        if checkpoint.round > self.tree.final.round:
+            return False
+        if self._height_on_chain(checkpoint.id) is not None:
+            return False
+        stored = (record.open(self.network.id) for _, record in self._blocks.records_from(0))
+        return next((block.round <= checkpoint.round for block in stored), False)
+
+    def eras_at(self, round_number: int) -> Eras:
+        """The seats of a round that a block of this node is of.
+
+        Of a fork that has lasted for more than an era it may be the other side's.
+        """
+        return self._blocks.eras(round_number // self.network.parameters.era_rounds)
+
+    def id_at(self, height: int) -> bytes | None:
+        """The block at a height of the chain this node follows, or None if it is not here."""
+        if height > self._settling.height:
+            chain = self.tree.chain(self.tree.head().id)
+            return next((entry.id for entry in chain if entry.state.height == height), None)
+        return next(iter(self._blocks.ids_at(height)), None) if height >= 0 else None
+
+    @property
+    def final_height(self) -> int:
+        return self.final_state.height
+
+    def blob(self, wanted: bytes) -> bytes | None:
+        """A model or an accused body that this node serves, by its hash."""
+        return self._store.get(Table.BLOBS, wanted)
+
+    def locator(self) -> list[bytes]:
+        """Ids of the followed chain, newest first, at distances that double."""
+        top = self.tree.head().state.height
+        heights, step = [top], 1
+        while heights[-1] > 0:
+            heights.append(max(0, heights[-1] - step))
+            step *= 2
+        return [block_id for height in heights if (block_id := self.id_at(height))]
+
+    def after(self, locator: Sequence[bytes], limit: int) -> list[tuple[Envelope, bytes]]:
+        """Headers and bodies of the followed chain after the first known id of a locator.
+
+        Nothing if what follows is not here.
+        """
+        start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
+        found: list[tuple[Envelope, bytes]] = []
+        for height in range(start + 1, start + 1 + limit):
+            block_id = self.id_at(height)
+            record = None if block_id is None else self.record(block_id)
+            if record is None:
+                break
+            found.append((record.envelope, record.body))
+        return found
+
+    def _height_on_chain(self, block_id: bytes) -> int | None:
+        height = self._blocks.height(block_id)
+        return height if height is not None and self.id_at(height) == block_id else None

@@ -1,0 +1,111 @@
+"""What is kept with blocks, and what of it goes once others are final."""
+
+from collections.abc import Iterator, Sequence
+
+from node.chain.block import Block
+from node.chain.branches import Entry
+from node.chain.forkchoice import BlockTree
+from node.chain.messages import Claim
+from node.consensus.blockstore import BlockStore
+from node.consensus.false_claims import accused
+from node.consensus.snapshot import encode_snapshot
+from node.store.base import Change, Delete, Store, Table
+
+MODELS_KEPT = 64
+"""Heights below the final one at which models are still served."""
+
+
+class Settling:
+    """Says which changes of the store follow when finality moves.
+
+    Up to `height` losing blocks were removed.
+    """
+
+    def __init__(self, store: Store, blocks: BlockStore, network_id: bytes) -> None:
+        self._store = store
+        self._blocks = blocks
+        self._network_id = network_id
+        self._logits: dict[bytes, bytes] = {}
+        # Greatest height of a block that names a model or accuses a body, by the blob's hash.
+        self._named: dict[bytes, int] = {}
+        # The newest snapshot that waits until all below it is checked: a block and its parent.
+        self._withheld: tuple[Entry, Entry] | None = None
+        self.height = 0
+
+    def logits_hash(self, block_id: bytes) -> bytes:
+        """Hash of the logits of a block's model; empty if it was not counted here."""
+        return self._logits.get(block_id, b"")
+
+    def note(self, block: Block, height: int, logits_hash: bytes) -> None:
+        """Remember what a block names, for as long as that is kept."""
+        claims = [claim.message for claim in accused(block.transactions, self._network_id)]
+        if isinstance(block.header.message, Claim):
+            claims.append(block.header.message)
+        self._named |= dict.fromkeys(
+            (blob for claim in claims for blob in (claim.model_hash, claim.body_hash)), height
+        )
+        if logits_hash:
+            self._logits[block.id] = logits_hash
+
+    def settle(self, tree: BlockTree, *, is_checked: bool) -> list[Change]:
+        """Drop what nobody needs any more, and keep what is of use.
+
+        A snapshot waits for `release` unless all below it `is_checked`: a restart takes it as such.
+        """
+        final_chain = tree.chain(tree.final.id)
+        fresh = [entry for entry in final_chain if entry.state.height > self.height]
+        changes = [*self._lost_blocks(fresh), *self._old_blobs(tree.entry(tree.final.id))]
+        if found := self._new_snapshot(tree, fresh):
+            self._withheld = found
+        if is_checked:
+            changes += self.release()
+        for key, _ in self._store.scan(Table.VOTES):
+            if int.from_bytes(key[:8], "big") >= tree.final.round:
+                break
+            changes.append(Delete(Table.VOTES, key))
+        return changes
+
+    def release(self) -> list[Change]:
+        """Write the snapshot that waits, if there is one."""
+        if self._withheld is None:
+            return []
+        (parent, entry), self._withheld = self._withheld, None
+        data = encode_snapshot(parent, entry)
+        return self._blocks.put_snapshot(entry.state.height, entry.checkpoint, data)
+
+    def _lost_blocks(self, fresh: Sequence[Entry]) -> Iterator[Change]:
+        """Records of the blocks that did not become final at the heights of those that did."""
+        for entry in fresh:
+            for block_id in self._blocks.ids_at(entry.state.height):
+                if block_id != entry.id:
+                    self._logits.pop(block_id, None)
+                    yield Delete(Table.TASK_WINS, block_id)
+                    yield from self._blocks.drop(entry.state.height, block_id)
+
+    def _old_blobs(self, final: Entry) -> Iterator[Change]:
+        """What blocks well below the final one have named, whether they won or not."""
+        oldest = final.state.height - MODELS_KEPT
+        for block_id in list(self._logits):
+            if (self._blocks.height(block_id) or 0) <= oldest:
+                del self._logits[block_id]
+        # Who wins a published task next has to beat its last winner.
+        incumbents = {
+            incumbent.model_hash
+            for record in final.state.tasks.values()
+            for incumbent in record.incumbents
+        }
+        for named, height in list(self._named.items()):
+            if height <= oldest and named not in incumbents:
+                del self._named[named]
+                yield Delete(Table.BLOBS, named)
+
+    def _new_snapshot(self, tree: BlockTree, fresh: Sequence[Entry]) -> tuple[Entry, Entry] | None:
+        """The newest of these final blocks that begins an era, after its parent."""
+        held = {snapshot.checkpoint for snapshot in self._blocks.snapshots()}
+        for entry in fresh:
+            if entry.parent is None or entry.parent not in tree or entry.checkpoint in held:
+                continue
+            parent = tree.entry(entry.parent)
+            if parent.state.eras.era != entry.state.eras.era:
+                return parent, entry
+        return None
