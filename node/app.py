@@ -100,6 +100,7 @@ def _setup(config: Config, identity: Identity) -> Setup:
         discovers=not config.no_discovery,
         checkpoint=config.checkpoint,
         publishers=config.publishers,
+        prunes=config.prune,
     )
 
 

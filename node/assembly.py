@@ -28,6 +28,7 @@ from node.consensus.clockwork import Clockwork, Producing
 from node.consensus.counter import Counter
 from node.consensus.designs import NasDesigns
 from node.consensus.gossip import ChainGate
+from node.consensus.history import Historian
 from node.consensus.importer import Importer
 from node.consensus.informer import Informer
 from node.consensus.intake import Intake
@@ -79,7 +80,7 @@ class Setup:
     `pools` are the addresses of a miner's managers, best first. A miner with none mines solo; one
     with a unit of its own does so while none of its pools can be reached. A node that `discovers`
     dials others than its `peers` too. `checkpoint` is a final block on its operator's word.
-    `publishers` says whose tasks it mines.
+    `publishers` says whose tasks it mines. One that `prunes` drops old blocks.
     """
 
     role: Role
@@ -94,6 +95,7 @@ class Setup:
     discovers: bool = True
     checkpoint: Checkpoint | None = None
     publishers: PublisherPolicy = MINES_FOR_ALL
+    prunes: bool = False
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ class Node:
         self._tasks.spawn(self.peers.run(), name="peers")
         if self._bootstrap is not None:
             self._tasks.spawn(self._bootstrap.run(), name="bootstrap")
+        self._tasks.spawn(self._make_historian().run(), name="history")
         self._clockwork = self._tasks.spawn(clockwork.run(), name="clockwork")
         if self._manager is not None:
             self._tasks.spawn(self._manager.run(), name="manager")
@@ -335,6 +338,18 @@ class Node:
             self._outside.clock,
             self._outside.aside,
             self._ask_for_blocks,
+        )
+
+    def _make_historian(self) -> Historian:
+        return Historian(
+            self.chain,
+            self._designs,
+            self._outside.store,
+            self._outside.writer,
+            self.peers.ancestors,
+            self._outside.clock,
+            self._outside.aside,
+            prunes=self._setup.prunes,
         )
 
     def _make_attester(self) -> Attester | None:

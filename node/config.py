@@ -37,7 +37,7 @@ class Config:
     space. `workers` is the number of processes that train and evaluate, on `device`: auto, cpu,
     cuda or cuda:N. With `no_discovery` a node dials its
     `peers` alone and tells nobody where it listens. `checkpoint` is a final block on the operator's
-    word. `publishers` says whose published tasks it mines.
+    word. `publishers` says whose published tasks it mines. With `prune` a node drops old blocks.
 
     Raises:
         SettingError: two settings contradict each other.
@@ -60,6 +60,7 @@ class Config:
     no_discovery: bool
     checkpoint: Checkpoint | None
     publishers: PublisherPolicy
+    prune: bool
 
     def __post_init__(self) -> None:
         if self.pools and self.role is not Role.MINER:

@@ -165,6 +165,10 @@ class ScriptedHandler:
         start = max((heights.get(block_id, 0) for block_id in locator), default=0)
         return [block.header for block in self.chain[start : start + limit]], self.votes
 
+    def headers_down(self, block_id: bytes, limit: int) -> Sequence[Envelope]:
+        top = self._heights().get(block_id, 0)
+        return [block.header for block in self.chain[max(0, top - limit) : top]][::-1]
+
     def body(self, block_id: bytes) -> bytes | None:
         height = self._heights().get(block_id)
         return self.chain[height - 1].body if height else None

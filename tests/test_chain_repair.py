@@ -4,6 +4,7 @@ import gc
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from node.chain.errors import SafetyAlarm
 from node.chain.genesis import network_to_json
 from node.chain.hashing import u64
 from node.cli.client import main
+from node.consensus.blockstore import BlockStore
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.examination import Examination, examine
@@ -229,3 +231,26 @@ async def test_a_row_that_can_be_read_but_is_wrong_costs_no_right_to_sign(
 def test_a_folder_without_a_store_is_told(folder: Path) -> None:
     (folder / "node").mkdir()
     assert ponas("verify", folder).exit_code == 0
+
+
+async def test_old_blocks_that_are_missing_are_told_and_remembered(tmp_path: Path) -> None:
+    cast = make_cast(seed=1)
+    parameters = replace(cast.network.parameters, era_rounds=3)
+    cast = replace(cast, network=replace(cast.network, parameters=parameters))
+    (tmp_path / "network.json").write_text(network_to_json(cast.network))
+    await fill(tmp_path, cast)
+    with closing(opened(tmp_path, cast)) as store:
+        blocks = BlockStore(store, cast.network)
+        lowest = blocks.snapshots()[-1].height - 2
+        (missing,) = blocks.ids_at(lowest - 1)
+        store.write(
+            [each for h in range(1, lowest) for i in blocks.ids_at(h) for each in blocks.drop(h, i)]
+        )
+    for command in ("verify", "repair"):
+        done = ponas(command, tmp_path)
+        assert done.exit_code == 0, done.output
+        report = json.loads(done.output)
+        assert (report["blocks"], report["unjudged"]) == (BLOCKS - lowest + 1, 3)
+        assert report["damage"] == []
+    with closing(opened(tmp_path, cast)) as store:
+        assert BlockStore(store, cast.network).gap() == (lowest - 1, missing)

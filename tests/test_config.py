@@ -57,6 +57,7 @@ def test_defaults() -> None:
         no_discovery=False,
         checkpoint=None,
         publishers=PublisherPolicy(),
+        prune=False,
     )
 
 
@@ -71,6 +72,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         *("--checkpoint", f"700:{bytes(range(32)).hex()}"),
         *("--publisher", f"allow:{format_address(bytes(32))}"),
         *("--publisher", f"deny:{format_address(b'd' * 32)}"),
+        "--prune",
     )
     assert config == Config(
         role=Role.MINER,
@@ -90,6 +92,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         no_discovery=True,
         checkpoint=Checkpoint(700, bytes(range(32))),
         publishers=PublisherPolicy(frozenset({bytes(32)}), frozenset({b"d" * 32})),
+        prune=True,
     )
 
 

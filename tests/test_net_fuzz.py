@@ -72,6 +72,7 @@ FROM_PEERS = [
             headers=[envelope_to_proto(FALLBACK.envelope)], votes=[envelope_to_proto(envelope(2))]
         )
     ),
+    pb.PeerMessage(get_ancestors=pb.GetAncestors(block=FALLBACK.id, limit=8)),
     pb.PeerMessage(get_bodies=pb.GetBodies(ids=[FALLBACK.id])),
     pb.PeerMessage(bodies=pb.Bodies(bodies=[b"body"])),
     pb.PeerMessage(ping=pb.Ping()),

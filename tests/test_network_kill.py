@@ -291,6 +291,7 @@ async def survive(folder: Path, seed: int, kills: int, era_rounds: int) -> None:
         await check(run, witness, network, [await node.address() for node in full])
         assert [bool(node.events("began_at")) for node in full] == [False, False, False, True]
         await eventually(lambda: all(witness.last_round_of(k, key) >= last for k in (List, Vote)))
+        await eventually(lambda: bool(full[-1].events("history_complete")))
         assert run.node.stop(signal.SIGTERM) == 0
         # A killed node's workers find out by themselves.
         await eventually(lambda: not any(node.processes() for node in run.killed))

@@ -18,7 +18,7 @@ from node.cli.ledger import network_option
 if TYPE_CHECKING:
     from node.chain.genesis import Network
     from node.consensus.examination import Examination
-    from node.store.base import Store
+    from node.store.base import Change, Store
 
 _SHOWN = 10
 
@@ -69,6 +69,7 @@ def repair(folder: Path, network: Network, as_json: bool) -> None:
     """
     from node.chain.timing import phase_at
     from node.clock import SystemClock
+    from node.consensus.blockstore import BlockStore
     from node.consensus.signed_before import silence_through
     from node.folder import open_data_folder
     from node.store.mend import mend_store
@@ -81,7 +82,10 @@ def repair(folder: Path, network: Network, as_json: bool) -> None:
             if has_lost_rows:
                 store.write(silence_through(phase_at(network, SystemClock().now_ms()).round))
             examination = _examine(store, network)
-            store.write([row for each in examination.damage for row in each.removal()])
+            changes: list[Change] = [row for each in examination.damage for row in each.removal()]
+            if examination.gap is not None:
+                changes += BlockStore(store, network).put_gap(examination.gap)
+            store.write(changes)
     _report(examination, as_json, has_lost_rows)
 
 
@@ -111,6 +115,7 @@ def _report(examination: Examination, as_json: bool, has_lost_rows: bool = False
     if as_json:
         report = {
             "blocks": examination.blocks,
+            "unjudged": examination.unjudged,
             "final_round": examination.final.round,
             "final": examination.final.id.hex(),
             "lost_rows": has_lost_rows,
@@ -122,6 +127,11 @@ def _report(examination: Examination, as_json: bool, has_lost_rows: bool = False
         click.echo(json.dumps(report, indent=2))
         return
     click.echo(f"{examination.blocks} blocks stand, final up to round {examination.final.round}.")
+    if examination.unjudged:
+        click.echo(
+            f"Those before them are not here, so of the oldest {examination.unjudged} only the "
+            "hashes were checked."
+        )
     for each in examination.damage[:_SHOWN]:
         click.echo(f"damaged {each.table} {each.key.hex()}: {each.reason}")
     if counts:

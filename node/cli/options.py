@@ -148,6 +148,11 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
     help="A recent final block to begin with, from `ponas status` of a node that you trust.",
 )
 @click.option(
+    "--prune",
+    is_flag=True,
+    help="Drop blocks older than ten eras, and fetch none below --checkpoint.",
+)
+@click.option(
     "--pool",
     multiple=True,
     metavar="HOST:PORT",

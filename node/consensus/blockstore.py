@@ -9,17 +9,21 @@ import msgspec
 from node.chain.block import Block
 from node.chain.branches import Entry
 from node.chain.codec import decode, encode
+from node.chain.context import RoundContext
 from node.chain.eras import Eras
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
 from node.chain.movements import Movement
 from node.chain.state import Checkpoint, State
-from node.consensus.records import BlockRecord, block_key, height_of, id_of
+from node.consensus.records import BlockRecord, TaskWin, block_key, height_of, id_of
 from node.consensus.snapshot import decode_snapshot
 from node.store.base import Change, Delete, Put, Store, Table
 
 SNAPSHOTS_KEPT = 2
 """So that who is about to fetch one can finish when the next one is made."""
+
+
+_GAP = b"gap"
 
 
 class StoredSnapshot(NamedTuple):
@@ -28,6 +32,14 @@ class StoredSnapshot(NamedTuple):
     height: int
     checkpoint: Checkpoint
     blob: bytes
+
+
+class Gap(NamedTuple):
+    """The highest block of the final chain that is not here, and all below it are not either; at
+    height 0, genesis, only that those above it are still to be checked."""
+
+    height: int
+    id: bytes
 
 
 class BlockStore:
@@ -77,14 +89,23 @@ class BlockStore:
 
     def put(self, block: Block, state: State, logits_hash: bytes) -> list[Change]:
         """Write a block, and with the first of an era its seats."""
-        record = encode(BlockRecord.of(block, logits_hash))
-        changes: list[Change] = [
-            Put(Table.BLOCKS, block_key(state.height, block.id), record),
-            Put(Table.HEIGHTS, block.id, u64(state.height)),
+        record = BlockRecord.of(block, logits_hash)
+        return [*self.put_record(state.height, block.id, record), *self.put_facts(block.id, state)]
+
+    def put_record(self, height: int, block_id: bytes, record: BlockRecord) -> list[Change]:
+        """Write a block alone."""
+        return [
+            Put(Table.BLOCKS, block_key(height, block_id), encode(record)),
+            Put(Table.HEIGHTS, block_id, u64(height)),
         ]
+
+    def put_facts(self, block_id: bytes, state: State) -> list[Change]:
+        """Write what the state after a block tells beside itself: what the block did to accounts,
+        and the seats of an era that it begins."""
+        changes = list[Change]()
         if state.moved:
             moved = msgspec.msgpack.encode(state.moved)
-            changes.append(Put(Table.MOVEMENTS, block.id, moved))
+            changes.append(Put(Table.MOVEMENTS, block_id, moved))
         era = u64(state.eras.era)
         if self._store.get(Table.ERAS, era) is None:
             changes.append(Put(Table.ERAS, era, msgspec.msgpack.encode(state.eras)))
@@ -96,7 +117,19 @@ class BlockStore:
             Delete(Table.BLOCKS, block_key(height, block_id)),
             Delete(Table.HEIGHTS, block_id),
             Delete(Table.MOVEMENTS, block_id),
+            Delete(Table.TASK_WINS, block_id),
         ]
+
+    def gap(self) -> Gap | None:
+        """Up to where the history is missing; None if it is here and checked."""
+        data = self._store.get(Table.META, _GAP)
+        return None if data is None else Gap(int.from_bytes(data[:8], "big"), data[8:])
+
+    def put_gap(self, gap: Gap | None) -> list[Change]:
+        """Write up to where the history is missing."""
+        if gap is None:
+            return [Delete(Table.META, _GAP)]
+        return [Put(Table.META, _GAP, u64(gap.height) + gap.id)]
 
     def snapshots(self) -> list[StoredSnapshot]:
         """Those that are kept, oldest first."""
@@ -126,3 +159,12 @@ class BlockStore:
         for old in self.snapshots()[: 1 - SNAPSHOTS_KEPT]:
             changes += [Delete(Table.BLOBS, old.blob), Delete(Table.SNAPSHOTS, u64(old.height))]
         return changes
+
+
+def put_win(context: RoundContext, block: Block) -> list[Change]:
+    """Write which published task a block has won, if it has: the state forgets done tasks."""
+    paid = context.paid
+    if paid is None or block.is_fallback:
+        return []
+    win = TaskWin(paid.task_id, paid.shard, paid.terms, paid.record.publisher)
+    return [Put(Table.TASK_WINS, block.id, encode(win))]

@@ -18,8 +18,8 @@ from node.chain.state import State
 from node.chain.transition import apply_block, check_block, follow_block
 from node.chain.validity import DesignRules, check_searchable
 from node.consensus.backlog import Backlog
+from node.consensus.blockstore import Gap, put_win
 from node.consensus.reader import ChainReader
-from node.consensus.records import TaskWin
 from node.consensus.settling import MODELS_KEPT
 from node.consensus.snapshot import SnapshotError
 from node.errors import StoreError
@@ -53,7 +53,7 @@ class Chain(ChainReader):
         self._on_alarm = on_alarm
         self.backlog = Backlog(
             lambda context, block: check_block(context, block, designs),
-            self._alarm,
+            self.stop,
             self._release,
         )
         # The first block of each signer in each round that is not final yet.
@@ -98,7 +98,7 @@ class Chain(ChainReader):
             return
         changes = self._blocks.put(block, state, logits_hash)
         changes += [Put(Table.BLOBS, blob_hash(blob), blob) for blob in blobs]
-        changes += _win_of(self.tree.context_for(block.parent, block.round), block)
+        changes += put_win(self.tree.context_for(block.parent, block.round), block)
         await self._writer.write(changes)
         final = self.tree.final
         self._enter(self.tree, block, state, logits_hash)
@@ -122,7 +122,7 @@ class Chain(ChainReader):
                 state = await aside(follow_block, context, parent, block)
                 self.backlog.add(context, block)
                 changes += self._blocks.put(block, state, b"")
-                changes += _win_of(context, block)
+                changes += put_win(context, block)
                 self._enter(self.tree, block, state, b"")
         finally:
             # Together, since a synced write takes as long as many blocks. What a crash loses comes
@@ -163,6 +163,8 @@ class Chain(ChainReader):
             if each.block is not None:
                 changes += self._blocks.put(each.block, each.state, b"")
         changes += self._blocks.put_snapshot(entry.state.height, entry.checkpoint, snapshot)
+        gap = Gap(parent.state.height - 1, parent.parent) if parent.parent else Gap(0, parent.id)
+        changes += self._blocks.put_gap(gap)
         await self._writer.write(changes)
         self.tree = self._load([parent, entry])
 
@@ -182,10 +184,11 @@ class Chain(ChainReader):
         try:
             yield
         except SafetyAlarm as alarm:
-            self._alarm(alarm)
+            self.stop(alarm)
             raise
 
-    def _alarm(self, alarm: SafetyAlarm) -> None:
+    def stop(self, alarm: SafetyAlarm) -> None:
+        """Remember an alarm for good, and tell the node."""
         # At once and in the open: from here on the node does nothing but stop.
         self._store.write([Put(Table.META, _ALARM, str(alarm).encode())])
         self._on_alarm(alarm)
@@ -245,12 +248,3 @@ def _readd(tree: BlockTree, vote: Signed[Vote]) -> None:
         # Finality may have passed it by since it was written.
         if error.reason is not Reason.STALE:
             raise
-
-
-def _win_of(context: RoundContext, block: Block) -> list[Change]:
-    """Remember which published task a block has won, if it has: the state forgets done tasks."""
-    paid = context.paid
-    if paid is None or block.is_fallback:
-        return []
-    win = TaskWin(paid.task_id, paid.shard, paid.terms, paid.record.publisher)
-    return [Put(Table.TASK_WINS, block.id, encode(win))]

@@ -5,8 +5,10 @@ Counts of images are not repeated: models are kept for a while only.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
+from node.chain.block import open_header
 from node.chain.branches import Entry
 from node.chain.codec import decode
 from node.chain.envelope import open_as
@@ -18,7 +20,7 @@ from node.chain.messages import Envelope, Vote
 from node.chain.state import Checkpoint
 from node.chain.transition import apply_block
 from node.chain.validity import DesignRules
-from node.consensus.blockstore import BlockStore
+from node.consensus.blockstore import BlockStore, Gap
 from node.consensus.records import BlockRecord, height_of, id_of
 from node.consensus.snapshot import SnapshotError, decode_snapshot
 from node.store.base import Delete, Store, Table
@@ -41,9 +43,15 @@ class Damage(NamedTuple):
 
 @dataclass(frozen=True)
 class Examination:
-    """What a store holds: blocks that stand, the last final one, and all damage."""
+    """What a store holds: blocks that stand, the last final one, and all damage.
+
+    Where the first blocks are not here, up to `gap`, those that follow are `unjudged`: hashes bind
+    them to one whose state is here.
+    """
 
     blocks: int
+    unjudged: int
+    gap: Gap | None
     final: Checkpoint
     damage: tuple[Damage, ...]
 
@@ -54,32 +62,70 @@ def examine(
     """Read all that peers can give again; `on_block` hears of the height of each block.
 
     Where the blocks from genesis on do not lead to the newest snapshot, the chain begins anew with
-    that one, and what lies loose before it is damage. Raises SafetyAlarm: the blocks hold two final
-    ones that conflict.
+    that one. What lies loose before it is damage, unless hashes bind it to the snapshot. Raises
+    SafetyAlarm: the blocks hold two final ones that conflict.
     """
     base, damage = _snapshots(store, network)
-    begins = {entry.id for entry in base}
-    tree, blocks, loose = BlockTree(network), 0, list[bytes]()
-    for key, data in store.scan(Table.BLOCKS):
+    top = base[-1].state.height if base else 0
+    tree, bound, gap = BlockTree(network), list[bytes](), None
+    rows = _told(store.scan(Table.BLOCKS), on_block)
+    old = _enter(tree, takewhile(lambda row: height_of(row[0]) <= top, rows), designs)
+    if base and base[-1].id not in tree:
+        bound, gap = _bound(store, old.loose, base[-1], network)
+        damage += _cut_off([key for key in old.loose if key not in set(bound)], tree)
+        tree, old = BlockTree(network, base), old._replace(loose=[])
+    rows = _told(store.scan(Table.BLOCKS, u64(top + 1)), on_block)
+    new = _enter(tree, rows, designs)
+    damage += [*old.damage, *new.damage, *_enter_votes(tree, store)]
+    damage += _cut_off([*old.loose, *new.loose], tree)
+    damage += [*_bad_blobs(store), *_lost_ways(store)]
+    blocks = old.entered + len(bound) + new.entered
+    return Examination(blocks, len(bound), gap, tree.final, tuple(damage))
+
+
+class _Entered(NamedTuple):
+    """How many rows are in a tree, which ones build on nothing in it, and which are damaged."""
+
+    entered: int
+    loose: list[bytes]
+    damage: list[Damage]
+
+
+_Rows = Iterator[tuple[bytes, bytes]]
+
+
+def _told(rows: _Rows, on_block: Callable[[int], None]) -> _Rows:
+    for key, data in rows:
         on_block(height_of(key))
-        if base and height_of(key) > base[-1].state.height and base[-1].id not in tree:
-            damage += _cut_off(loose, tree)
-            tree, loose = BlockTree(network, base), []
+        yield key, data
+
+
+def _enter(tree: BlockTree, rows: _Rows, designs: DesignRules) -> _Entered:
+    entered, loose, damage = 0, list[bytes](), list[Damage]()
+    for key, data in rows:
         try:
-            if _enter(tree, key, data, designs) or id_of(key) in begins:
-                blocks += 1
+            if enter_record(tree, decode(BlockRecord, data), designs):
+                entered += 1
             else:
                 loose.append(key)
         except Rejected as error:
             damage.append(Damage(Table.BLOCKS, key, str(error)))
-    if base and base[-1].id not in tree:
-        damage += _cut_off(loose, tree)
-        tree, loose = BlockTree(network, base), []
-    damage += _enter_votes(tree, store)
-    damage += _cut_off(loose, tree)
-    damage += _bad_blobs(store)
-    damage += _lost_ways(store)
-    return Examination(blocks, tree.final, tuple(damage))
+    return _Entered(entered, loose, damage)
+
+
+def _bound(
+    store: Store, loose: Sequence[bytes], top: Entry, network: Network
+) -> tuple[list[bytes], Gap]:
+    """Of blocks without a parent, in the order of their heights, those that lead down from one that
+    is known without a gap; and the first one that is missing."""
+    bound, gap = list[bytes](), Gap(top.state.height, top.id)
+    for key in reversed(loose):
+        data = store.get(Table.BLOCKS, key)
+        if data is not None and (height_of(key), id_of(key)) == gap:
+            bound.append(key)
+            header = open_header(decode(BlockRecord, data).envelope, network.id)
+            gap = Gap(gap.height - 1, header.message.parent)
+    return bound, gap
 
 
 def _snapshots(store: Store, network: Network) -> tuple[Sequence[Entry], list[Damage]]:
@@ -116,9 +162,9 @@ def _lost_ways(store: Store) -> Iterator[Damage]:
             yield Damage(Table.BLOCKS, key, "its id leads nowhere")
 
 
-def _enter(tree: BlockTree, key: bytes, data: bytes, designs: DesignRules) -> bool:
+def enter_record(tree: BlockTree, record: BlockRecord, designs: DesignRules) -> bool:
     """Put a block into the tree; False if what it builds on is not there. Raises Rejected."""
-    block = decode(BlockRecord, data).open(tree.network.id)
+    block = record.open(tree.network.id)
     if block.parent not in tree:
         return False
     context = tree.context_for(block.parent, block.round)

@@ -97,6 +97,9 @@ class ChainGate:
             [vote.envelope for vote in votes if vote.message.round > self._chain.tree.final.round],
         )
 
+    def headers_down(self, block_id: bytes, limit: int) -> Sequence[Envelope]:
+        return self._chain.down_from(block_id, limit)
+
     def body(self, block_id: bytes) -> bytes | None:
         return self._chain.body(block_id)
 

@@ -129,6 +129,18 @@ class ChainReader:
             found.append((record.envelope, record.body))
         return found
 
+    def down_from(self, block_id: bytes, limit: int) -> list[Envelope]:
+        """Headers of a block of the followed chain and those below it, as far as they are here."""
+        found: list[Envelope] = []
+        top = self._height_on_chain(block_id) or 0
+        for height in range(top, max(0, top - limit), -1):
+            each = self.id_at(height)
+            record = None if each is None else self.record(each)
+            if record is None:
+                break
+            found.append(record.envelope)
+        return found
+
     def _height_on_chain(self, block_id: bytes) -> int | None:
         height = self._blocks.height(block_id)
         return height if height is not None and self.id_at(height) == block_id else None

@@ -79,7 +79,6 @@ class Settling:
             for block_id in self._blocks.ids_at(entry.state.height):
                 if block_id != entry.id:
                     self._logits.pop(block_id, None)
-                    yield Delete(Table.TASK_WINS, block_id)
                     yield from self._blocks.drop(entry.state.height, block_id)
 
     def _old_blobs(self, final: Entry) -> Iterator[Change]:

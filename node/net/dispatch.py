@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from node.clock import Clock
 from node.net.addressbook import AddressBook
+from node.net.ancestors import serve_ancestors
 from node.net.blobs import BlobFetcher, result_of, serve_chunk
 from node.net.bodies import check_ids, serve_bodies
 from node.net.protocol import BLOB_WAIT_MS, KIND_LIMITS, OTHER_LIMIT, ChainHandler, Refusal, Refused
@@ -81,6 +82,8 @@ class Dispatcher:
             case "get_bodies":
                 check_ids(message.get_bodies)
                 session.answer(lambda: serve_bodies(message.get_bodies, handler))
+            case "get_ancestors":
+                session.answer(lambda: serve_ancestors(message.get_ancestors, handler))
             case "ping":
                 session.answer(lambda: serve_pong(self._clock, handler.head()[0]))
             case "get_snapshot":

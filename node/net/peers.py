@@ -14,6 +14,7 @@ from node.chain.params import RULES_VERSION
 from node.clock import Clock
 from node.net.addressbook import AddressBook
 from node.net.addresses import checked_address, with_port
+from node.net.ancestors import AncestorFetcher
 from node.net.bans import Bans
 from node.net.blobs import BlobFetcher
 from node.net.conduct import Verdict, score
@@ -95,6 +96,7 @@ class PeerNet:
         self._bans = Bans(clock, remembered.bans, self._memory.keep_bans)
         self._relay = Relay(handler, self._roster.all)
         self._syncer = Syncer(network_id, handler, self._roster.all, self._refuse, self._tasks)
+        self.ancestors = AncestorFetcher(network_id, self._by_news, self._refuse)
         self.snapshots = SnapshotFinder(self._roster.all, self._refuse)
         self._blobs = BlobFetcher(self._by_news, self._refuse, self._tasks)
         self._dispatcher = Dispatcher(

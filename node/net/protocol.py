@@ -60,6 +60,7 @@ KIND_LIMITS: Mapping[str, KindLimit] = MappingProxyType(
         "get_headers": KindLimit(16, 240, _REQUEST_BYTES),
         "headers": KindLimit(64, 30_000, _ANSWER_BYTES),
         "get_bodies": KindLimit(64, 1_200, 8 * 1024),
+        "get_ancestors": KindLimit(16, 240, _REQUEST_BYTES),
         "bodies": KindLimit(64, 30_000, _ANSWER_BYTES),
         "ping": KindLimit(4, 12, _REQUEST_BYTES),
         "pong": KindLimit(64, 30_000, _REQUEST_BYTES),
@@ -146,6 +147,11 @@ class ChainHandler(Protocol):
         self, locator: Sequence[bytes], limit: int
     ) -> tuple[Sequence[Envelope], Sequence[Envelope]]:
         """Headers in chain order after the newest of `locator`, and votes above the final block."""
+        ...
+
+    def headers_down(self, block_id: bytes, limit: int) -> Sequence[Envelope]:
+        """Headers of a block of the followed chain and of those below it, as far as they are here,
+        the highest first."""
         ...
 
     def body(self, block_id: bytes) -> bytes | None:

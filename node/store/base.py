@@ -9,7 +9,7 @@ from typing import Protocol
 class Table(StrEnum):
     """Independent ordered key spaces."""
 
-    META = "meta"  # schema version and network id, written once
+    META = "meta"  # schema version, network id, and single facts about the whole
     BLOCKS = "blocks"
     HEIGHTS = "heights"  # of blocks by their ids
     MOVEMENTS = "movements"  # what a block did to accounts beside what its body shows, by its id

@@ -8,7 +8,7 @@ from node.chain.errors import SafetyAlarm
 from node.chain.hashing import blob_hash, u64
 from node.chain.params import FAST
 from node.chain.state import Checkpoint, compute_root
-from node.consensus.blockstore import StoredSnapshot
+from node.consensus.blockstore import BlockStore, StoredSnapshot
 from node.consensus.records import height_of
 from node.net.protocol import Refusal
 from node.store.base import Delete, Put, Table
@@ -39,9 +39,14 @@ def forget_history(world: World, height: int) -> None:
         store.write([Delete(Table.BLOCKS, key) for key in old])
 
 
-def trust(world: World, checkpoint: Checkpoint) -> None:
+def trust(world: World, checkpoint: Checkpoint, *, prunes: bool = False) -> None:
     machine = world.machines[NEWCOMER]
-    machine.setup = replace(machine.setup, checkpoint=checkpoint)
+    machine.setup = replace(machine.setup, checkpoint=checkpoint, prunes=prunes)
+
+
+def heights(world: World) -> list[int]:
+    """Of the blocks that the newcomer has."""
+    return [height_of(key) for key, _ in world.machines[NEWCOMER].store.scan(Table.BLOCKS)]
 
 
 @virtual_time
@@ -56,8 +61,7 @@ async def test_a_newcomer_goes_on_from_its_checkpoint_to_the_same_state() -> Non
     assert new.tree.final == known.tree.final
     assert new.tree.final.round >= 8
     assert compute_root(new.final_state) == compute_root(known.final_state)
-    stored = [height_of(key) for key, _ in world.machines[NEWCOMER].store.scan(Table.BLOCKS)]
-    assert min(stored) == snapshot.height - 1
+    assert min(heights(world)) == snapshot.height - 1
     # It attests like the others.
     assert any(vote.signer == world.key(NEWCOMER) for vote in new.tree.votes())
     await world.close()
@@ -67,12 +71,27 @@ async def test_a_newcomer_goes_on_from_its_checkpoint_to_the_same_state() -> Non
 async def test_a_newcomer_takes_the_state_although_peers_have_the_history() -> None:
     world = await play(seed=1, rounds=8)
     snapshot = newest(world)
-    trust(world, snapshot.checkpoint)
+    trust(world, snapshot.checkpoint, prunes=True)
     world.boot(NEWCOMER)
     await world.until_round(11)
     assert world[NEWCOMER].chain.tree.final == world["full0"].chain.tree.final
-    stored = [height_of(key) for key, _ in world.machines[NEWCOMER].store.scan(Table.BLOCKS)]
-    assert min(stored) == snapshot.height - 1
+    assert min(heights(world)) == snapshot.height - 1
+    await world.close()
+
+
+@virtual_time
+async def test_the_history_comes_behind_the_state_and_is_served_to_others() -> None:
+    world = await play(seed=5, rounds=8)
+    trust(world, newest(world).checkpoint)
+    world.boot(NEWCOMER)
+    await world.until_round(11)
+    blocks = BlockStore(world.machines[NEWCOMER].store, world.network)
+    assert blocks.gap() is None
+    known, new = world["full0"].chain, world[NEWCOMER].chain
+    assert set(heights(world)) == set(range(1, new.tree.head().state.height + 1))
+    assert new.after([world.network.genesis_id], 8) == known.after([world.network.genesis_id], 8)
+    # Also the seats of then, which headers do not tell.
+    assert new.eras_at(1) == known.eras_at(1)
     await world.close()
 
 

@@ -79,6 +79,7 @@ class PeerMessage(_message.Message):
     ADDRESSES_FIELD_NUMBER: _builtins.int
     GET_SNAPSHOT_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
+    GET_ANCESTORS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of either side."""
@@ -117,6 +118,8 @@ class PeerMessage(_message.Message):
     def get_snapshot(self) -> Global___GetSnapshot: ...
     @_builtins.property
     def snapshot(self) -> Global___Snapshot: ...
+    @_builtins.property
+    def get_ancestors(self) -> Global___GetAncestors: ...
     def __init__(
         self,
         *,
@@ -136,12 +139,13 @@ class PeerMessage(_message.Message):
         addresses: Global___Addresses | None = ...,
         get_snapshot: Global___GetSnapshot | None = ...,
         snapshot: Global___Snapshot | None = ...,
+        get_ancestors: Global___GetAncestors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "get_snapshot", b"get_snapshot", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_ancestors", b"get_ancestors", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "get_snapshot", b"get_snapshot", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "get_snapshot", b"get_snapshot", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "blob_chunk", b"blob_chunk", "blob_missing", b"blob_missing", "bodies", b"bodies", "content", b"content", "get_addresses", b"get_addresses", "get_ancestors", b"get_ancestors", "get_blob", b"get_blob", "get_bodies", b"get_bodies", "get_headers", b"get_headers", "get_snapshot", b"get_snapshot", "gossip", b"gossip", "headers", b"headers", "hello", b"hello", "ping", b"ping", "pong", b"pong", "proof", b"proof", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blob", "blob_chunk", "blob_missing", "proof", "get_headers", "headers", "get_bodies", "bodies", "ping", "pong", "get_addresses", "addresses", "get_snapshot", "snapshot"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "gossip", "get_blob", "blob_chunk", "blob_missing", "proof", "get_headers", "headers", "get_bodies", "bodies", "ping", "pong", "get_addresses", "addresses", "get_snapshot", "snapshot", "get_ancestors"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -276,6 +280,33 @@ class Headers(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Headers: _TypeAlias = Headers  # noqa: Y015
+
+@_typing.final
+class GetAncestors(_message.Message):
+    """Asks for the header of a block and those below it, each before the one that it
+    builds on; answered by headers without votes, and none if the block is not here.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    block: _builtins.bytes
+    """Id of the block."""
+    limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        block: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAncestors: _TypeAlias = GetAncestors  # noqa: Y015
 
 @_typing.final
 class GetBodies(_message.Message):
