@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -32,6 +33,7 @@ class Storm:
         self._rng = random.Random(f"storm {seed}")
         self._tasks = TaskOwner()
         self._news: list[Envelope] = []
+        self._crashes: list[asyncio.Task[None]] = []
         self._faults: tuple[Callable[[], Awaitable[None]], ...] = (
             self._crash,
             self._crash_on_signing,
@@ -59,6 +61,9 @@ class Storm:
         world = self._world
         world.weather.clear()
         world.peace.is_truce = True
+        # A machine that is just going down could not be started again yet.
+        await asyncio.gather(*self._crashes)
+        self._crashes.clear()
         tolerance_ms = self._tolerance_ms()
         for name, machine in world.machines.items():
             if abs(machine.skew_ms) > tolerance_ms and machine.node is not None:
@@ -86,13 +91,13 @@ class Storm:
 
         async def crash() -> None:
             await self._world.clock.sleep_until(self._world.now_ms() + delay_ms)
-            if self._world.node(name) is node:
+            if self._world.node(name) is node and not self._world.peace.is_truce:
                 await self._world.kill(name)
 
         def on_signed(_envelope: Envelope) -> None:
             if pending:
                 pending.clear()
-                self._tasks.spawn(crash(), name=f"crash {name}")
+                self._crashes.append(self._tasks.spawn(crash(), name=f"crash {name}"))
 
         if node is not None:
             before(node.peers, "broadcast", on_signed)
