@@ -7,6 +7,7 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed
 from node.chain.hashing import blob_hash as hash_blob
 from node.chain.messages import MAX_BODY_BYTES, Claim, Fallback
+from node.chain.timing import phase_at
 from node.chain.validity import DesignRules, check_model
 from node.clock import Clock
 from node.consensus.book import Rounds
@@ -66,7 +67,9 @@ class Blobs:
             except (NotFound, TimeoutError):
                 await self._clock.sleep_until(self._clock.now_ms() + _ASK_AGAIN_MS)
             else:
-                self._rounds.shelve(round_number, fetched)
+                # What is fetched late must not be gone before its block is judged.
+                now = phase_at(self._chain.network, self._clock.now_ms()).round
+                self._rounds.shelve(max(round_number, now), fetched)
                 return fetched
 
     def held(self, blob_hash: bytes) -> bytes | None:
