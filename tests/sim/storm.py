@@ -11,6 +11,7 @@ from node.chain.errors import Rejected
 from node.chain.messages import Envelope
 from node.chain.timing import phase_at
 from node.tasks import TaskOwner
+from tests.sim.customers import Customers
 from tests.sim.watch import before
 from tests.sim.weather import CALM_MS
 from tests.sim.world import World
@@ -24,8 +25,8 @@ OLD_NEWS = 512
 class Storm:
     """Makes trouble in a world for some rounds, then lets it rest.
 
-    A fault is one of `FAULTS`, each as likely as the others, at a random time; it lasts until
-    another one or the calm undoes it.
+    Each fault is as likely as the others, and comes at a random time; it lasts until another one or
+    the calm undoes it. In a world with coins some are spent in between.
     """
 
     def __init__(self, world: World, seed: int) -> None:
@@ -34,6 +35,7 @@ class Storm:
         self._tasks = TaskOwner()
         self._news: list[Envelope] = []
         self._crashes: list[asyncio.Task[None]] = []
+        self._customers = Customers(world, self._rng)
         self._faults: tuple[Callable[[], Awaitable[None]], ...] = (
             self._crash,
             self._crash_on_signing,
@@ -43,6 +45,7 @@ class Storm:
             self._turn_foul,
             self._slow_down,
             self._tell_old_news,
+            *((self._pay, self._bond) if world.plan.purse else ()),
         )
 
     async def rage(self, rounds: int) -> None:
@@ -136,6 +139,12 @@ class Storm:
                 # What one head allows, another may not.
                 with suppress(Rejected):
                     node._gate.on_gossip(envelope)
+
+    async def _pay(self) -> None:
+        self._customers.pay()
+
+    async def _bond(self) -> None:
+        self._customers.bond()
 
     def _listen(self) -> None:
         """Keep what one machine hears, to tell it again."""

@@ -2,13 +2,13 @@
 the invariants hold."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 from node.chain.params import SEALED
-from tests.sim.adversaries import ATTESTERS, PRODUCERS
+from tests.sim.adversaries import ATTESTERS, PRODUCERS, PUBLISHERS
 from tests.sim.storm import Storm
 from tests.sim.trial import broken_by, rounds
 from tests.sim.world import Hack, Plan, World
@@ -27,6 +27,9 @@ OPEN = Plan(
 """The last two full nodes and the last mint are the dishonest ones. A seat weighs 1,000 at most, so
 they have 1,960 of 5,960, also when the honest were fined for seals that a crash kept back."""
 CLOSED = replace(OPEN, parameters=replace(SEALED, era_rounds=20))
+MARKET = replace(OPEN, publishers=2, purse=60)
+CLOSED_MARKET = replace(CLOSED, publishers=2, purse=60)
+"""The last publisher is dishonest. All have coins, and send some around."""
 RAGE, REST = 8, 6
 """Rounds of faults, and of calm after them."""
 
@@ -42,20 +45,29 @@ def test_a_producer_follows_a_script(script: str) -> None:
     assert broken_by(rounds(3), OPEN, {"mint2": PRODUCERS[script]}) == set()
 
 
-def mixture(seed: int) -> Mapping[str, Hack]:
+@pytest.mark.parametrize("script", PUBLISHERS)
+def test_a_publisher_follows_a_script(script: str) -> None:
+    hacks = {"publisher1": PUBLISHERS[script], "mint2": PRODUCERS["insider"]}
+    assert broken_by(rounds(8), MARKET, hacks) == set()
+
+
+def mixture(seed: int, plan: Plan) -> Mapping[str, Hack]:
     """Scripts for all who may be dishonest."""
     rng = random.Random(f"mixture {seed}")
-    return {
+    company = {
         "full4": rng.choice(list(ATTESTERS.values())),
         "full5": rng.choice(list(ATTESTERS.values())),
         "mint2": rng.choice(list(PRODUCERS.values())),
     }
+    if plan.publishers:
+        company["publisher1"] = rng.choice(list(PUBLISHERS.values()))
+    return company
 
 
-async def live(seed: int, spells: int) -> int:
+async def live(seed: int, spells: int, plans: Sequence[Plan] = (OPEN, CLOSED)) -> int:
     """Rounds played through so many spells of faults and calm; raises `Broken`."""
-    plan = CLOSED if seed % 2 else OPEN
-    world = World(seed, plan, mixture(seed))
+    plan = plans[seed % 2]
+    world = World(seed, plan, mixture(seed, plan))
     storm = Storm(world, seed)
     await world.start()
     for _ in range(spells):
@@ -69,6 +81,16 @@ async def live(seed: int, spells: int) -> int:
 @pytest.mark.parametrize("seed", range(2))
 def test_a_mixture_lives_through_a_storm(seed: int) -> None:
     assert run_virtual(live(seed, spells=1)) >= RAGE + REST
+
+
+def test_a_mixture_with_published_tasks_lives_through_a_storm() -> None:
+    assert run_virtual(live(3, 1, (MARKET, CLOSED_MARKET))) >= RAGE + REST
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(3_000, 3_040))
+def test_many_mixtures_with_published_tasks_live_through_many_storms(seed: int) -> None:
+    assert run_virtual(live(seed, 6, (MARKET, CLOSED_MARKET))) >= 6 * (RAGE + REST)
 
 
 @pytest.mark.soak

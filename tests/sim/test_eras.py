@@ -4,34 +4,20 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from nacl.signing import SigningKey
 
 from node.chain.bonds import BondKey, BondKind
-from node.chain.envelope import sign
-from node.chain.messages import AddBond, Claim, Evidence, Transaction, Unbond
+from node.chain.messages import AddBond, Claim, Evidence, Unbond
 from node.chain.params import FAST, Upgrade
 from node.chain.state import State
 from node.chain.timing import Phase
 from node.errors import NetworkRefusedError
 from tests.sim.adversaries import ATTESTERS, PRODUCERS
+from tests.sim.customers import send
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
 
 ERA, UNIT = 4, FAST.unit_bond
 PLAN = Plan(mints=1, managers=0, strong=0, weak=0, parameters=replace(FAST, era_rounds=ERA))
-FEE = 10**6
-
-
-def key_of(world: World, name: str) -> SigningKey:
-    return world.machines[name].setup.identity.signing_key
-
-
-def submit(world: World, name: str, message: Transaction) -> None:
-    """Let a node send a transaction of its own."""
-    node, key = world[name], key_of(world, name)
-    nonce = node.chain.tree.head().state.account(bytes(key.verify_key)).nonce
-    signed = sign(replace(message, nonce=nonce, fee=FEE), key, world.network.id)
-    node.submit(signed.envelope)
 
 
 def state_of(world: World, name: str = "full0") -> State:
@@ -48,9 +34,9 @@ async def test_one_attester_joins_by_bonding_and_another_leaves() -> None:
     world = World(1, PLAN)
     await world.start()
     await world.until_round(3)
-    submit(world, "mint0", AddBond(BondKind.ATTEST, world.key("mint0"), UNIT, 0, 0))
+    send(world, "mint0", AddBond(BondKind.ATTEST, world.key("mint0"), UNIT, 0, 0))
     owner = world.key("full3")
-    submit(world, "full3", Unbond(BondKind.ATTEST, owner, UNIT, 0, 0))
+    send(world, "full3", Unbond(BondKind.ATTEST, owner, UNIT, 0, 0))
     await world.kill("full2")
     await world.until_round(2 * ERA + 1)
     assert seats(world) == {"full0", "full1", "full2", "mint0"}
@@ -129,7 +115,7 @@ async def test_a_true_claim_is_not_punished_whoever_accuses_it(
     block = world["full0"].chain.tree.head().block
     assert block is not None
     assert isinstance(block.header.message, Claim)
-    submit(world, "full0", Evidence((block.header.envelope,), 0, 0))
+    send(world, "full0", Evidence((block.header.envelope,), 0, 0))
     await world.until_round(5)
     head = world["full0"].chain.tree.head()
     assert head.block is not None

@@ -19,7 +19,7 @@ from node.chain.messages import Claim, Commit
 from node.chain.params import FAST, PROCEDURAL, SEALED, Parameters, StandingTask
 from node.chain.rewards import compute_subsidy
 from node.consensus import attester as attester_module
-from node.consensus import importer as importer_module
+from node.consensus import counter as counter_module
 from node.consensus import validator as validator_module
 from node.consensus.designs import NasDesigns
 from pool.manager.manager import ConfirmedBest
@@ -64,7 +64,7 @@ def test_false_claims_break_i6(monkeypatch: pytest.MonkeyPatch) -> None:
     def believe(claim: Signed[Claim], *, holds: bool) -> CountVerdict:
         return CountVerdict(claim.id, claim.message.round, holds=True)
 
-    monkeypatch.setattr(importer_module, "judge_count", believe)
+    monkeypatch.setattr(counter_module, "judge_count", believe)
     assert all("I6" in broken_by(rounds(2), MINTS, liar) for liar in liars)
 
 

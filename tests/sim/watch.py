@@ -7,7 +7,7 @@ which machines are honest. Nothing that it learns goes back into the world.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from node.chain.errors import Rejected
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash
 from node.chain.messages import Envelope, Payload, Seal, Vote
+from node.chain.published.terms import Key
 from node.chain.state import Checkpoint, State
 from node.chain.timing import Phase, deadline
 from tests.sim.offences import Offences
@@ -58,12 +59,21 @@ class Scene(Protocol):
         """Names of the machines that keep the rules."""
         ...
 
+    @property
+    def company(self) -> Set[bytes]:
+        """Keys of the machines that break rules: they may all be one's own."""
+        ...
+
     def now_ms(self) -> int: ...
 
     def key(self, name: str) -> bytes: ...
 
     def node(self, name: str) -> Node | None:
         """The node of a machine, or None while it is down."""
+        ...
+
+    def sent(self, name: str) -> tuple[int, int]:
+        """How many messages a machine has sent so far, and how many bytes."""
         ...
 
     def weights(self) -> Mapping[bytes, int]:
@@ -105,6 +115,9 @@ class Invariant:
     def on_count(self, at: str, job: Count) -> None:
         """A machine evaluates a model."""
 
+    def on_fetch(self, at: str, blob_hash: bytes) -> None:
+        """A machine asks its peers for a blob."""
+
     def on_round(self, number: int) -> None:
         """A round has begun by true time."""
 
@@ -120,8 +133,8 @@ class Watch:
     """Attaches itself to nodes and passes on what they do.
 
     `blocks` and `models` hold what any machine has taken in or counted, `offences` what keys have
-    signed against each other, `void` the rounds in which a seal reached somebody honest too late to
-    count: they have no winner, whoever claims.
+    signed against each other, `void` the rounds in which a secret reached somebody honest too late
+    to count: they have no winner, whoever claims.
     """
 
     def __init__(self, scene: Scene, invariants: Iterable[Callable[[Watch], Invariant]]) -> None:
@@ -177,6 +190,9 @@ class Watch:
         before(node._gate, "on_gossip", on_heard)
         before(node.chain, "_on_alarm", lambda _alarm: self._tell("on_alarm", name))
         before(node.peers, "broadcast", partial(self._on_signed, name))
+        before(
+            node.peers, "fetch", lambda blob_hash, _size: self._tell("on_fetch", name, blob_hash)
+        )
         after(node.chain.tree, "add_vote", on_vote)
         after(node.chain.tree, "add", on_block)
 
@@ -216,7 +232,7 @@ class Watch:
             self._tell("on_signed", name, signed)
 
     def _note_late(self, name: str, signed: Signed[Payload]) -> None:
-        if isinstance(signed.message, Seal) and name in self.scene.honest:
+        if isinstance(signed.message, Seal | Key) and name in self.scene.honest:
             due_ms = deadline(self.scene.network, signed.message.round, Phase.LIST)
             if self.scene.now_ms() > due_ms - SLACK_MS:
                 self.void.add(signed.message.round)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from nacl.signing import SigningKey
@@ -19,8 +19,6 @@ from nacl.signing import SigningKey
 from nas.jobs import Count, Verify
 from node.aside import inline
 from node.assembly import Node, Setup, Surroundings, mines_solo
-from node.chain.genesis import Network, first_bonds
-from node.chain.params import FAST, Parameters
 from node.chain.state import genesis_state
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from node.clock import Clock, LoopClock
@@ -37,17 +35,23 @@ from tests.sim.disk import SlowDisk
 from tests.sim.invariants import INVARIANTS
 from tests.sim.mint import Mint
 from tests.sim.peace import Peace
+from tests.sim.plan import Plan, kind_of, names_of, network_of
+from tests.sim.publisher import LastingShelf, Publisher
 from tests.sim.watch import Watch
 from tests.sim.weather import Weather
+
+__all__ = ["Hack", "Machine", "Plan", "World"]
 
 _ROLES = {
     "full": Role.FULL,
     "mint": Role.FULL,
+    "publisher": Role.FULL,
     "manager": Role.MANAGER,
     "strong": Role.MINER,
     "weak": Role.MINER,
     "solo": Role.MINER,
 }
+_NODES: Mapping[str, type[Node]] = {"mint": Mint, "publisher": Publisher}
 
 
 class WatchedExecutor(ScriptedExecutor):
@@ -61,29 +65,6 @@ class WatchedExecutor(ScriptedExecutor):
         if isinstance(job, Count | Verify):
             self._hear(job if isinstance(job, Count) else job.count)
         return await super().run(job)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Who takes part. Full nodes attest; managers and solo miners hold a unit each.
-
-    Strong and weak miners join the first manager. A candidate takes a strong miner `train_ms`,
-    a weak one twice that. Mints are producers without a pool. `weights` are those of the full
-    nodes, one each if empty. Everybody dials the first `dialled` full nodes. A synced write takes
-    `disk_ms`, and a crash loses those under way.
-    """
-
-    full: int = 4
-    mints: int = 0
-    managers: int = 1
-    strong: int = 2
-    weak: int = 1
-    solo: int = 0
-    weights: tuple[int, ...] = ()
-    dialled: int = 2
-    train_ms: int = 700
-    disk_ms: tuple[int, int] = (0, 0)
-    parameters: Parameters = FAST
 
 
 class Hack(Protocol):
@@ -102,7 +83,7 @@ class Machine:
     setup: Setup
     store: MemoryStore
     executor: WatchedExecutor
-    shelf: MemoryShelf = field(default_factory=MemoryShelf)
+    shelf: MemoryShelf
     skew_ms: int = 0
     is_honest: bool = True
     hack: Hack | None = None
@@ -124,15 +105,16 @@ class World:
         self.weather = Weather(random.Random(f"weather {seed}"))
         self.links = MemoryNetwork(self.clock, self.weather.carry)
         self.plan = plan
-        identities = {name: self._identity() for name in _names(plan)}
-        self.network = _network(plan, identities)
+        identities = {name: self._identity() for name in names_of(plan)}
+        self.network = network_of(plan, {name: who.public_key for name, who in identities.items()})
         self.machines = {name: self._machine(name, who) for name, who in identities.items()}
         for name, hack in (hacks or {}).items():
             self.machines[name].hack = hack
             self.distrust(name)
         self.watch = Watch(self, INVARIANTS)
         self.peace = Peace(self)
-        self._tasks = TaskOwner()
+        # Without the ticks nothing of a round would be checked.
+        self._tasks = TaskOwner(lambda name, error: self.watch.report(name, repr(error)))
 
     def __getitem__(self, name: str) -> Node:
         node = self.node(name)
@@ -144,6 +126,11 @@ class World:
     def honest(self) -> Sequence[str]:
         """Machines that keep the rules."""
         return [name for name, machine in self.machines.items() if machine.is_honest]
+
+    @property
+    def company(self) -> Set[bytes]:
+        """See `tests.sim.watch.Scene`."""
+        return {self.key(name) for name, machine in self.machines.items() if not machine.is_honest}
 
     def distrust(self, *names: str) -> None:
         """Expect no honesty of these machines, whose keys or nodes a test abuses."""
@@ -162,6 +149,10 @@ class World:
         """The node of a machine, or None while it is down."""
         machine = self.machines.get(name)
         return None if machine is None else machine.node
+
+    def sent(self, name: str) -> tuple[int, int]:
+        """See `tests.sim.watch.Scene`."""
+        return self.weather.messages[name], self.weather.bytes[name]
 
     def weights(self) -> Mapping[bytes, int]:
         """See `tests.sim.watch.Scene`."""
@@ -200,7 +191,7 @@ class World:
             aside=inline,
             rng=random.Random(self.rng.getrandbits(64)),
         )
-        kind = Mint if name.startswith("mint") else Node
+        kind = _NODES.get(kind_of(name), Node)
         machine.node = node = kind(machine.setup, outside)
         if machine.hack is not None:
             machine.hack.corrupt(self, name, node)
@@ -219,6 +210,9 @@ class World:
         if machine.running is not None:
             machine.running.cancel()
         if machine.node is not None:
+            if machine.node._manager is not None:
+                # A crash waits for no disk.
+                machine.node._manager._core.journal.synced = _at_once  # type: ignore[method-assign]
             await machine.node.close()
         # With the process goes whatever it was just dialling.
         self.links.stop(name)
@@ -281,7 +275,7 @@ class World:
         return Identity(SigningKey(self.rng.randbytes(32)))
 
     def _machine(self, name: str, identity: Identity) -> Machine:
-        kind = name.rstrip("0123456789")
+        kind = kind_of(name)
         setup = Setup(
             role=_ROLES[kind],
             network=self.network,
@@ -293,40 +287,12 @@ class World:
             setup = replace(setup, pools=["manager0"], strength=Strength(kind))
         train_ms = self.plan.train_ms * (2 if kind == "weak" else 1)
         executor = WatchedExecutor(self.clock, train_ms, lambda job: self.watch.on_count(name, job))
-        return Machine(name, setup, MemoryStore(), executor)
+        shelf = LastingShelf() if kind == "publisher" else MemoryShelf()
+        return Machine(name, setup, MemoryStore(), executor, shelf)
 
     def _dialled(self) -> list[str]:
         return [f"full{number}" for number in range(min(self.plan.dialled, self.plan.full))]
 
 
-def _names(plan: Plan) -> Iterator[str]:
-    counts = {
-        "full": plan.full,
-        "manager": plan.managers,
-        "strong": plan.strong,
-        "weak": plan.weak,
-        "solo": plan.solo,
-        "mint": plan.mints,
-    }
-    for kind, count in counts.items():
-        yield from (f"{kind}{number}" for number in range(count))
-
-
-def _network(plan: Plan, identities: dict[str, Identity]) -> Network:
-    def keys(*kinds: str) -> list[bytes]:
-        return sorted(who.public_key for name, who in identities.items() if name.startswith(kinds))
-
-    weights = plan.weights or (1,) * plan.full
-    return Network(
-        parameters=plan.parameters,
-        genesis_time_ms=0,
-        bonds=first_bonds(
-            plan.parameters,
-            attesters={
-                identities[f"full{number}"].public_key: weight
-                for number, weight in enumerate(weights)
-            },
-            producers=dict.fromkeys(keys("manager", "solo", "mint"), 1),
-        ),
-        accounts=(),
-    )
+async def _at_once() -> None:
+    """Waits for nothing."""

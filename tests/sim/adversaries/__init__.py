@@ -9,13 +9,12 @@ then progress is asked for. All others may go on for ever.
 from collections.abc import Mapping
 
 from tests.sim.adversaries.attesters import (
+    DataLiar,
     LateLister,
     LaxLister,
     LazyVoter,
     ListEquivocator,
     ListWithholder,
-    SealLeaker,
-    SealWithholder,
     VoteEquivocator,
     VoteHoarder,
     VoteWithholder,
@@ -26,13 +25,18 @@ from tests.sim.adversaries.producers import (
     Crook,
     HalfServer,
     HeaderEquivocator,
+    Insider,
     LateCommitter,
     ModelWithholder,
+    Perturber,
+    SaltGrinder,
     Sniper,
     boast,
     overstate,
     understate,
 )
+from tests.sim.adversaries.publishers import Impossible, SelectiveServer, Washer
+from tests.sim.adversaries.secrets import SealVetoer, SecretLeaker, SecretWithholder
 from tests.sim.world import Hack
 
 ATTESTERS: Mapping[str, Hack] = {
@@ -44,8 +48,10 @@ ATTESTERS: Mapping[str, Hack] = {
     "list withholder": ListWithholder(),
     "late lister": LateLister(),
     "lax lister": LaxLister(),
-    "seal withholder": SealWithholder(),
-    "seal leaker": SealLeaker(),
+    "seal withholder": SecretWithholder(),
+    "seal leaker": SecretLeaker(),
+    "seal vetoer": SealVetoer(),
+    "data liar": DataLiar(),
     "muffler": Muffler(),
     "flooder": Flooder(),
 }
@@ -59,5 +65,15 @@ PRODUCERS: Mapping[str, Hack] = {
     "header equivocator": HeaderEquivocator(),
     "sniper": Sniper(),
     "copier": Copier(),
+    "copier, perturbing": Perturber(),
+    "grinder of salts": SaltGrinder(),
+    "insider": Insider(),
     "flooder": Flooder(),
+}
+PUBLISHERS: Mapping[str, Hack] = {
+    "wash publisher": Washer(),
+    "impossible target": Impossible(),
+    "selective data": SelectiveServer(),
+    "key withholder": SecretWithholder(),
+    "key leaker": SecretLeaker(),
 }

@@ -8,10 +8,11 @@ from node.assembly import Node
 from node.chain.commits import choose_listed
 from node.chain.context import RoundContext
 from node.chain.envelope import sign
-from node.chain.messages import Envelope, Kind, List, Vote
-from node.chain.timing import Phase, deadline, phase_at
+from node.chain.messages import Envelope, List, Vote
+from node.chain.published.record import MAX_TASKS
+from node.chain.timing import Phase, deadline
 from node.consensus.attester import Attester
-from tests.sim.adversaries.sending import is_odd, tell_halves, tell_some
+from tests.sim.adversaries.sending import tell_halves
 from tests.sim.world import World
 
 HOARDED_VOTES = 3
@@ -133,40 +134,10 @@ class LaxLister(AttesterHack):
             self._send(self._sign(List(context.round, choose_listed(context, commits))))
 
 
-class SealHack:
-    """Does with the node's seals what `treat` says instead of sending them."""
+class DataLiar(AttesterHack):
+    """Votes that it holds the data of every task, held or not."""
 
-    def corrupt(self, world: World, name: str, node: Node) -> None:
-        submit = node.submit
-
-        def submit_all_else(envelope: Envelope) -> None:
-            if envelope.kind == Kind.SEAL:
-                self.treat(world, node, envelope)
-            else:
-                submit(envelope)
-
-        node.submit = submit_all_else  # type: ignore[method-assign]
-
-    def treat(self, world: World, node: Node, seal: Envelope) -> None:
-        """Dispose of a seal; the default is to keep it."""
-
-
-class SealWithholder(SealHack):
-    """Vetoes every round in which it is drawn."""
-
-
-class SealLeaker(SealHack):
-    """Tells its seals to one half of its peers when it is almost too late for the other half."""
-
-    def treat(self, world: World, node: Node, seal: Envelope) -> None:
-        async def leak() -> None:
-            now = phase_at(world.network, world.now_ms()).round
-            await world.clock.sleep_until(deadline(world.network, now, Phase.LIST) - 20)
-            world.peace.disturb()
-            tell_some(node, seal, is_odd)
-
-        if world.peace.is_truce:
-            node._gate.on_gossip(seal)
-            node.peers.broadcast(seal)
-        else:
-            node._round_tasks.spawn(leak(), name="leak a seal")
+    class kind(CrookedAttester):
+        async def vote(self, context: RoundContext, target: bytes) -> None:
+            self._library.held_places = lambda _tasks: range(MAX_TASKS)  # type: ignore[assignment, method-assign, return-value]
+            await super().vote(context, target)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from nas.designs.genotype import Genotype
 from node.assembly import Node
+from node.chain.commits import commit_of
+from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
 from node.chain.messages import Claim, Envelope, Kind
 from node.chain.timing import Phase, deadline, phase_at
@@ -20,6 +22,7 @@ from tests.sim.world import World
 SUPERB = 985
 """Thousandths of the images: more than any scripted training gets, so that a crook is walked
 first."""
+GROUND_SALTS = 256
 
 
 def superb(best: ConfirmedBest) -> ConfirmedBest:
@@ -88,6 +91,51 @@ class Copier(Crook):
             return None if best is None else replace(first[0], round=best.round)
 
         producer._pool.best = find_again  # type: ignore[method-assign]
+
+
+class Perturber(Crook):
+    """Commits the model that has won last, with a single image more."""
+
+    def corrupt(self, world: World, name: str, node: Node) -> None:
+        def perturb(best: ConfirmedBest) -> ConfirmedBest:
+            block = node.chain.tree.head().block
+            claim = None if block is None else block.header.message
+            model = node.chain.blob(claim.model_hash) if isinstance(claim, Claim) else None
+            if model is None or not isinstance(claim, Claim):
+                return best
+            genotype = Genotype.from_bytes(claim.genotype)
+            return replace(best, genotype=genotype, model=reworth(model, claim.correct + 1))
+
+        replace_best(corrupt(node, self.tamper), perturb)
+
+
+class Insider(Crook):
+    """Has seen the test images of what its company publishes, and no others."""
+
+    def corrupt(self, world: World, name: str, node: Node) -> None:
+        def use(best: ConfirmedBest) -> ConfirmedBest:
+            paid = node.chain.context(best.round).paid
+            is_known = paid is not None and paid.record.publisher in world.company
+            return superb(best) if is_known else best
+
+        replace_best(corrupt(node, self.tamper), use)
+
+
+class SaltGrinder(Crook):
+    """Tries salts until its commitment is low; its models are like anybody's."""
+
+    def change(self, best: ConfirmedBest) -> ConfirmedBest:
+        return best
+
+    def prepare(self, world: World, node: Node, producer: Producer) -> None:
+        make = producer._claim_of
+
+        def grind(context: RoundContext, best: ConfirmedBest) -> Claim:
+            key = bytes(producer._key.verify_key)
+            claims = [make(context, best) for _ in range(GROUND_SALTS)]
+            return min(claims, key=lambda claim: commit_of(context, claim, key).commitment)
+
+        producer._claim_of = grind  # type: ignore[method-assign]
 
 
 class HiddenCommitter(Crook):

@@ -10,13 +10,14 @@ from node.chain.context import RoundContext
 from node.chain.envelope import Signed
 from node.chain.hashing import u64
 from node.chain.messages import Body, Claim, Commit, List, Payload, Seal
+from node.chain.published.terms import Key
 from node.chain.timing import Phase, deadline
 from tests.sim.watch import SLACK_MS, Invariant, Seen, Watch
 
 
 class PromisedBefore(Invariant):
     """I4: the commit of every result is in lists of a quorum, and somebody honest listed it before
-    anybody honest saw a seal or a claim of the round."""
+    anybody honest saw a secret or a claim of the round."""
 
     name = "I4"
 
@@ -32,7 +33,7 @@ class PromisedBefore(Invariant):
                 self._listed_ms.setdefault(listed, self.scene.now_ms())
 
     def on_heard(self, at: str, signed: Signed[Payload]) -> None:
-        if at in self.scene.honest and isinstance(signed.message, Seal | Claim):
+        if at in self.scene.honest and isinstance(signed.message, Seal | Key | Claim):
             self._opened_ms.setdefault(signed.message.round, self.scene.now_ms())
 
     def on_block(self, at: str, seen: Seen) -> None:
@@ -55,7 +56,7 @@ class PromisedBefore(Invariant):
 
 
 class SealedUntilListed(Invariant):
-    """I5: no seal leaves an honest holder that has no lists of a quorum."""
+    """I5: no seal or key leaves an honest holder that has no lists of a quorum."""
 
     name = "I5"
 
@@ -68,12 +69,12 @@ class SealedUntilListed(Invariant):
             self._listers[at, signed.message.round].add(signed.signer)
 
     def on_signed(self, by: str, signed: Signed[Payload]) -> None:
-        node = self.scene.node(by)
-        if by not in self.scene.honest or node is None or not isinstance(signed.message, Seal):
+        node, secret = self.scene.node(by), signed.message
+        if by not in self.scene.honest or node is None or not isinstance(secret, Seal | Key):
             return
-        weights = node.chain.context(signed.message.round).weights
-        if not _is_quorum(weights, self._listers[by, signed.message.round]):
-            self.fail(f"{by} reveals its seal of round {signed.message.round} without lists")
+        weights = node.chain.context(secret.round).weights
+        if not _is_quorum(weights, self._listers[by, secret.round]):
+            self.fail(f"{by} reveals its secret of round {secret.round} without lists")
 
 
 class InTimeIsCertified(Invariant):

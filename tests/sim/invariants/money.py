@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+
 from node.chain.hashing import MAX_INT
-from node.chain.messages import Claim
-from node.chain.published.record import TaskRecord
+from node.chain.messages import Claim, Evidence, Faucet, Transfer
+from node.chain.published.record import TaskRecord, find_paid
 from node.chain.state import TABLES, State, compute_held, genesis_state
 from tests.sim.watch import Invariant, Seen, Watch
 
@@ -45,8 +48,9 @@ class Step(Invariant):
 
 
 class WashCosts(Step):
-    """I12: a round that is paid by a publisher issues nothing and burns a fifth of its reward, so
-    who pays itself is poorer by that."""
+    """I12: a round that is paid by a publisher issues nothing and burns a fifth of its reward. If
+    one person owns all that is dishonest and the publisher, it is poorer by that fifth at least,
+    whoever won, but for what others pay it of their own."""
 
     name = "I12"
 
@@ -61,6 +65,32 @@ class WashCosts(Step):
         due = sum(record.terms.reward // 5 for record in played)
         if after.burnt - before.burnt < due:
             self.fail(f"the paid round {seen.block.round} burns less than a fifth")
+        if played and all(record.publisher in self.scene.company for record in played):
+            gained = self._wealth(after) - self._wealth(before)
+            if gained > self._others_pay(seen) - due:
+                self.fail(f"who pays itself for round {seen.block.round} gains {gained}")
+
+    def _wealth(self, state: State) -> int:
+        """What the company holds, in accounts, bonds and escrow."""
+        company = self.scene.company
+        return (
+            sum(state.account(key).balance for key in company)
+            + sum(bond.held for bond in state.bonds.values() if bond.owner in company)
+            + sum(task.held for task in state.tasks.values() if task.publisher in company)
+        )
+
+    def _others_pay(self, seen: Seen) -> int:
+        """The most that the company may get in a block beside the reward."""
+        company, parameters = self.scene.company, self.scene.network.parameters
+        paid = len(seen.block.body.units) * parameters.unit_fee
+        for transaction in seen.block.transactions:
+            message = transaction.message
+            paid += message.fee
+            if isinstance(message, Transfer) and message.recipient in company:
+                paid += message.amount
+            if isinstance(message, Evidence):
+                paid += parameters.max_weight
+        return paid
 
 
 class EscrowSettled(Step):
@@ -93,18 +123,37 @@ class NumbersFit(Step):
     def on_step(self, seen: Seen, before: State, after: State) -> None:
         numbers = [after.round, after.height, after.issued, after.burnt]
         for name in TABLES:
-            numbers += [record.held for record in getattr(after, name).values()]
+            for record in getattr(after, name).values():
+                numbers += [record.held, *_numbers(record)]
         if not all(0 <= number <= MAX_INT for number in numbers):
             self.fail(f"a number of round {after.round} is out of bounds")
-        claim, lines = seen.block.header.message, seen.block.body.payouts
-        addresses = [line.address for line in lines]
+        addresses = [line.address for line in seen.block.body.payouts]
         if addresses != sorted(set(addresses)):
             self.fail(f"the payout lines of round {after.round} have no order")
-        if isinstance(claim, Claim) and not before.tasks and not seen.block.transactions:
+        paid = find_paid(before.tasks.items(), after.round)
+        claim, standing = seen.block.header.message, self.scene.network.parameters.task
+        if not isinstance(claim, Claim):
+            return
+        if claim.correct > (standing.test_size if paid is None else paid.terms.test_images):
+            self.fail(f"the claim of round {after.round} counts {claim.correct} images")
+        is_given = any(isinstance(each.message, Faucet) for each in seen.block.transactions)
+        if paid is None and not is_given:
             issued, subsidy = after.issued - before.issued, self.scene.network.parameters.subsidy
             # Without any vote to reward, the attesters' tenth is not issued.
             if issued not in (subsidy, subsidy * 9 // 10):
                 self.fail(f"round {after.round} issues {issued} of {subsidy}")
+
+
+def _numbers(record: object) -> Iterator[int]:
+    """Every integer in a record, however deep."""
+    if isinstance(record, int):
+        yield record
+    elif isinstance(record, tuple):
+        for part in record:
+            yield from _numbers(part)
+    elif is_dataclass(record):
+        for part in vars(record).values():
+            yield from _numbers(part)
 
 
 def _shards(record: TaskRecord | None) -> set[int]:

@@ -1,0 +1,108 @@
+"""I20: what a pool has promised its miners is in its books and on the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
+
+from node.assembly import Node
+from node.chain.codec import decode
+from node.chain.messages import Envelope, PayoutNotice, Receipt
+from pool.proofs.sharelog import FIRST_PAGE, Page, open_page, share_hash
+from pool.proofs.shelf import PageShelf, ReceiptShelf
+from pool.proofs.verification import Finding, Log, WonBlock, audit_manager, won_block
+from pool.rules.audits import Fault
+from pool.rules.window import LOG_ROUNDS
+from tests.sim.watch import Invariant, Watch
+
+M = TypeVar("M", Receipt, PayoutNotice)
+
+LOOKED_BACK = 3
+"""Final rounds whose receipts and notices are looked at when a round begins."""
+
+
+class BooksAreTrue(Invariant):
+    """I20: every receipted share of an honest miner is in its honest manager's log, once, with the
+    work that the receipt names; the log gives the payout lines, and they are the block's.
+
+    What cheaters do to a pool's books is in tests/test_pool_cheaters.py.
+    """
+
+    name = "I20"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._pages: dict[bytes, Page] = {}
+        self._page_of: dict[bytes, bytes] = {}
+
+    def on_round(self, number: int) -> None:
+        nodes = [node for name in self.scene.honest if (node := self.scene.node(name)) is not None]
+        for manager in (node for node in nodes if node.runs_public_pool):
+            for miner in (node for node in nodes if node.miner is not None):
+                for finding in self.audit(manager, miner):
+                    self.fail(f"{finding.kind} in round {finding.round}: {finding.detail}")
+
+    def audit(self, manager: Node, miner: Node) -> Iterator[Finding]:
+        """What of a manager's newest words, as a miner keeps them, does not agree with its log and
+        the chain."""
+        final, key = miner.chain.tree.final, manager.views.status().public_key
+        rounds = range(max(0, final.round - LOOKED_BACK), final.round + 1)
+        shelf = ReceiptShelf(miner._outside.store)
+        receipts = _signed_by(key, Receipt, rounds, shelf.receipts)
+        notices = _signed_by(key, PayoutNotice, rounds, shelf.notices)
+        logs = {each.share_log: self._log(manager, each) for each in notices}
+        blocks = self._blocks(final.id, rounds)
+        for finding in audit_manager(self.scene.network.id, key, receipts, notices, blocks, logs):
+            # Who was away when its work was to be looked into is not paid for it.
+            if not finding.detail.endswith((Fault.MODEL_MISSING, Fault.STATE_MISSING)):
+                yield finding
+
+    def _log(self, manager: Node, notice: PayoutNotice) -> Log:
+        pages = []
+        for page in self._back_from(manager, notice.share_log):
+            pages.append(page)
+            if page.round <= notice.round - LOG_ROUNDS:
+                break
+        return Log(tuple(reversed(pages)))
+
+    def _back_from(self, manager: Node, page_hash: bytes) -> Iterator[Page]:
+        """Pages of the manager's log, from one back to the first that it keeps."""
+        shelf = PageShelf(manager._outside.store)
+        while page_hash != FIRST_PAGE:
+            if page_hash not in self._pages:
+                if (data := shelf.page(page_hash)) is None:
+                    return
+                self._enter(page_hash, open_page(data, page_hash))
+            yield self._pages[page_hash]
+            page_hash = self._pages[page_hash].before
+
+    def _enter(self, page_hash: bytes, page: Page) -> None:
+        self._pages[page_hash] = page
+        for share in page.shares:
+            if self._page_of.setdefault(share_hash(share), page_hash) != page_hash:
+                self.fail(f"a share of round {page.round} stands in two pages")
+        if len(set(page.shares)) < len(page.shares):
+            self.fail(f"a share of round {page.round} stands in a page twice")
+
+    def _blocks(self, block_id: bytes, rounds: range) -> Mapping[int, WonBlock]:
+        """Won blocks of these rounds, below one."""
+        blocks = {}
+        for each in self.watch.ancestors(block_id):
+            seen = self.watch.blocks.get(each)
+            if seen is None or seen.block.round < rounds.start:
+                break
+            if (won := won_block(seen.block)) is not None:
+                blocks[seen.block.round] = won
+        return blocks
+
+
+def _signed_by(
+    key: bytes, kind: type[M], rounds: range, read: Callable[[int], Iterable[Envelope]]
+) -> list[M]:
+    """What a manager has signed of these rounds, as its miner keeps it."""
+    return [
+        decode(kind, envelope.payload)
+        for number in rounds
+        for envelope in read(number)
+        if envelope.public_key == key
+    ]
