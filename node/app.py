@@ -10,7 +10,7 @@ import structlog
 
 from nas.execution.executor import LocalExecutor
 from node.aside import OneThread
-from node.assembly import Node, Setup, Surroundings, mines_solo
+from node.assembly import Node
 from node.chain.errors import NetworkError, SafetyAlarm
 from node.clock import SystemClock
 from node.collector import calm_collector
@@ -25,6 +25,7 @@ from node.keyfile import PASSPHRASE_VARIABLE, open_identity
 from node.net.grpc_transport import GrpcServer, GrpcTransport
 from node.publishing.shelf import DiskShelf
 from node.query import QueryServicer
+from node.setup import Setup, Surroundings, mines_solo
 from node.store.rocks import open_store
 from node.store.writer import ThreadWriter
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from nacl.signing import SigningKey
 
-from node.assembly import Node, Setup, Surroundings
+from node.assembly import Node
 from node.chain.envelope import Signed, open_envelope, sign
 from node.chain.errors import Rejected
 from node.chain.evidence import prove
@@ -26,6 +26,7 @@ from node.net.grpc_transport import GrpcServer, GrpcTransport
 from node.net.link import PeerLink
 from node.publishing.shelf import MemoryShelf
 from node.query import QueryServicer
+from node.setup import Setup, Surroundings
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.wire import envelope_from_proto

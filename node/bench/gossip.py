@@ -17,7 +17,7 @@ from nacl.signing import SigningKey
 from nas.bench.figures import Figure, describe_spread
 from nas.jobs import Job
 from node.aside import inline
-from node.assembly import Node, Setup, Surroundings
+from node.assembly import Node
 from node.bench.chains import Cast, make_cast
 from node.chain.timing import Phase, deadline, round_start
 from node.clock import LoopClock
@@ -25,6 +25,7 @@ from node.config import Role
 from node.identity import Identity
 from node.net.memory import MemoryNetwork
 from node.publishing.shelf import MemoryShelf
+from node.setup import Setup, Surroundings
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner

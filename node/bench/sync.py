@@ -17,7 +17,7 @@ from nacl.signing import SigningKey
 
 from nas.bench.figures import Clock, Figure, format_value, rate_figure
 from node.aside import Aside, OneThread, inline
-from node.assembly import Node, Setup, Surroundings
+from node.assembly import Node
 from node.bench.chains import ATTESTERS, TRANSFERS, Cast, fill_chain, make_cast
 from node.chain.envelope import forget_signatures
 from node.chain.timing import round_start
@@ -26,6 +26,7 @@ from node.config import Role
 from node.identity import Identity
 from node.net.memory import MemoryNetwork, at_once
 from node.publishing.shelf import MemoryShelf
+from node.setup import Setup, Surroundings
 from node.store.base import Store
 from node.store.memory import MemoryStore
 from node.store.rocks import open_store

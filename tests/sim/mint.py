@@ -14,9 +14,10 @@ from nas.data.datasets import describe
 from nas.designs.design import is_dead, judge
 from nas.designs.genotype import Genotype
 from nas.task import Task
-from node.assembly import Node, Setup, Surroundings
+from node.assembly import Node
 from node.chain.messages import Claim, PayoutLine
 from node.consensus.producer import Producer
+from node.setup import Setup, Surroundings
 from node.store.base import Put, Store, Table
 from node.store.writer import Writer
 from pool.manager.manager import ConfirmedBest, Promised

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.data.sources import Labelled, Parts
 from nas.designs.space import Space
-from node.assembly import Node, Setup, Surroundings
+from node.assembly import Node
 from node.chain.envelope import sign
 from node.chain.errors import Rejected
 from node.chain.params import DIGITS
@@ -19,6 +19,7 @@ from node.chain.published.rules import REWARD_IN_SUBSIDIES
 from node.chain.timing import phase_at, round_start
 from node.publishing.prepare import Offer, Prepared, prepare
 from node.publishing.shelf import MemoryShelf, OwnTask
+from node.setup import Setup, Surroundings
 
 SHARDS = 2
 """Paid rounds of a task."""

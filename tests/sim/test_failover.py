@@ -53,12 +53,12 @@ async def test_a_node_takes_no_order_of_a_far_round() -> None:
     world = World(seed=5, plan=Plan(full=3, strong=0, weak=0, solo=1))
     await world.start()
     await world.until_round(3)
-    node = world["solo0"]
+    mining = world["solo0"]._mining
 
-    assert node.task_of(3, "digits") == node.task_of(4, "digits") == node.task_of(2, "digits")
+    assert mining.task_of(3, "digits") == mining.task_of(4, "digits") == mining.task_of(2, "digits")
     for far in (1, 5, 2**62):
         with pytest.raises(ValueError, match="it is round 3"):
-            node.task_of(far, "digits")
+            mining.task_of(far, "digits")
     with pytest.raises(ValueError, match="the task has no data 'folder:/'"):
-        node.task_of(3, "folder:/")
+        mining.task_of(3, "folder:/")
     await world.close()

@@ -52,7 +52,7 @@ async def test_who_inflates_its_shares_is_not_paid() -> None:
 @virtual_time
 async def test_who_commits_alone_under_a_lease_is_not_paid_by_the_pool() -> None:
     world = await play({"solo0": SoloDefector()}, replace(POOL, solo=1))
-    manager = world["manager0"]._manager
+    manager = world["manager0"]._mining.manager
     assert manager is not None
     lost = [each for _, each in manager.events(1) if isinstance(each, events.WorkForfeited)]
     assert {(each.miner, each.reason) for each in lost} == {(world.key("solo0"), LEASE_BROKEN)}

@@ -18,7 +18,7 @@ from nacl.signing import SigningKey
 
 from nas.jobs import Count, Verify
 from node.aside import inline
-from node.assembly import Node, Setup, Surroundings, mines_solo
+from node.assembly import Node
 from node.chain.state import genesis_state
 from node.chain.timing import Phase, deadline, phase_at, round_start
 from node.clock import Clock, LoopClock
@@ -26,6 +26,7 @@ from node.config import Role
 from node.identity import Identity
 from node.net.memory import MemoryNetwork
 from node.publishing.shelf import MemoryShelf
+from node.setup import Setup, Surroundings, mines_solo
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -210,9 +211,9 @@ class World:
         if machine.running is not None:
             machine.running.cancel()
         if machine.node is not None:
-            if machine.node._manager is not None:
+            if machine.node._mining.manager is not None:
                 # A crash waits for no disk.
-                machine.node._manager._core.journal.synced = _at_once  # type: ignore[method-assign]
+                machine.node._mining.manager._core.journal.synced = _at_once  # type: ignore[method-assign]
             await machine.node.close()
         # With the process goes whatever it was just dialling.
         self.links.stop(name)

@@ -38,7 +38,7 @@ class SoloDefector:
         if producer is None:
             raise ValueError(f"{name} has no unit of its own")
         found = _keep_best(world, name)
-        node._on_duty = lambda: producer  # type: ignore[method-assign]
+        node._mining.on_duty = lambda producer: producer  # type: ignore[method-assign]
         own = world.key(name)
         producer._pool.best = lambda: found.as_best(own)  # type: ignore[method-assign]
 

@@ -1,0 +1,38 @@
+"""Why a node must not sign now, or take no chain from peers yet."""
+
+from dataclasses import replace
+
+from node.consensus.bootstrap import Bootstrap
+from node.consensus.chain import Chain
+from node.net.drift import ClockVerdict, judge_clock
+from node.net.peers import PeerNet
+
+SPLIT = "the chain has been split for more than an era; its operators have to choose a side"
+
+
+class Readiness:
+    """Asks the chain, the peers, whose clocks tell of this node's, and the bootstrap if there is
+    one."""
+
+    def __init__(self, chain: Chain, peers: PeerNet, bootstrap: Bootstrap | None) -> None:
+        self._chain = chain
+        self._peers = peers
+        self._bootstrap = bootstrap
+
+    def why_held_back(self) -> str:
+        """Why peers' chains have to wait; empty if they need not."""
+        return "" if self._bootstrap is None else self._bootstrap.reason
+
+    def why_silent(self) -> str:
+        """Why this node must not sign now; empty if it may."""
+        split = SPLIT if self._chain.tree.is_split() else ""
+        reasons = (self.why_held_back(), self._clock().reason, self._chain.backlog.reason, split)
+        return next(filter(None, reasons), "")
+
+    def judge(self) -> ClockVerdict:
+        """What is known of this node's clock, with whatever keeps it from signing."""
+        return replace(self._clock(), reason=self.why_silent())
+
+    def _clock(self) -> ClockVerdict:
+        round_ms = self._chain.network.parameters.timing.round_ms
+        return judge_clock(self._peers.clock_offsets_ms(), round_ms)
