@@ -10,6 +10,7 @@ import structlog
 from google.protobuf.message import Message
 
 from node.chain.errors import Rejected
+from node.contents import read_contents
 from node.ledger_views import AccountView, SubmittedView
 from node.views import InvalidQuery, NotOffered, QueryError, UnknownItem, Views
 from node.wire import envelope_from_proto
@@ -43,6 +44,15 @@ class QueryServicer(QueryServiceServicer):
         return await _answer(
             context, pb.GetBlockResponse, lambda: self._views.block(_block_asked(request))
         )
+
+    async def GetBlockContents(
+        self, request: pb.GetBlockContentsRequest, context: Any
+    ) -> pb.GetBlockContentsResponse:
+        def contents() -> pb.GetBlockContentsResponse:
+            block = self._views.block_bytes(_block_asked(request))
+            return read_contents(block, self._views.status().network_id)
+
+        return await _answer(context, pb.GetBlockContentsResponse, contents)
 
     async def GetRound(self, request: pb.GetRoundRequest, context: Any) -> pb.GetRoundResponse:
         number = request.round if request.HasField("round") else None
@@ -198,7 +208,9 @@ def _scalar(value: bytes | str | int) -> str | int:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def _block_asked(request: pb.GetBlockRequest | pb.GetBlockBytesRequest) -> bytes | int | None:
+def _block_asked(
+    request: pb.GetBlockRequest | pb.GetBlockBytesRequest | pb.GetBlockContentsRequest,
+) -> bytes | int | None:
     match request.WhichOneof("which"):
         case "height":
             return request.height
@@ -220,10 +232,13 @@ def _parse_hash(field: str, text: str) -> bytes:
 async def _answer(
     context: Any, response: type[M], ask: Callable[[], object | Awaitable[object]]
 ) -> M:
-    """Fill a response from a view, or end the call with the status of the error."""
+    """A response, filled from a view if it is none yet, or the end of the call with the status of
+    the error."""
     message = response()
     try:
         view = ask()
+        if isinstance(view, response):
+            return view
         fill(message, await view if isawaitable(view) else view)
     except QueryError as error:
         await context.abort(STATUS_OF[type(error)], str(error))

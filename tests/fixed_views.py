@@ -1,5 +1,6 @@
 """Views of a node that never changes, for tests of whatever shows or serves them."""
 
+from node.chain.codec import encode
 from node.chain.messages import Envelope, Kind
 from node.ledger_views import (
     AccountProofView,
@@ -53,6 +54,7 @@ from node.views import (
 )
 from pool.proofs.openpage import OpenPage, close_page
 from pool.proofs.shelf import PageShelf, ReceiptShelf
+from tools.vectors import compute_network, compute_objects
 
 
 def hash_of(number: int) -> bytes:
@@ -141,7 +143,10 @@ RESULTS = TaskResultsView(
         ),
     )
 )
-BLOCK_BYTES = BlockBytesView(b"header", b"body")
+_GOLDEN = compute_network()
+_OBJECTS, _BODY = compute_objects(_GOLDEN)
+BLOCK_BYTES = BlockBytesView(encode(_OBJECTS[2].envelope), _BODY)
+"""The golden block, a claim."""
 FALLBACK = BlockView(
     id=hash_of(8),
     height=4,

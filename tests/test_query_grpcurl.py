@@ -12,7 +12,7 @@ import pytest
 from node.net.grpc_transport import GrpcServer
 from node.net.link import ManagerLink, PeerLink
 from node.query import QueryServicer
-from tests.fixed_views import BLOCK, PAGE_HASH, FixedViews, hash_of
+from tests.fixed_views import BLOCK, BLOCK_BYTES, PAGE_HASH, FixedViews, hash_of
 
 GRPCURL = Path(sys.executable).parent / "grpcurl"
 
@@ -83,6 +83,7 @@ TRANSACTION = {
 CALLS = {
     "GetStatus": ("", "round", "7"),
     "GetBlock": (json.dumps({"height": 5}), "id", BLOCK.id.hex()),
+    "GetBlockContents": (json.dumps({"height": 5}), "transactions", None),
     "GetRound": ("", "phase", "PHASE_CLAIM"),
     "GetLists": ("", "attesters", None),
     "GetTask": (json.dumps({"round": 7}), "dataset", "digits"),
@@ -97,7 +98,7 @@ CALLS = {
     "ListMiners": ("", "miners", None),
     "ListPoolEvents": ("", "next", "8"),
     "ListPeers": ("", "peers", None),
-    "GetBlockBytes": (json.dumps({"height": 5}), "header", b"header".hex()),
+    "GetBlockBytes": (json.dumps({"height": 5}), "header", BLOCK_BYTES.header.hex()),
     "GetReceipts": ("", "receipts", None),
     "GetPayoutNotices": ("", "notices", None),
     "GetShareLog": (json.dumps({"hash": PAGE_HASH.hex()}), "round", "7"),

@@ -56,6 +56,7 @@ from node.chain.published.terms import (
 from node.chain.seals import make_end, make_seal
 from node.chain.state import compute_root
 from node.chain.units import fold_body
+from tools.state_vectors import compute_hashes, compute_state, show_state
 
 PATH = Path(__file__).parent.parent / "tests" / "vectors" / "chain.json"
 ATTESTER = SigningKey(b"\x01" * 32)
@@ -197,12 +198,16 @@ def compute_vectors() -> dict[str, Any]:
     """Everything the file holds; bytes are hexadecimal."""
     network = compute_network()
     objects, body_bytes = compute_objects(network)
+    context = BlockTree(network).context_for(network.genesis_id, ROUND)
+    (terms,) = (each.message for each in objects if isinstance(each.message, Publish))
     return {
         "network": json.loads(network_to_json(network)),
         "network_id": network.id.hex(),
         "genesis_id": network.genesis_id.hex(),
         "genesis_state_root": compute_root(BlockTree(network).head().state).hex(),
         "secret_seeds": [bytes(ATTESTER).hex(), bytes(PRODUCER).hex()],
+        "hashes": compute_hashes(context, network, ATTESTER),
+        "state": show_state(compute_state(network, terms)),
         "body": body_bytes.hex(),
         "objects": [
             {

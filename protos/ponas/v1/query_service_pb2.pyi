@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ponas.v1 import pool_service_pb2 as _pool_service_pb2
 from ponas.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -518,6 +519,183 @@ class Payout(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Payout: _TypeAlias = Payout  # noqa: Y015
+
+@_typing.final
+class GetBlockContentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    height: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "id", b"id", "which", b"which"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "id", b"id", "which", b"which"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["id", "height"]  # noqa: Y015
+    _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
+
+Global___GetBlockContentsRequest: _TypeAlias = GetBlockContentsRequest  # noqa: Y015
+
+@_typing.final
+class GetBlockContentsResponse(_message.Message):
+    """A block as its proposer signed it; empty for genesis."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    COMMIT_IDS_FIELD_NUMBER: _builtins.int
+    LISTS_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    PAYOUTS_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    PARENT_LOGITS_HASH_FIELD_NUMBER: _builtins.int
+    parent_logits_hash: _builtins.str
+    @_builtins.property
+    def header(self) -> Global___SignedObject:
+        """A Claim or a Fallback; its id is that of the block."""
+
+    @_builtins.property
+    def commit_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of Commits, ascending."""
+
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListView]: ...
+    @_builtins.property
+    def units(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.CertifiedUnit]: ...
+    @_builtins.property
+    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedObject]: ...
+    @_builtins.property
+    def payouts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PayoutLine]: ...
+    @_builtins.property
+    def transactions(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedObject]: ...
+    def __init__(
+        self,
+        *,
+        header: Global___SignedObject | None = ...,
+        commit_ids: _abc.Iterable[_builtins.str] | None = ...,
+        lists: _abc.Iterable[Global___ListView] | None = ...,
+        units: _abc.Iterable[_types_pb2.CertifiedUnit] | None = ...,
+        votes: _abc.Iterable[Global___SignedObject] | None = ...,
+        payouts: _abc.Iterable[_types_pb2.PayoutLine] | None = ...,
+        transactions: _abc.Iterable[Global___SignedObject] | None = ...,
+        parent_logits_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_ids", b"commit_ids", "header", b"header", "lists", b"lists", "parent_logits_hash", b"parent_logits_hash", "payouts", b"payouts", "transactions", b"transactions", "units", b"units", "votes", b"votes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBlockContentsResponse: _TypeAlias = GetBlockContentsResponse  # noqa: Y015
+
+@_typing.final
+class SignedObject(_message.Message):
+    """An envelope with its payload read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    LIST_FIELD_NUMBER: _builtins.int
+    CLAIM_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    VOTE_FIELD_NUMBER: _builtins.int
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    LEASE_ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    ADD_BOND_FIELD_NUMBER: _builtins.int
+    UNBOND_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    FAUCET_FIELD_NUMBER: _builtins.int
+    PUBLISH_FIELD_NUMBER: _builtins.int
+    CANCEL_FIELD_NUMBER: _builtins.int
+    REBOND_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    kind: _types_pb2.Kind.ValueType
+    public_key: _builtins.str
+    signature: _builtins.str
+    @_builtins.property
+    def commit(self) -> _types_pb2.Commit: ...
+    @_builtins.property
+    def list(self) -> _types_pb2.List: ...
+    @_builtins.property
+    def claim(self) -> _types_pb2.Claim: ...
+    @_builtins.property
+    def fallback(self) -> _types_pb2.Fallback: ...
+    @_builtins.property
+    def vote(self) -> _types_pb2.Vote: ...
+    @_builtins.property
+    def transfer(self) -> _types_pb2.Transfer: ...
+    @_builtins.property
+    def lease(self) -> _pool_service_pb2.Lease: ...
+    @_builtins.property
+    def lease_acceptance(self) -> _pool_service_pb2.LeaseAcceptance: ...
+    @_builtins.property
+    def add_bond(self) -> _types_pb2.AddBond: ...
+    @_builtins.property
+    def unbond(self) -> _types_pb2.Unbond: ...
+    @_builtins.property
+    def evidence(self) -> _types_pb2.Evidence:
+        """Its envelopes are in `shown`."""
+
+    @_builtins.property
+    def faucet(self) -> _types_pb2.Faucet: ...
+    @_builtins.property
+    def publish(self) -> _types_pb2.Publish: ...
+    @_builtins.property
+    def cancel(self) -> _types_pb2.Cancel: ...
+    @_builtins.property
+    def rebond(self) -> _types_pb2.Rebond: ...
+    @_builtins.property
+    def shown(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignedObject]:
+        """What evidence shows."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: _types_pb2.Kind.ValueType = ...,
+        public_key: _builtins.str = ...,
+        signature: _builtins.str = ...,
+        commit: _types_pb2.Commit | None = ...,
+        list: _types_pb2.List | None = ...,
+        claim: _types_pb2.Claim | None = ...,
+        fallback: _types_pb2.Fallback | None = ...,
+        vote: _types_pb2.Vote | None = ...,
+        transfer: _types_pb2.Transfer | None = ...,
+        lease: _pool_service_pb2.Lease | None = ...,
+        lease_acceptance: _pool_service_pb2.LeaseAcceptance | None = ...,
+        add_bond: _types_pb2.AddBond | None = ...,
+        unbond: _types_pb2.Unbond | None = ...,
+        evidence: _types_pb2.Evidence | None = ...,
+        faucet: _types_pb2.Faucet | None = ...,
+        publish: _types_pb2.Publish | None = ...,
+        cancel: _types_pb2.Cancel | None = ...,
+        rebond: _types_pb2.Rebond | None = ...,
+        shown: _abc.Iterable[Global___SignedObject] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_bond", b"add_bond", "cancel", b"cancel", "claim", b"claim", "commit", b"commit", "content", b"content", "evidence", b"evidence", "fallback", b"fallback", "faucet", b"faucet", "lease", b"lease", "lease_acceptance", b"lease_acceptance", "list", b"list", "publish", b"publish", "rebond", b"rebond", "transfer", b"transfer", "unbond", b"unbond", "vote", b"vote"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_bond", b"add_bond", "cancel", b"cancel", "claim", b"claim", "commit", b"commit", "content", b"content", "evidence", b"evidence", "fallback", b"fallback", "faucet", b"faucet", "id", b"id", "kind", b"kind", "lease", b"lease", "lease_acceptance", b"lease_acceptance", "list", b"list", "public_key", b"public_key", "publish", b"publish", "rebond", b"rebond", "shown", b"shown", "signature", b"signature", "transfer", b"transfer", "unbond", b"unbond", "vote", b"vote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["commit", "list", "claim", "fallback", "vote", "transfer", "lease", "lease_acceptance", "add_bond", "unbond", "evidence", "faucet", "publish", "cancel", "rebond"]  # noqa: Y015
+    _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
+
+Global___SignedObject: _TypeAlias = SignedObject  # noqa: Y015
 
 @_typing.final
 class GetRoundRequest(_message.Message):

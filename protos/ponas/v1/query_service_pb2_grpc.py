@@ -47,6 +47,11 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockResponse.FromString,
                 _registered_method=True)
+        self.GetBlockContents = channel.unary_unary(
+                '/ponas.v1.QueryService/GetBlockContents',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockContentsRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockContentsResponse.FromString,
+                _registered_method=True)
         self.GetRound = channel.unary_unary(
                 '/ponas.v1.QueryService/GetRound',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetRoundRequest.SerializeToString,
@@ -152,6 +157,12 @@ class QueryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBlock(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBlockContents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -277,6 +288,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetBlock,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockResponse.SerializeToString,
+            ),
+            'GetBlockContents': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBlockContents,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetBlockContentsRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetBlockContentsResponse.SerializeToString,
             ),
             'GetRound': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRound,
@@ -426,6 +442,33 @@ class QueryService:
             '/ponas.v1.QueryService/GetBlock',
             ponas_dot_v1_dot_query__service__pb2.GetBlockRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetBlockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBlockContents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetBlockContents',
+            ponas_dot_v1_dot_query__service__pb2.GetBlockContentsRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetBlockContentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,7 @@ class QueryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> QueryServiceAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetStatusRequest, _query_service_pb2.GetStatusResponse]
     GetBlock: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockResponse]
+    GetBlockContents: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockContentsRequest, _query_service_pb2.GetBlockContentsResponse]
     GetRound: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetRoundRequest, _query_service_pb2.GetRoundResponse]
     GetLists: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetListsRequest, _query_service_pb2.GetListsResponse]
     GetTask: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]
@@ -67,6 +68,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetStatusRequest, _query_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     GetBlock: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockRequest, _query_service_pb2.GetBlockResponse]  # type: ignore[assignment]
+    GetBlockContents: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetBlockContentsRequest, _query_service_pb2.GetBlockContentsResponse]  # type: ignore[assignment]
     GetRound: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetRoundRequest, _query_service_pb2.GetRoundResponse]  # type: ignore[assignment]
     GetLists: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetListsRequest, _query_service_pb2.GetListsResponse]  # type: ignore[assignment]
     GetTask: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskRequest, _query_service_pb2.GetTaskResponse]  # type: ignore[assignment]
@@ -105,6 +107,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetBlockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetBlockResponse, _abc.Awaitable[_query_service_pb2.GetBlockResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetBlockContents(
+        self,
+        request: _query_service_pb2.GetBlockContentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetBlockContentsResponse, _abc.Awaitable[_query_service_pb2.GetBlockContentsResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetRound(

@@ -45,13 +45,16 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     KIND_LEASE_ACCEPTANCE: _Kind.ValueType  # 9
     KIND_RECEIPT: _Kind.ValueType  # 10
     KIND_PAYOUT_NOTICE: _Kind.ValueType  # 11
+    KIND_ADD_BOND: _Kind.ValueType  # 16
+    KIND_UNBOND: _Kind.ValueType  # 17
+    KIND_EVIDENCE: _Kind.ValueType  # 18
     KIND_FAUCET: _Kind.ValueType  # 19
-    KIND_SEAL: _Kind.ValueType  # 22
-    """Of gossip alone; a claim carries the preimages."""
     KIND_PUBLISH: _Kind.ValueType  # 20
     KIND_CANCEL: _Kind.ValueType  # 21
+    KIND_SEAL: _Kind.ValueType  # 22
+    """Of gossip alone; a claim carries the preimages."""
     KIND_KEY: _Kind.ValueType  # 23
-    """Gossip only."""
+    """Of gossip alone; a claim carries the key."""
     KIND_REBOND: _Kind.ValueType  # 24
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
@@ -71,13 +74,16 @@ KIND_LEASE: Kind.ValueType  # 8
 KIND_LEASE_ACCEPTANCE: Kind.ValueType  # 9
 KIND_RECEIPT: Kind.ValueType  # 10
 KIND_PAYOUT_NOTICE: Kind.ValueType  # 11
+KIND_ADD_BOND: Kind.ValueType  # 16
+KIND_UNBOND: Kind.ValueType  # 17
+KIND_EVIDENCE: Kind.ValueType  # 18
 KIND_FAUCET: Kind.ValueType  # 19
-KIND_SEAL: Kind.ValueType  # 22
-"""Of gossip alone; a claim carries the preimages."""
 KIND_PUBLISH: Kind.ValueType  # 20
 KIND_CANCEL: Kind.ValueType  # 21
+KIND_SEAL: Kind.ValueType  # 22
+"""Of gossip alone; a claim carries the preimages."""
 KIND_KEY: Kind.ValueType  # 23
-"""Gossip only."""
+"""Of gossip alone; a claim carries the key."""
 KIND_REBOND: Kind.ValueType  # 24
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
