@@ -35,6 +35,7 @@ from node.chain.state import (
 )
 from node.chain.table import Table
 from node.chain.votes import compute_logits_digest
+from node.consensus.designs import NasDesigns
 
 A, B, C = (bytes([value]) * 32 for value in (0xA1, 0xB2, 0xC3))
 LINES = (PayoutLine(A, 3), PayoutLine(B, 1), PayoutLine(C, 2))
@@ -61,6 +62,9 @@ def compute_hashes(context: RoundContext, network: Network, key: SigningKey) -> 
         "its seal of round 3": make_seal(key, network.id, 1, 3).hex(),
         "key of shard 2 by secret A": shard_key(A, 2).hex(),
         "its hash": hash_key(shard_key(A, 2)).hex(),
+        "space of round 1": [
+            list(values) for values in NasDesigns(network.parameters).space(context).ranges[0]
+        ],
         "manifest of chunks a and bc": make_manifest([b"a", b"bc"]).hex(),
     }
 
