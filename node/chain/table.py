@@ -8,7 +8,7 @@ the one before, so that states of sibling blocks cost little.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Generic, Protocol, TypeAlias, TypeVar
@@ -84,11 +84,9 @@ class Table(Generic[V]):
     """Immutable: `set` and `delete` return the changed table. Keys are 1 byte or longer."""
 
     def __init__(self, entries: Iterable[tuple[bytes, V]] = ()) -> None:
-        self._top: _Node[V] = None
-        self._count = 0
-        for key, record in entries:
-            self._count += key not in self
-            self._top = _insert(self._top, 0, _Leaf(_path(key), key, record))
+        leaves = [_Leaf(_path(key), key, record) for key, record in dict(entries).items()]
+        self._top = _build(leaves, 0)
+        self._count = len(leaves)
 
     def __len__(self) -> int:
         return self._count
@@ -180,6 +178,15 @@ def _make(top: _Node[V], count: int) -> Table[V]:
     table = Table[V]()
     table._top, table._count = top, count
     return table
+
+
+def _build(leaves: Sequence[_Leaf[V]], depth: int) -> _Node[V]:
+    """The subtree of leaves whose paths agree up to a depth; much faster than one by one."""
+    if len(leaves) < 2:
+        return leaves[0] if leaves else None
+    left = [leaf for leaf in leaves if not leaf.path >> depth & 1]
+    right = [leaf for leaf in leaves if leaf.path >> depth & 1]
+    return _Branch(_build(left, depth + 1), _build(right, depth + 1))
 
 
 def _insert(node: _Node[V], depth: int, leaf: _Leaf[V]) -> _Leaf[V] | _Branch[V]:
