@@ -51,7 +51,6 @@ class NasDesigns:
                 f"{info.classes} classes, not {standing.test_size} in {standing.classes}"
             )
         self._is_drawn = standing.dataset == procedural.KIND
-        self._space_of_seed = lru_cache(maxsize=16)(_draw_space)
 
     def task(self, context: RoundContext) -> Task:
         """What a round searches, apart from a unit's own data: a published or the standing task."""
@@ -63,7 +62,7 @@ class NasDesigns:
 
     def space(self, context: RoundContext) -> Space:
         """The space of a round: Algorithm 1 seeded by the ancestor's id (design 3)."""
-        return self._space_of_seed(context.ancestor_id, self.task(context))
+        return _draw_space(context.ancestor_id, self.task(context))
 
     def task_of(self, context: RoundContext, producer: bytes, unit: int) -> Task:
         """The task of a round for a producer's unit: on data of its own, if they are drawn."""
@@ -102,7 +101,7 @@ class NasDesigns:
             parsed = Genotype.from_bytes(genotype)
         except GenotypeError as error:
             return Reason.GENOTYPE_MALFORMED, str(error)
-        verdict = design.judge(parsed, self.task(context), self.space(context))
+        verdict = _judge(parsed, self.task(context), self.space(context))
         if verdict.reason is None:
             return None
         return _REASONS.get(verdict.reason, Reason.INFEASIBLE), verdict.detail
@@ -117,5 +116,14 @@ class NasDesigns:
         return model_length(Genotype.from_bytes(genotype), info.shape, info.classes)
 
 
+# A round has one space, and its claims are judged when they come, in the walk and in the chain.
+
+
+@lru_cache(maxsize=16)
 def _draw_space(seed: bytes, task: Task) -> Space:
     return round_space(task.space, seed, lambda space: holds_usable_design(space, task))
+
+
+@lru_cache(maxsize=64)
+def _judge(genotype: Genotype, task: Task, space: Space) -> design.Design:
+    return design.judge(genotype, task, space)
