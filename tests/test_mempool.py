@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -87,11 +88,11 @@ def test_a_replacement_offers_a_tenth_more() -> None:
     assert mempool.transactions() == (dearer, transfer(1))
 
 
-def test_a_replacement_may_leave_nothing_for_those_behind_it() -> None:
+async def test_a_replacement_may_leave_nothing_for_those_behind_it() -> None:
     greedy = transfer(0, fee=ENDOWMENT - 1)
     mempool = filled(transfer(0), transfer(1))
     mempool.add(greedy, CONTEXT, HEAD)
-    mempool.follow(CONTEXT, HEAD, HEAD)
+    await mempool.follow(CONTEXT, HEAD, HEAD)
     assert mempool.transactions() == (greedy,)
 
 
@@ -102,7 +103,7 @@ def test_a_sender_has_few_places(monkeypatch: pytest.MonkeyPatch) -> None:
     mempool.add(transfer(1, fee=2 * FEE), CONTEXT, HEAD)
 
 
-def test_a_sender_wastes_few_checks_of_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sender_wastes_few_checks_of_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mempool_module, "MAX_WASTED", 2)
     poor = transfer(1, amount=ENDOWMENT)
     mempool = filled(transfer(0), transfer(0, fee=2 * FEE))
@@ -111,7 +112,7 @@ def test_a_sender_wastes_few_checks_of_its_row(monkeypatch: pytest.MonkeyPatch) 
     assert refusal(mempool, transfer(0, fee=4 * FEE)) is Reason.SENDER_FULL
     # Others are not in the way of it, and the next round is a new one.
     mempool.add(transfer(0, key=OTHER), CONTEXT, HEAD)
-    mempool.follow(CONTEXT, HEAD, HEAD)
+    await mempool.follow(CONTEXT, HEAD, HEAD)
     mempool.add(transfer(1), CONTEXT, HEAD)
 
 
@@ -140,26 +141,37 @@ def test_nobody_makes_room_by_own_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(filled(transfer(0)), transfer(1, fee=9 * FEE)) is Reason.MEMPOOL_FULL
 
 
-def test_what_a_fork_may_undo_stays_until_it_is_final() -> None:
+async def test_what_a_fork_may_undo_stays_until_it_is_final() -> None:
     row = transfer(0), transfer(1), transfer(2)
     mempool = filled(*row)
-    mempool.follow(CONTEXT, at_nonce(2), HEAD)
+    await mempool.follow(CONTEXT, at_nonce(2), HEAD)
     assert mempool.transactions() == row
     # Only the third is new to a block on that head.
     assert select_transactions(CONTEXT, at_nonce(2), mempool.transactions(), 10**6) == row[2:]
-    mempool.follow(CONTEXT, at_nonce(2), at_nonce(1))
+    await mempool.follow(CONTEXT, at_nonce(2), at_nonce(1))
     assert mempool.transactions() == row[1:]
     # Another fork has won.
-    mempool.follow(CONTEXT, at_nonce(1), at_nonce(1))
+    await mempool.follow(CONTEXT, at_nonce(1), at_nonce(1))
     assert mempool.transactions() == row[1:]
-    mempool.follow(CONTEXT, at_nonce(3), at_nonce(3))
+    await mempool.follow(CONTEXT, at_nonce(3), at_nonce(3))
     assert mempool.transactions() == ()
 
 
-def test_what_the_head_no_longer_allows_goes() -> None:
+async def test_what_the_head_no_longer_allows_goes() -> None:
     mempool = filled(transfer(0), transfer(1))
-    mempool.follow(CONTEXT, at_nonce(0, balance=FEE + 1), HEAD)
+    await mempool.follow(CONTEXT, at_nonce(0, balance=FEE + 1), HEAD)
     assert mempool.transactions() == (transfer(0),)
+
+
+async def test_others_have_their_turn_while_all_that_waits_is_looked_at() -> None:
+    mempool = filled(transfer(0), transfer(0, key=OTHER))
+    following = asyncio.ensure_future(mempool.follow(CONTEXT, HEAD, at_nonce(1)))
+    await asyncio.sleep(0)
+    # Not yet looked at; what comes now is looked at with the rest.
+    assert len(mempool) == 2
+    mempool.add(transfer(1, key=OTHER), CONTEXT, HEAD)
+    await following
+    assert mempool.transactions() == (transfer(0, key=OTHER), transfer(1, key=OTHER))
 
 
 ADDED = st.lists(
@@ -170,14 +182,16 @@ ADDED = st.lists(
 
 @settings(max_examples=50)
 @given(ADDED, st.integers(0, 3))
-def test_all_that_waits_can_go_into_one_block(added: list[tuple[int, int, int]], used: int) -> None:
+async def test_all_that_waits_can_go_into_one_block(
+    added: list[tuple[int, int, int]], used: int
+) -> None:
     mempool = Mempool()
     for sender, nonce, fee in added:
         _add(mempool, transfer(nonce, fee, ATTESTERS[sender]), CONTEXT, HEAD)
     waiting = mempool.transactions()
     assert set(select_transactions(CONTEXT, HEAD, waiting, 10**6)) == set(waiting)
     head = at_nonce(used, key=ATTESTERS[0])
-    mempool.follow(CONTEXT, head, head)
+    await mempool.follow(CONTEXT, head, head)
     kept = mempool.transactions()
     assert set(kept) == set(select_transactions(CONTEXT, head, waiting, 10**6))
 

@@ -1,5 +1,6 @@
 """Transactions that wait for a block: who may wait, and who goes when there is no room."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -79,10 +80,16 @@ class Mempool:
         """All that wait; `node.chain.proposal` chooses what fits."""
         return tuple(signed for queue in self._queues.values() for signed in queue)
 
-    def follow(self, context: RoundContext, head: State, final: State) -> None:
-        """Forget what `final` has behind it, and what `head` no longer allows."""
+    async def follow(self, context: RoundContext, head: State, final: State) -> None:
+        """Forget what `final` has behind it, and what `head` no longer allows.
+
+        Sender by sender, so that all else goes on: all that may wait takes half a second.
+        """
         self._wasted.clear()
-        for sender, queue in list(self._queues.items()):
+        for sender in list(self._queues):
+            await asyncio.sleep(0)
+            # What was taken in meanwhile may have cost a sender its place.
+            queue = self._queues.get(sender, ())
             settled = final.account(sender).nonce
             kept = [held for held in queue if held.message.nonce >= settled]
             behind = [held for held in kept if held.message.nonce < head.account(sender).nonce]

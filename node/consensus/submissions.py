@@ -77,7 +77,7 @@ class Submissions:
 
     async def follow(self) -> None:
         """Let all that waits follow the chain, and offer the kept ones again, here and to peers."""
-        self._mempool.follow(
+        await self._mempool.follow(
             self._chain.next_context(), self._chain.tree.head().state, self._chain.final_state
         )
         settled = [signed for row in self._rows() for signed in self._offer_row(row)]
