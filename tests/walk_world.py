@@ -92,6 +92,7 @@ class Bench:
         self.world = World(make_network(replace(FAST, max_walked=max_walked)))
         self.executor = Recorder(answer)
         self.aside = Spy()
+        self.fetched: set[bytes] = set()
         self.rounds = Rounds()
         self.designs = Designs()
         store = MemoryStore()
@@ -100,12 +101,17 @@ class Bench:
         )
         designs: Any = self.designs
         library = TaskLibrary(store, InlineWriter(store), _nobody, MemoryShelf())
-        blobs = Blobs(self.chain, self.rounds, designs, _nobody, clock)
+        blobs = Blobs(self.chain, self.rounds, designs, self.fetch, clock)
         counter = Counter(self.chain, self.rounds, designs, library, blobs, self.executor)
         self.importer = Importer(
             self.chain, self.rounds, designs, blobs, counter, self.aside, clock
         )
         self.validator = Validator(self.chain, self.rounds, self.importer, clock)
+
+    async def fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
+        """Peers that have nothing."""
+        self.fetched.add(blob_hash)
+        raise NotFound(blob_hash.hex())
 
     def claim(self, producer: int, correct: int, unit: int = 0) -> Block:
         """A claim with all that belongs to it at hand."""
