@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
+from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
-from node.chain.messages import Envelope
+from node.chain.messages import Commit, Envelope
 from node.chain.params import version_at
 from node.chain.timing import phase_at
 from node.config import Role
@@ -113,7 +114,7 @@ class Node:
             self._library,
             outside.clock,
             self._round_tasks,
-            lambda commit: self._mining.on_commit(commit),
+            self._on_commit,
             lambda: bool(self._readiness.why_held_back()),
         )
         self.peers = PeerNet(
@@ -219,6 +220,10 @@ class Node:
     def listens_at(self, port: int) -> None:
         """Let peers tell each other that this node takes connections at a TCP port."""
         self.peers.listens_at(port)
+
+    def _on_commit(self, commit: Signed[Commit]) -> None:
+        if shown := self._mining.on_commit(commit):
+            self._informer.accuse(commit.message.round, shown)
 
     def submit(self, envelope: Envelope) -> None:
         """Take an object of this node's own as if it came by gossip, and send it to all peers.

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from nas.task import Task
+from node.chain.codec import decode
 from node.chain.envelope import Signed
-from node.chain.messages import Commit
+from node.chain.messages import Commit, Envelope
 from node.chain.timing import phase_at
 from node.config import Role
 from node.consensus.chain import Chain
@@ -63,10 +64,13 @@ class Mining:
             return
         await self.manager.serve(link)
 
-    def on_commit(self, commit: Signed[Commit]) -> None:
-        """Let the pool know of a commitment: its miners have promised to make none."""
-        if self.manager is not None:
-            self.manager.on_commit(commit)
+    def on_commit(self, commit: Signed[Commit]) -> Sequence[Envelope]:
+        """Let the pool know of a commitment: its miners have promised to make none.
+
+        What shows that one has broken its word, if it has.
+        """
+        shown = () if self.manager is None else self.manager.on_commit(commit)
+        return [decode(Envelope, envelope) for envelope in shown]
 
     def start(self) -> None:
         """Open the pool, and let the miner work."""

@@ -140,13 +140,14 @@ async def test_who_commits_on_its_own_under_a_lease_loses_its_window() -> None:
     await miner.deliver(await miner.expect("assignment"), 320)
     honest = world.manager.state.books.earned[public("t") * 2]
     commit = sign(Commit(1, 0, bytes(32)), key_of("s"), NETWORK_ID)
-    world.manager.on_commit(sign(Commit(1, 0, bytes(32)), key_of("manager"), NETWORK_ID))
-    world.manager.on_commit(sign(Commit(9, 0, bytes(32)), key_of("s"), NETWORK_ID))
+    assert not world.manager.on_commit(sign(Commit(1, 0, bytes(32)), key_of("manager"), NETWORK_ID))
+    assert not world.manager.on_commit(sign(Commit(9, 0, bytes(32)), key_of("s"), NETWORK_ID))
     assert not of_kind(world, events.WorkForfeited)
-    world.manager.on_commit(commit)
+    told = world.manager.on_commit(commit)
     await world.pass_ms(50)
 
     (lost,) = of_kind(world, events.WorkForfeited)
+    assert told == lost.evidence
     assert (lost.miner, lost.reason) == (S, LEASE_BROKEN)
     lease, acceptance, shown = (decode(Envelope, data) for data in lost.evidence)
     granted = open_as(Lease, lease, NETWORK_ID)

@@ -1,12 +1,13 @@
 """Notices what nobody may sign, and has it punished if this node's key can pay for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 from nacl.signing import SigningKey
 
 from node.chain.bonds import BondKey, BondKind
-from node.chain.envelope import Signed, sign
+from node.chain.envelope import Signed, open_envelope, sign
+from node.chain.errors import Rejected
 from node.chain.evidence import prove
 from node.chain.finality import link_of, slashable
 from node.chain.messages import MAX_PAYLOAD_BYTES, Claim, Envelope, Evidence, List, Payload, Vote
@@ -58,6 +59,17 @@ class Informer:
                 self._hear_other(signed, message.round)
             case Claim() as message if self._produces(signed.signer, message.round):
                 self._hear_other(signed, message.round)
+
+    def accuse(self, round_number: int, shown: Sequence[Envelope]) -> None:
+        """Take note in a round of what the pool of this node has proof of: a broken lease.
+
+        A pool's leases may last for longer than the chain punishes.
+        """
+        try:
+            proof = tuple(open_envelope(each, self._chain.network.id) for each in shown)
+            self._show(round_number, proof)
+        except Rejected as refusal:
+            _log.info("no_offence", reason=str(refusal))
 
     def report(self, round_number: int) -> None:
         """At the start of a round: send evidence that the chain has not taken yet."""

@@ -199,10 +199,13 @@ class Manager:
         model = self._core.journal.blobs[promise.model_hash]
         return Promised(decode(Claim, promise.claim), promise.commitment, model, promise.lines)
 
-    def on_commit(self, commit: Signed[Commit]) -> None:
-        """Somebody has committed a model to the chain, perhaps a miner of this pool on its own."""
+    def on_commit(self, commit: Signed[Commit]) -> Sequence[bytes]:
+        """Somebody has committed a model to the chain, perhaps a miner of this pool on its own.
+
+        Then the encoded envelopes that show it: the lease, its acceptance and the commit.
+        """
         if commit.signer == self._public_key:
-            return
+            return ()
         broken = decide_defection(
             self._core.pool,
             commit.signer,
@@ -210,9 +213,11 @@ class Manager:
             encode(commit.envelope),
             self._core.now_ms(),
         )
-        if broken is not None:
-            _log.warning("lease_broken", miner=commit.signer.hex(), round=commit.message.round)
-            self._core.forfeit(broken)
+        if broken is None:
+            return ()
+        _log.warning("lease_broken", miner=commit.signer.hex(), round=commit.message.round)
+        self._core.forfeit(broken)
+        return broken.evidence
 
     def paid(self, round_number: int) -> None:
         """A block of the pool is final."""
