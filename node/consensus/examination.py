@@ -72,7 +72,8 @@ def examine(
     old = _enter(tree, takewhile(lambda row: height_of(row[0]) <= top, rows), designs)
     if base and base[-1].id not in tree:
         bound, gap = _bound(store, old.loose, base[-1], network)
-        damage += _cut_off([key for key in old.loose if key not in set(bound)], tree)
+        stands = set(bound)
+        damage += _cut_off([key for key in old.loose if key not in stands], tree)
         tree, old = BlockTree(network, base), old._replace(loose=[])
     rows = _told(store.scan(Table.BLOCKS, u64(top + 1)), on_block)
     new = _enter(tree, rows, designs)

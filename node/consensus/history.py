@@ -99,28 +99,27 @@ class Historian:
 
     async def _fetch_below(self, gap: Gap) -> bool:
         """Take in the highest blocks that are missing; whether any came."""
-        lower, changes = self._without_known(gap), list[Change]()
-        if lower == gap:
-            blocks = await self._ancestors.fetch(gap.id)
-            for height, (header, body) in zip(range(gap.height, 0, -1), blocks, strict=False):
-                for rival in self._blocks.ids_at(height):
+        changes = list[Change]()
+        blocks = self._known_from(gap.id) or await self._ancestors.fetch(gap.id)
+        for height, (header, body) in zip(range(gap.height, 0, -1), blocks, strict=False):
+            for rival in self._blocks.ids_at(height):
+                if rival != header.id:
                     changes += self._blocks.drop(height, rival)
-                record = BlockRecord(encode(header.envelope), body, b"")
-                changes += self._blocks.put_record(height, header.id, record)
-                lower = Gap(height - 1, header.message.parent)
-        if lower != gap:
-            await self._writer.write([*changes, *self._blocks.put_gap(lower)])
-        return lower != gap
-
-    def _without_known(self, gap: Gap) -> Gap:
-        """A gap without what lies at its top from before this node was away, a few blocks of it."""
-        for height in range(gap.height, max(0, gap.height - _AT_ONCE), -1):
-            record = self._blocks.record(gap.id)
-            if record is None:
-                break
-            header = open_header(record.envelope, self._chain.network.id)
+            record = BlockRecord(encode(header.envelope), body, b"")
+            changes += self._blocks.put_record(height, header.id, record)
             gap = Gap(height - 1, header.message.parent)
-        return gap
+        if changes:
+            await self._writer.write([*changes, *self._blocks.put_gap(gap)])
+        return bool(changes)
+
+    def _known_from(self, block_id: bytes) -> Sequence[tuple[Header, bytes]]:
+        """A block and some below it, if they are here from before this node was away for long."""
+        found = list[tuple[Header, bytes]]()
+        while len(found) < _AT_ONCE and (record := self._blocks.record(block_id)) is not None:
+            header = open_header(record.envelope, self._chain.network.id)
+            found.append((header, record.body))
+            block_id = header.message.parent
+        return found
 
     async def _check_all(self) -> None:
         """Judge all blocks from genesis up to the newest state that is kept, a few at a time."""

@@ -9,7 +9,6 @@ from node.net.bodies import BodyFetcher, Header
 from node.net.link import LinkClosed
 from node.net.protocol import (
     MAX_BODIES,
-    MAX_HEADERS,
     SYNC_TIMEOUT_S,
     ChainHandler,
     Refusal,
@@ -73,5 +72,5 @@ class AncestorFetcher:
 
 def serve_ancestors(request: GetAncestors, handler: ChainHandler) -> PeerMessage:
     """The headers from a block down."""
-    headers = handler.headers_down(request.block, min(request.limit, MAX_HEADERS))
+    headers = handler.headers_down(request.block, min(request.limit, MAX_BODIES))
     return PeerMessage(headers=Headers(headers=map(envelope_to_proto, headers)))
