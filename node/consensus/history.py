@@ -125,26 +125,29 @@ class Historian:
         """Judge all blocks from genesis up to the newest state that is kept, a few at a time."""
         tree, top = BlockTree(self._chain.network), self._blocks.snapshots()[-1]
         for first in range(1, top.height + 1, _AT_ONCE):
-            heights = range(first, min(first + _AT_ONCE, top.height + 1))
-            await self._writer.write(await self._aside(self._judge, tree, heights))
+            changes = list[Change]()
+            for height in range(first, min(first + _AT_ONCE, top.height + 1)):
+                # One by one: a full block takes half a second, and a round's own bodies wait.
+                judged = await self._aside(self._judge, tree, height)
+                # Of several blocks of an era the first tells its seats.
+                changes = [*judged, *changes]
+            await self._writer.write(changes)
         if top.checkpoint.id not in tree:
             raise StoreError("blocks are missing in the data folder; try `ponas chain repair`")
         await self._writer.write(self._blocks.put_gap(None))
         _log.info("history_complete", blocks=top.height)
 
-    def _judge(self, tree: BlockTree, heights: range) -> list[Change]:
-        """Put the blocks at some heights into a tree; what to write of them. Raises Rejected."""
+    def _judge(self, tree: BlockTree, height: int) -> list[Change]:
+        """Put the blocks at a height into a tree; what to write of them. Raises Rejected."""
         changes = list[Change]()
-        for height in heights:
-            for block_id in self._blocks.ids_at(height):
-                record = self._blocks.record(block_id)
-                if record is not None and enter_record(tree, record, self._designs):
-                    entry = tree.entry(block_id)
-                    # Of several blocks of an era the first tells its seats.
-                    changes = [*self._blocks.put_facts(block_id, entry.state), *changes]
-                    if entry.block is not None:
-                        context = tree.context_for(entry.block.parent, entry.block.round)
-                        changes += put_win(context, entry.block)
+        for block_id in self._blocks.ids_at(height):
+            record = self._blocks.record(block_id)
+            if record is not None and enter_record(tree, record, self._designs):
+                entry = tree.entry(block_id)
+                changes = [*self._blocks.put_facts(block_id, entry.state), *changes]
+                if entry.block is not None:
+                    context = tree.context_for(entry.block.parent, entry.block.round)
+                    changes += put_win(context, entry.block)
         return changes
 
     async def _drop_some(self) -> bool:
