@@ -1,29 +1,22 @@
 """What a node shows of itself: the views of the query service, read from its parts."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 
 from fpga_model.profile import profile_named
 from nas.data.datasets import describe
-from nas.designs.genotype import HYPERPARAMETERS, Genotype
-from node.chain.block import Block
+from nas.designs.genotype import HYPERPARAMETERS
+from node.block_inspection import view_block
+from node.block_views import BlockBytesView, BlockView
 from node.chain.codec import encode
-from node.chain.eras import Eras
-from node.chain.genesis import Network
 from node.chain.lists import certified
-from node.chain.messages import Claim, Fallback, PayoutLine
-from node.chain.params import Parameters
-from node.chain.published.escrow import BURNT_ATTESTERS_LINES, settle_won
-from node.chain.rewards import LINES_TO_ATTESTERS, compute_rewards, compute_subsidy, split
 from node.chain.timing import phase_at
-from node.chain.votes import paid_voters
 from node.checkpoint import format_checkpoint
 from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
-from node.consensus.records import TaskWin
 from node.consensus.validator import EQUIVOCATED
 from node.identity import Identity, format_address
 from node.ledger_views import Ledger
@@ -32,16 +25,12 @@ from node.net.drift import ClockVerdict
 from node.proof_views import Proofs
 from node.task_views import PublishedTasks
 from node.views import (
-    BlockBytesView,
-    BlockView,
     ClaimView,
     CommitView,
     LayerRangesView,
-    LayerView,
     ListView,
     MinersView,
     NotOffered,
-    PayoutView,
     PeersView,
     PoolEventsView,
     PoolView,
@@ -52,7 +41,6 @@ from node.views import (
     UnknownItem,
     ViewPhase,
     VoteView,
-    WinnerView,
 )
 from pool.manager.manager import Manager
 from pool.records.view import event_view, miner_views, pool_view
@@ -137,38 +125,7 @@ class NodeViews:
         return format_checkpoint(kept[-1].checkpoint) if kept else ""
 
     def block(self, which: bytes | int | None) -> BlockView:
-        block_id = self._block_id(which)
-        block, height = self._chain.block(block_id), self._chain.height(block_id)
-        if height is None:
-            raise UnknownItem(f"this node has no block {block_id.hex()}")
-        if block is None:
-            return _genesis_view(self._chain.network)
-        header = block.header.message
-        final = self._chain.id_at(height) if height <= self._chain.final_height else None
-        payouts, attester_rewards = rewards_of(
-            self._chain.network.parameters,
-            self._chain.eras_at(block.round),
-            block,
-            self._chain.win(block.id),
-        )
-        return BlockView(
-            id=block_id,
-            height=height,
-            round=block.round,
-            parent=block.parent,
-            proposer=format_address(block.header.signer),
-            fallback=block.is_fallback,
-            final=final == block_id,
-            winner=self._winner(block),
-            payouts=payouts,
-            attester_rewards=attester_rewards,
-            listed_commitments=len(block.body.commit_ids),
-            lists=len(block.body.lists),
-            votes=len(block.votes),
-            transactions=len(block.transactions),
-            state_root=header.state_root,
-            missing=header.missing if isinstance(header, Fallback) else (),
-        )
+        return view_block(self._chain, self._designs, self._block_id(which))
 
     def round(self, number: int | None) -> RoundView:
         now = phase_at(self._chain.network, self._clock.now_ms())
@@ -267,50 +224,6 @@ class NodeViews:
             for c in book.commits.values()
         ]
 
-    def _winner(self, block: Block) -> WinnerView | None:
-        claim = block.header.message
-        if not isinstance(claim, Claim):
-            return None
-        genotype = Genotype.from_bytes(claim.genotype)
-        win = self._chain.win(block.id)
-        terms = None if win is None else win.terms
-        design = self._designs.price(terms, genotype)
-        return WinnerView(
-            unit=claim.unit,
-            layers=[
-                LayerView(**dict(zip(HYPERPARAMETERS, layer.tokens, strict=True)))
-                for layer in genotype.layers
-            ],
-            model_hash=claim.model_hash,
-            verified_correct=claim.correct,
-            test_size=describe(self._designs.task_for(terms).dataset).test,
-            luts=design.luts,
-            images_per_s=design.images_per_s,
-            genotype=claim.genotype,
-            secrets=claim.secrets,
-        )
-
-
-def _genesis_view(network: Network) -> BlockView:
-    return BlockView(
-        id=network.genesis_id,
-        height=0,
-        round=0,
-        parent=b"",
-        proposer="",
-        fallback=False,
-        final=True,
-        winner=None,
-        payouts=(),
-        attester_rewards=(),
-        listed_commitments=0,
-        lists=0,
-        votes=0,
-        transactions=0,
-        state_root=b"",
-        missing=(),
-    )
-
 
 def _claims(book: RoundBook) -> list[ClaimView]:
     return [
@@ -324,39 +237,3 @@ def _claims(book: RoundBook) -> list[ClaimView]:
         )
         for claim in book.claims.values()
     ]
-
-
-def rewards_of(
-    parameters: Parameters, eras: Eras, block: Block, win: TaskWin | None
-) -> tuple[Sequence[PayoutView], Sequence[PayoutView]]:
-    """What a block paid by its lines and to attesters; `win` is the published task it has won.
-
-    Exact until the supply comes near 2**63 base units, where the subsidy shrinks.
-    """
-    if block.is_fallback:
-        return (), ()
-    body, producer = block.body, block.header.signer
-    voters = paid_voters(eras, block.votes, block.parent, body.parent_logits_hash)
-    if win is None:
-        subsidy = compute_subsidy(parameters, block.round, 0)
-        for_lines, _ = split(subsidy, LINES_TO_ATTESTERS)
-        everything = Counter(compute_rewards(subsidy, producer, body.payouts, voters))
-    else:
-        reward = win.terms.reward
-        _, _, for_lines = split(reward, BURNT_ATTESTERS_LINES)
-        everything = Counter(settle_won(reward, producer, body.payouts, voters).paid)
-    amounts = split(for_lines, [line.weight for line in body.payouts])
-    for line, amount in zip(body.payouts, amounts, strict=True):
-        everything[line.address] -= amount
-    return (
-        [_payout(line, amount) for line, amount in zip(body.payouts, amounts, strict=True)],
-        [
-            PayoutView(format_address(address), 0, amount)
-            for address, amount in sorted(everything.items())
-            if amount
-        ],
-    )
-
-
-def _payout(line: PayoutLine, amount: int) -> PayoutView:
-    return PayoutView(format_address(line.address), line.weight, amount)

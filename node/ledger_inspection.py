@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from enum import StrEnum
 
+from node.block_inspection import rewards_of
 from node.chain.block import Block
 from node.chain.bonds import BondKey, BondKind
 from node.chain.eras import Seats
@@ -14,7 +15,6 @@ from node.chain.published.terms import Publish
 from node.consensus.chain import Chain
 from node.consensus.submissions import Submissions
 from node.identity import AddressError, format_address, parse_address
-from node.inspection import rewards_of
 from node.ledger_views import (
     AccountProofView,
     AccountView,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from node.block_views import BlockBytesView, BlockView
 from node.ledger_views import Ledger
 from node.listing_views import Listings
 from node.proof_views import Proofs
@@ -92,66 +93,6 @@ class StatusView:
     clock_offset_ms: int | None
     not_signing: str
     checkpoint: str
-
-
-@dataclass(frozen=True)
-class LayerView:
-    kernel_height: int
-    kernel_width: int
-    num_kernels: int
-    stride_height: int
-    stride_width: int
-    pool_size: int
-    act_int_bits: int
-    act_frac_bits: int
-    weight_int_bits: int
-    weight_frac_bits: int
-
-
-@dataclass(frozen=True)
-class WinnerView:
-    unit: int
-    layers: Sequence[LayerView]
-    model_hash: bytes
-    verified_correct: int
-    test_size: int
-    luts: int
-    images_per_s: int
-    genotype: bytes
-    secrets: Sequence[bytes]
-
-
-@dataclass(frozen=True)
-class PayoutView:
-    address: str
-    weight: int
-    amount: int
-
-
-@dataclass(frozen=True)
-class BlockView:
-    id: bytes
-    height: int
-    round: int
-    parent: bytes
-    proposer: str
-    fallback: bool
-    final: bool
-    winner: WinnerView | None
-    payouts: Sequence[PayoutView]
-    attester_rewards: Sequence[PayoutView]
-    listed_commitments: int
-    lists: int
-    votes: int
-    transactions: int
-    state_root: bytes
-    missing: Sequence[bytes]
-
-
-@dataclass(frozen=True)
-class BlockBytesView:
-    header: bytes
-    body: bytes
 
 
 @dataclass(frozen=True)

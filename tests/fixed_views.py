@@ -1,5 +1,6 @@
 """Views of a node that never changes, for tests of whatever shows or serves them."""
 
+from node.block_views import BlockBytesView, BlockView, LayerView, PayoutView, WinnerView
 from node.chain.codec import encode
 from node.chain.messages import Envelope, Kind
 from node.ledger_views import (
@@ -26,18 +27,14 @@ from node.task_views import (
 from node.views import (
     BanView,
     BestView,
-    BlockBytesView,
-    BlockView,
     ClaimView,
     CommitView,
     InvalidQuery,
     LayerRangesView,
-    LayerView,
     ListView,
     MinersView,
     MinerView,
     NotOffered,
-    PayoutView,
     PeersView,
     PeerView,
     PoolEventsView,
@@ -50,7 +47,6 @@ from node.views import (
     UnknownItem,
     ViewPhase,
     VoteView,
-    WinnerView,
 )
 from pool.proofs.openpage import OpenPage, close_page
 from pool.proofs.shelf import PageShelf, ReceiptShelf

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from nacl.signing import SigningKey
 
+from node.block_views import BlockBytesView
 from node.chain.codec import encode
 from node.chain.genesis import DEVNET_GENESIS, network_to_json
 from node.chain.params import FAST
@@ -25,7 +26,7 @@ from node.ledger_views import AccountView
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer
-from node.views import BlockBytesView, StatusView
+from node.views import StatusView
 from tests.chain_world import ATTESTERS, ENDOWMENT, OUTSIDER, PRODUCERS, World, public
 from tests.desk import Desk
 from tests.fixed_views import STATUS, FixedViews

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import grpc
 import pytest
 
-from node import ledger_views, listing_views, proof_views, query, task_views, views
+from node import block_views, ledger_views, listing_views, proof_views, query, task_views, views
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer, fill
@@ -21,7 +21,7 @@ from tests.fixed_views import BLOCK, FALLBACK, FixedViews, hash_of
 
 PAIRS = {
     views.StatusView: pb.GetStatusResponse,
-    views.BlockView: pb.GetBlockResponse,
+    block_views.BlockView: pb.GetBlockResponse,
     views.RoundView: pb.GetRoundResponse,
     listing_views.ListsView: pb.GetListsResponse,
     views.TaskView: pb.GetTaskResponse,
@@ -35,7 +35,7 @@ PAIRS = {
     views.PoolView: pb.GetPoolResponse,
     views.MinersView: pb.ListMinersResponse,
     views.PoolEventsView: pb.ListPoolEventsResponse,
-    views.BlockBytesView: pb.GetBlockBytesResponse,
+    block_views.BlockBytesView: pb.GetBlockBytesResponse,
     proof_views.ReceiptsView: pb.GetReceiptsResponse,
     proof_views.PayoutNoticesView: pb.GetPayoutNoticesResponse,
     proof_views.SharePageView: pb.GetShareLogResponse,
