@@ -132,8 +132,7 @@ class Producer:
         self._start(self._chain.context(round_number + 1))
 
     async def _promise(self, context: RoundContext) -> None:
-        if self._declines(context):
-            reason = "its publisher is not to be mined for"
+        if reason := self._why_not(context):
             _log.info("round_declined", round=context.round, reason=reason)
             return
         best = self._pool.best()
@@ -179,7 +178,7 @@ class Producer:
         False while the images of a published task are not here, or if nobody mines for its
         publisher.
         """
-        if self._declines(context):
+        if self._why_not(context):
             return False
         if context.paid is not None and not self._library.can_train(context.paid.terms):
             return False
@@ -196,9 +195,14 @@ class Producer:
         )
         return True
 
-    def _declines(self, context: RoundContext) -> bool:
+    def _why_not(self, context: RoundContext) -> str:
+        """Why this producer leaves out a round; empty if it does not."""
+        if not context.units(bytes(self._key.verify_key)):
+            return "this node's key holds no unit"
         paid = context.paid
-        return paid is not None and not self._publishers.accepts(paid.record.publisher)
+        if paid is not None and not self._publishers.accepts(paid.record.publisher):
+            return "its publisher is not to be mined for"
+        return ""
 
     def _commit_at_ms(self, round_number: int) -> int:
         phase_ms, end_ms = self._phase(round_number)

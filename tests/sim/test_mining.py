@@ -1,6 +1,10 @@
 """Blocks are mined by a whole network: who wins, who is paid, who agrees."""
 
+import pytest
+from structlog.testing import capture_logs
+
 from node.chain.block import Block
+from node.chain.context import RoundContext
 from node.chain.envelope import sign
 from node.chain.messages import Claim, Transfer
 from node.chain.params import FAST
@@ -139,4 +143,19 @@ async def test_a_gossiped_transfer_is_in_the_next_block_on_every_node() -> None:
         state = world[name].chain.tree.head().state
         assert state.accounts[payee].balance == amount
         assert gained(world, state) == state.issued
+    await world.close()
+
+
+@virtual_time
+async def test_a_producer_without_a_unit_leaves_the_round_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(seed=9, plan=Plan(mints=1, managers=0, strong=0, weak=0))
+    await world.start()
+    monkeypatch.setattr(RoundContext, "units", lambda _self, _producer: 0)
+    with capture_logs() as logs:
+        await world.until_round(3)
+    events = {event["event"] for event in logs}
+    assert "round_declined" in events
+    assert not events & {"promised", "committed", "task_failed"}
     await world.close()
