@@ -32,7 +32,7 @@ def view_block(chain: Chain, designs: NasDesigns, block_id: bytes) -> BlockView:
     final = chain.id_at(height) if height <= chain.final_height else None
     payouts, attester_rewards = rewards_of(
         chain.network.parameters,
-        chain.eras_at(block.round),
+        seats_known(chain, block.round),
         block,
         chain.win(block.id),
     )
@@ -99,6 +99,15 @@ def _genesis_view(network: Network) -> BlockView:
         state_root=b"",
         missing=(),
     )
+
+
+def seats_known(chain: Chain, round_number: int) -> Eras:
+    """The seats of a round that a node has a block of. Raises UnknownItem while the history that
+    the block is part of is not checked yet."""
+    try:
+        return chain.eras_at(round_number)
+    except KeyError:
+        raise UnknownItem(f"the history around round {round_number} is not checked yet") from None
 
 
 def rewards_of(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from enum import StrEnum
 
-from node.block_inspection import rewards_of
+from node.block_inspection import rewards_of, seats_known
 from node.chain.block import Block
 from node.chain.bonds import BondKey, BondKind
 from node.chain.eras import Seats
@@ -138,7 +138,7 @@ Event = tuple[str, int, int, str, bytes]
 def _earned(chain: Chain, block: Block, key: bytes) -> Iterator[Event]:
     """What the block paid an account for work."""
     payouts, for_attesters = rewards_of(
-        chain.network.parameters, chain.eras_at(block.round), block, chain.win(block.id)
+        chain.network.parameters, seats_known(chain, block.round), block, chain.win(block.id)
     )
     for kind, lines in ((EntryKind.MINED, payouts), (EntryKind.ATTESTED, for_attesters)):
         for line in lines:

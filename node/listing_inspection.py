@@ -7,6 +7,7 @@ listed was there in time, so those who have not are named.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from node.block_inspection import seats_known
 from node.chain.block import Block
 from node.chain.commits import commit_id
 from node.chain.eras import Seats
@@ -47,7 +48,7 @@ class ChainListings:
         block = self._block_of(number)
         if block is None:
             raise UnknownItem(f"this node has neither lists nor a block of round {number}")
-        seats = self._chain.eras_at(number).seats_at(number)
+        seats = seats_known(self._chain, number).seats_at(number)
         return view_lists(number, block.id, seats, _shown(block, self._chain.network.id))
 
     def _block_of(self, number: int) -> Block | None:

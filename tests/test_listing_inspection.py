@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from node.block_inspection import view_block
 from node.chain.commits import commit_id
 from node.chain.envelope import sign
 from node.chain.eras import Seat, Seats
@@ -14,8 +15,9 @@ from node.clock import LoopClock
 from node.consensus.book import Rounds
 from node.identity import format_address
 from node.listing_inspection import ChainListings, Heard, view_lists
+from node.store.base import Delete, Table
 from node.views import UnknownItem
-from tests.chain_world import ATTESTERS, PRODUCERS, World, public
+from tests.chain_world import ATTESTERS, PRODUCERS, ScriptedDesigns, World, public
 from tests.desk import Desk
 
 A, B, C, D = (bytes([n]) * 32 for n in range(1, 5))
@@ -82,3 +84,14 @@ async def test_a_round_of_which_nothing_is_known(number: int | None) -> None:
     await desk.mine()
     with pytest.raises(UnknownItem):
         listings(desk).lists(number)
+
+
+async def test_what_is_not_checked_yet_is_not_shown() -> None:
+    desk = Desk(World())
+    block = await desk.mine()
+    for key, _ in list(desk.store.scan(Table.ERAS)):
+        desk.store.write([Delete(Table.ERAS, key)])
+    with pytest.raises(UnknownItem, match="not checked yet"):
+        listings(desk).lists(block.round)
+    with pytest.raises(UnknownItem, match="not checked yet"):
+        view_block(desk.chain, ScriptedDesigns(), block.id)  # type: ignore[arg-type]
