@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from nas.data.datasets import describe
 from nas.designs.design import judge
 from nas.designs.genotype import Genotype
@@ -143,7 +141,7 @@ def earned(pool: PoolState, name: str) -> int:
 def with_genotype(report: Report, pool: PoolState, name: str, genotype: Genotype) -> Report:
     """The same result for another design, with the training seed that it then has."""
     seed = seed_of(genotype, round_of(pool), in_hand(pool, name), report.episode)
-    return replace(report, genotype=genotype.to_bytes(), training_seed=seed)
+    return report.but(genotype=genotype.to_bytes(), training_seed=seed)
 
 
 def best_of(finder: str, correct: int = 300, from_weak_miner: bool = False) -> Best:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from immutables import Map
-
 from node.chain.commits import commit_id, compute_payout_root
 from node.chain.hashing import blake, u64
 from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
@@ -13,6 +11,7 @@ from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.receipts import make_notices, make_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, Terms, open_page
 from pool.proofs.verification import Log, WonBlock
+from pool.records.tables import persistent
 from pool.rules.payout import payout_lines
 from pool.rules.window import RoundWork, forfeit, window, work_by_address
 from tests.pool_world import NETWORK_ID, public
@@ -82,7 +81,7 @@ class PoolRecords:
             for episode, one in enumerate(units):
                 self._enter(number, miner, share(miner, episode, one, number))
         earned = {public(miner) * 2: sum(units) for miner, units in work.items() if sum(units)}
-        self.rounds.append(RoundWork.of(number, Map(earned)))
+        self.rounds.append(RoundWork.of(number, persistent(earned)))
         for miner in caught:
             self.open = with_forfeit(self.open, public(miner), "count-differs")
             self.rounds = list(forfeit(self.rounds, public(miner)))

@@ -34,7 +34,7 @@ def credited(pool: PoolState, name: str, number: int) -> PoolState:
     """The state after one more share of a miner, with a model of its own."""
     report = valid_report(pool, name, 200)
     model = public(name)[:24] + u64(number)
-    report = replace(report, model_hash=model)
+    report = report.but(model_hash=model)
     checked = check(report, pool, public(name), 1_000)
     return apply(pool, decide_acceptance(pool, checked, SECRET, False, 1_000))
 
@@ -107,7 +107,7 @@ async def test_a_share_is_audited_by_the_task_of_its_round() -> None:
     audits._busy.add(public("s"))
     # Near chance, so that its training is repeated.
     states = {blob_hash(bytes([epoch])): bytes([epoch]) for epoch in range(TASK.epochs + 1)}
-    await miner.send(replace(trained(assignment, 40, 1)[0], states=tuple(states)))
+    await miner.send(trained(assignment, 40, 1)[0].but(states=tuple(states)))
     await world.pass_ms(100)
     world.manager.close_round()
     other = replace(TASK, epochs=3)

@@ -1,7 +1,5 @@
 """A manager's books: exact, bounded, and the same lines as the public log gives."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -42,7 +40,7 @@ def test_lines_follow_from_the_log(played: list[tuple[str, str, int] | str | Non
     for at, step in enumerate([*played, None]):
         if isinstance(step, tuple):
             miner, address, work = step
-            entry = replace(share(miner, at, work, number), address=public(address))
+            entry = msgspec.structs.replace(share(miner, at, work, number), address=public(address))
             books = with_result(books, entry, (share_hash(entry),))
         elif step is not None:
             books = with_forfeited(books, public(step), "count-differs")

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 
 from nas.data.datasets import describe
@@ -199,7 +200,7 @@ def inventor(number: int) -> Job:
 def idler(number: int) -> Job:
     """Hands in untrained models, counted truly, with made-up states."""
     job = honest("mal")(number)
-    reported = replace(job.reported, correct=40)
+    reported = msgspec.structs.replace(job.reported, correct=40)
     return replace(job, reported=reported, true_correct=40, true_states=states("true", number))
 
 
@@ -223,7 +224,7 @@ def test_who_invents_accuracies_is_caught_at_once_and_earns_nothing() -> None:
 def test_who_replays_the_models_of_others_earns_nothing() -> None:
     def replayer(number: int) -> Job:
         mine, of_ann = honest("mal")(number), honest("ann")(number)
-        stolen = replace(
+        stolen = msgspec.structs.replace(
             mine.reported,
             correct=of_ann.reported.correct,
             model_hash=of_ann.reported.model_hash,
@@ -248,7 +249,7 @@ def test_who_hands_in_untrained_models_as_full_work_is_caught_by_a_repeated_epoc
 def test_untrained_models_of_another_precision_pay_their_evaluation() -> None:
     def elsewhere(number: int) -> Job:
         job = idler(number)
-        return replace(job, reported=replace(job.reported, is_same_precision=False))
+        return replace(job, reported=msgspec.structs.replace(job.reported, is_same_precision=False))
 
     manager = played(elsewhere)
 
@@ -265,7 +266,7 @@ def test_float_weights_used_again_pay_their_evaluation() -> None:
             tokens[at] = 2 + number // 4 ** (at // 10) % 4
         design = replace(first.reported.design, genotype=Genotype.from_tokens(tokens))
         model = blake("test/model", b"mal", u64(number))
-        reported = replace(first.reported, design=design, model_hash=model)
+        reported = msgspec.structs.replace(first.reported, design=design, model_hash=model)
         return Job(reported, reported.correct, states("mal", 0), states("mal", 0))
 
     manager = played(bit_changer, rounds=1, protocol=Protocol.PTQ)

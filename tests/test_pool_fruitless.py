@@ -1,7 +1,5 @@
 """Searches of which nothing is trained: results at no cost don't burn them."""
 
-from dataclasses import replace
-
 import pytest
 
 from pool.decisions.members import decide_join, decide_leave
@@ -31,8 +29,8 @@ S, T = public("s"), public("t")
 def failure(pool: PoolState, name: str) -> Report:
     """The next result of a miner, which says that its training failed."""
     report = valid_report(pool, name, 0)
-    nothing = replace(report, epochs=0, model_hash=b"", weights_hash=b"", states=())
-    return replace(nothing, precision="", failure="no memory")
+    nothing = report.but(epochs=0, model_hash=b"", weights_hash=b"", states=())
+    return nothing.but(precision="", failure="no memory")
 
 
 def failing(pool: PoolState, name: str, results: int) -> PoolState:
@@ -58,7 +56,7 @@ def test_who_trains_nothing_for_long_gives_the_search_up_as_it_was() -> None:
     pool = failing(with_two_trained(), "s", MAX_FRUITLESS - 1)
     assert decide_fruitless(pool, S, 1_000) == ()
     pool = failing(pool, "s", 1)
-    late = replace(failure(pool, "s"))
+    late = failure(pool, "s")
 
     given_up, retyped = decide_fruitless(pool, S, 1_000)
     pool = after(pool, given_up, retyped)

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Self
 
 import pytest
@@ -308,7 +307,7 @@ def test_a_count_that_is_not_the_models_is_refused(counted: int) -> None:
         report, _ = trained(await miner.expect("assignment"), 300)
         genotype = Genotype.from_bytes(report.genotype)
         model = scripted_model("digits", genotype, counted, 300)
-        await miner.send(replace(report, model_hash=blob_hash(model)))
+        await miner.send(report.but(model_hash=blob_hash(model)))
         await miner.serve_blob(model)
 
         answer = await miner.expect("acknowledgement")
@@ -355,7 +354,7 @@ async def test_a_model_of_another_length_is_refused() -> None:
     world.start_round()
     miner = await RawMiner(world, "s").connect()
     report, model = trained(await miner.expect("assignment"), 300)
-    await miner.send(replace(report, model_hash=blob_hash(model[:-1])))
+    await miner.send(report.but(model_hash=blob_hash(model[:-1])))
     await miner.serve_blob(model[:-1])
 
     genotype = Genotype.from_bytes(report.genotype)
@@ -437,7 +436,7 @@ async def test_a_result_of_impossible_size_ends_the_link() -> None:
     world.start_round()
     miner = await RawMiner(world, "s").connect()
     report, _ = trained(await miner.expect("assignment"), 300)
-    await miner.send(replace(report, genotype=bytes(1_000_000)))
+    await miner.send(report.but(genotype=bytes(1_000_000)))
 
     assert "makes no sense: a result of" in await miner.closed()
     await world.close()
@@ -592,7 +591,7 @@ async def test_a_miner_that_reads_nothing_is_disconnected() -> None:
     world = PoolWorld()
     world.start_round()
     miner = await RawMiner(world, "s").connect()
-    late = replace(trained(await miner.expect("assignment"), 300)[0], assignment_id=99)
+    late = trained(await miner.expect("assignment"), 300)[0].but(assignment_id=99)
     for _ in range(200):
         await miner.send(late)
         await world.pass_ms(10)
@@ -659,8 +658,8 @@ async def test_results_that_are_sent_again_on_a_new_link_are_no_fault() -> None:
 
 def failed(assignment: pb.Assignment, episode: int) -> Report:
     report, _ = trained(assignment, 0, episode)
-    nothing = replace(report, epochs=0, model_hash=b"", weights_hash=b"", states=())
-    return replace(nothing, precision="", failure="no memory")
+    nothing = report.but(epochs=0, model_hash=b"", weights_hash=b"", states=())
+    return nothing.but(precision="", failure="no memory")
 
 
 @virtual_time

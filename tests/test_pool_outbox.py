@@ -1,7 +1,6 @@
 """Results that wait for a manager: which are kept, for whom, and in which order."""
 
 import asyncio
-from dataclasses import replace
 
 from structlog.testing import capture_logs
 
@@ -23,7 +22,7 @@ def order(number: int = 1, round_number: int = 1) -> Order:
 
 
 def report(episode: int, assignment: int = 1) -> Report:
-    return replace(REPORT, assignment_id=assignment, episode=episode)
+    return REPORT.but(assignment_id=assignment, episode=episode)
 
 
 async def sent(outbox: Outbox) -> list[int]:

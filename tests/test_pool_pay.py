@@ -1,6 +1,5 @@
 """Pay through the manager: audits, forfeits, leases that are broken, notices of what is paid."""
 
-from dataclasses import replace
 from typing import TypeVar
 
 from nas.designs.genotype import Genotype
@@ -97,7 +96,7 @@ async def test_a_share_whose_model_counts_less_is_forfeited() -> None:
     await miner.deliver(assignment, 300)
     report, _ = trained(assignment, 290, episode=1)
     worse = scripted_model("digits", Genotype.from_bytes(report.genotype), 200, 200)
-    await miner.send(replace(report, model_hash=blob_hash(worse)))
+    await miner.send(report.but(model_hash=blob_hash(worse)))
     await miner.serve_blob(worse)
     await world.pass_ms(300)
 
@@ -203,7 +202,7 @@ async def test_a_full_page_of_the_share_log_is_closed_and_the_next_one_names_it(
     # The same again and again, which pays nothing.
     report, _ = trained(assignment, 290)
     for episode in range(1, 1_030):
-        await miner.send(replace(report, episode=episode))
+        await miner.send(report.but(episode=episode))
         await miner.expect("acknowledgement")
     await world.pass_ms(100)
 

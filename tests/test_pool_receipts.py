@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +30,7 @@ from tests.pool_world import NETWORK_ID, key_of, public
 from tests.proof_world import MANAGER, share
 
 SHARE = share("a", work=700)
-REPORTED = replace(SHARE, work=0)
+REPORTED = msgspec.structs.replace(SHARE, work=0)
 COMMITMENT, SHARE_LOG = bytes(range(32)), bytes(range(1, 33))
 
 

@@ -77,17 +77,17 @@ def test_a_valid_result_of_an_exploitation_passes() -> None:
 
 
 BREAKS: dict[Refusal, Callable[[Report], Report]] = {
-    Refusal.UNKNOWN_ASSIGNMENT: lambda report: replace(report, assignment_id=77),
-    Refusal.OUT_OF_ORDER: lambda report: replace(report, episode=1),
-    Refusal.GENOTYPE: lambda report: replace(report, genotype=report.genotype[:-1]),
-    Refusal.TRAINING_SEED: lambda report: replace(report, training_seed=7),
-    Refusal.SIZE: lambda report: replace(report, size=1_000),
-    Refusal.EPOCHS: lambda report: replace(report, epochs=9),
-    Refusal.COUNT_ABOVE_SIZE: lambda report: replace(report, correct=361),
-    Refusal.HASHES: lambda report: replace(report, model_hash=b""),
-    Refusal.STATES: lambda report: replace(report, states=report.states[:1]),
-    Refusal.PRECISION: lambda report: replace(report, precision="two\nlines"),
-    Refusal.UNTRAINED_COUNT: lambda report: replace(report, failure="out of memory"),
+    Refusal.UNKNOWN_ASSIGNMENT: lambda report: report.but(assignment_id=77),
+    Refusal.OUT_OF_ORDER: lambda report: report.but(episode=1),
+    Refusal.GENOTYPE: lambda report: report.but(genotype=report.genotype[:-1]),
+    Refusal.TRAINING_SEED: lambda report: report.but(training_seed=7),
+    Refusal.SIZE: lambda report: report.but(size=1_000),
+    Refusal.EPOCHS: lambda report: report.but(epochs=9),
+    Refusal.COUNT_ABOVE_SIZE: lambda report: report.but(correct=361),
+    Refusal.HASHES: lambda report: report.but(model_hash=b""),
+    Refusal.STATES: lambda report: report.but(states=report.states[:1]),
+    Refusal.PRECISION: lambda report: report.but(precision="two\nlines"),
+    Refusal.UNTRAINED_COUNT: lambda report: report.but(failure="out of memory"),
 }
 
 
@@ -106,11 +106,11 @@ def test_a_training_may_end_before_all_of_its_epochs() -> None:
     pool = exploring()
     report = valid_report(pool, "s")
 
-    assert judged(pool, replace(report, states=report.states[:2])).is_trained
+    assert judged(pool, report.but(states=report.states[:2])).is_trained
     longer = (*report.states, bytes(32))
-    assert refusal_of(replace(report, states=longer), pool).reason is Refusal.STATES
+    assert refusal_of(report.but(states=longer), pool).reason is Refusal.STATES
     shorter = (*report.states[:-1], bytes(31))
-    assert refusal_of(replace(report, states=shorter), pool).reason is Refusal.STATES
+    assert refusal_of(report.but(states=shorter), pool).reason is Refusal.STATES
 
 
 def test_another_miners_assignment_is_unknown() -> None:
@@ -143,14 +143,14 @@ def test_a_result_under_a_lease_that_is_not_accepted_is_refused() -> None:
     report = valid_report(pool, "s")
     again = decide_join(pool, public("s"), public("s"), Strength.STRONG, 0)
     pool = advance(pool, again, draw, 0).pool
-    refusal = refusal_of(replace(report, assignment_id=in_hand(pool, "s").id), pool)
+    refusal = refusal_of(report.but(assignment_id=in_hand(pool, "s").id), pool)
 
     assert refusal.reason is Refusal.LEASE_NOT_ACCEPTED
     assert not refusal.takes_place
 
 
 def test_without_a_round_every_assignment_is_unknown() -> None:
-    report = replace(valid_report(exploring(), "s"), assignment_id=5)
+    report = valid_report(exploring(), "s").but(assignment_id=5)
     pool = open_round(strong="s").but(round=None)
 
     assert refusal_of(report, pool).reason is Refusal.UNKNOWN_ASSIGNMENT
@@ -197,7 +197,7 @@ def test_each_attempt_of_an_exploitation_has_its_own_seed() -> None:
 
     assert second.episode == 1
     assert second.training_seed != first.training_seed
-    report = replace(second, training_seed=first.training_seed)
+    report = second.but(training_seed=first.training_seed)
     assert refusal_of(report, pool, "w").reason is Refusal.TRAINING_SEED
 
 
@@ -206,7 +206,7 @@ def dead_report(pool: PoolState) -> Report:
     report = valid_report(pool, "s")
     genotype = changed_tokens(Genotype.from_bytes(report.genotype), {28: 1, 29: 0})
     report = with_genotype(report, pool, "s", genotype)
-    return replace(report, correct=36, epochs=0, model_hash=b"", weights_hash=b"", states=())
+    return report.but(correct=36, epochs=0, model_hash=b"", weights_hash=b"", states=())
 
 
 def in_dying_subspace() -> PoolState:
@@ -226,7 +226,7 @@ def test_a_dead_design_counts_what_a_guess_does() -> None:
     assert checked.design.dead
     assert not checked.is_trained
     assert not claims_best(checked, round_of(pool))
-    refusal = refusal_of(replace(report, correct=37), pool)
+    refusal = refusal_of(report.but(correct=37), pool)
     assert refusal.reason is Refusal.UNTRAINED_COUNT
 
 
@@ -237,7 +237,7 @@ def test_an_infeasible_design_counts_nothing() -> None:
     narrow = round_.task.but(task=replace(TASK, max_mac_images=1))
     pool = pool.but(round=round_.but(task=narrow))
     trained = valid_report(pool, "s")
-    report = replace(trained, correct=0, epochs=0, model_hash=b"", weights_hash=b"", states=())
+    report = trained.but(correct=0, epochs=0, model_hash=b"", weights_hash=b"", states=())
 
     assert not judge(Genotype.from_bytes(report.genotype), narrow.task).feasible
     assert not judged(pool, report).is_trained
@@ -246,8 +246,7 @@ def test_an_infeasible_design_counts_nothing() -> None:
 
 def test_a_failed_candidate_is_a_result_of_nothing() -> None:
     pool = exploring()
-    failed = replace(
-        valid_report(pool, "s"),
+    failed = valid_report(pool, "s").but(
         failure="out of memory",
         correct=0,
         epochs=0,
@@ -294,4 +293,4 @@ def test_a_search_with_all_its_episodes_takes_no_more() -> None:
     pool = pool.but(round=round_.but(searches=round_.searches.set(0, full)))
 
     with pytest.raises(Stale, match="the search has had its 10000 episodes"):
-        check(replace(report, episode=MAX_BUDGET), pool, public("s"), 1_000)
+        check(report.but(episode=MAX_BUDGET), pool, public("s"), 1_000)

@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 from node.bench.simulation import measure_simulation
 from node.cli.client import main as ponas
+from pool.records.state import PoolState
 from pool.records.strengths import Strength
 from pool.rules.payout import TOTAL_WEIGHT
+from pool.simulation import manager
 from pool.simulation.manager import SimulatedManager
 from pool.simulation.outcome import Outcome, Use, Variant
 from pool.simulation.rewards import read_rewards
@@ -51,6 +53,15 @@ def test_the_same_seed_gives_the_same_run(name: str, variant: Variant) -> None:
     first = _run(scenario, variant)
     assert first == _run(scenario, variant)
     assert first.bests != _run(scenario, variant, seed=2).bests
+
+
+@pytest.mark.parametrize("name", ["departures", "cheaters"])
+def test_tables_that_keep_earlier_states_give_the_same_run(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_place = _run(_shipped(name))
+    monkeypatch.setattr(manager, "empty_pool", PoolState)
+    assert _run(_shipped(name)) == in_place
 
 
 def test_no_weak_miner_ever_holds_a_lease() -> None:

@@ -134,7 +134,7 @@ async def test_inventing_the_best_is_refused_and_leads_to_a_ban() -> None:
         for episode in range(2):
             report, _ = trained(mal.order, 350, episode)
             worse = scripted_model("digits", Genotype.from_bytes(report.genotype), 250, 250)
-            await mal.hand_in(replace(report, model_hash=blob_hash(worse)), worse)
+            await mal.hand_in(report.but(model_hash=blob_hash(worse)), worse)
 
     outcome = await played(invent)
 
@@ -149,7 +149,7 @@ async def test_inventing_lesser_accuracies_is_found_by_an_audit() -> None:
     async def invent(mal: Player) -> None:
         report, _ = trained(mal.order, 300)
         worse = scripted_model("digits", Genotype.from_bytes(report.genotype), 200, 200)
-        await mal.hand_in(replace(report, model_hash=blob_hash(worse)), worse)
+        await mal.hand_in(report.but(model_hash=blob_hash(worse)), worse)
 
     outcome = await played(invent)
 
@@ -164,7 +164,7 @@ async def test_the_models_of_others_are_paid_once() -> None:
     async def replay(mal: Player) -> None:
         (stolen,) = mal.blobs.keys() - {blob_hash(b"weights")}
         report, _ = trained(mal.order, 310)
-        await mal.hand_in(replace(report, model_hash=stolen), mal.blobs[stolen])
+        await mal.hand_in(report.but(model_hash=stolen), mal.blobs[stolen])
 
     outcome = await played(replay)
 
@@ -180,7 +180,7 @@ async def test_an_untrained_model_as_full_work_is_found_by_a_repeated_epoch() ->
         invented = [bytes([epoch]) * 64 for epoch in range(TASK.epochs + 1)]
         states = tuple(map(blob_hash, invented))
         mal.blobs |= dict(zip(states, invented, strict=True))
-        await mal.hand_in(replace(report, states=states), model)
+        await mal.hand_in(report.but(states=states), model)
         await mal.world.pass_ms(3_000)
 
     outcome = await played(idle)
@@ -200,8 +200,7 @@ async def test_float_weights_under_other_bits_pay_their_evaluation() -> None:
         for episode, genotype in enumerate(same_architecture(first, mal.order)):
             model = scripted_model("digits", genotype, 305, 300 + episode)
             seed = training_seed(mal.order.exploration.search_seed, "digits", genotype, 0)
-            report = replace(
-                first,
+            report = first.but(
                 episode=episode,
                 genotype=genotype.to_bytes(),
                 training_seed=seed,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,7 +141,7 @@ def test_results_after_the_newest_commitment_are_not_due_yet() -> None:
 def test_a_result_logged_with_less_work_is_shown() -> None:
     records = played()
     logged = share("a", 0, 100, 1)
-    promised = make_receipt(1, replace(logged, work=101), False)
+    promised = make_receipt(1, msgspec.structs.replace(logged, work=101), False)
 
     assert kinds(audit(records, receipts=[promised])) == [(Kind.WORK_LOWERED, 1)]
 

@@ -5,8 +5,8 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from immutables import Map
 
+from pool.records.tables import persistent
 from pool.rules.payout import TOTAL_WEIGHT, payout_lines
 from pool.rules.window import (
     LOG_ROUNDS,
@@ -22,7 +22,7 @@ CHEATER, FINDER, MANAGER = (bytes([number]) * 32 for number in (90, 91, 92))
 
 
 def round_work(number: int, work: dict[bytes, int]) -> RoundWork:
-    return RoundWork.of(number, Map({miner * 2: units for miner, units in work.items()}))
+    return RoundWork.of(number, persistent({miner * 2: units for miner, units in work.items()}))
 
 
 works = st.dictionaries(st.sampled_from(MINERS), st.integers(1, 10**20), max_size=6)
@@ -50,7 +50,9 @@ def test_the_order_of_arrival_within_a_round_does_not_matter(
     rounds: list[RoundWork], rng: random.Random
 ) -> None:
     shuffled = [
-        RoundWork.of(round_.round, Map(rng.sample(list(round_.work.items()), len(round_.work))))
+        RoundWork.of(
+            round_.round, persistent(dict(rng.sample(list(round_.work.items()), len(round_.work))))
+        )
         for round_ in rounds
     ]
 
@@ -62,7 +64,7 @@ def test_honest_miners_are_paid_as_if_a_caught_cheater_had_never_been(
     rounds: list[RoundWork], stolen: list[int]
 ) -> None:
     with_cheater = [
-        RoundWork.of(r.round, r.work.update({CHEATER * 2: units} if units else {}))
+        RoundWork.of(r.round, r.work.set(CHEATER * 2, units) if units else r.work)
         for r, units in zip(rounds, stolen, strict=False)
     ]
 
@@ -114,7 +116,7 @@ def test_the_mean_forgets_old_rounds() -> None:
 
 def test_an_address_is_paid_for_all_its_miners() -> None:
     a, b, address = MINERS[:3]
-    rounds = [RoundWork.of(1, Map({a + address: 3, b + address: 4, b + b: 5}))]
+    rounds = [RoundWork.of(1, persistent({a + address: 3, b + address: 4, b + b: 5}))]
 
     assert work_by_address(rounds) == {address: 7, b: 5}
     assert work_by_address(forfeit(rounds, b)) == {address: 3}

@@ -252,7 +252,7 @@ def test_a_result_of_impossible_size_is_refused() -> None:
 
 def test_a_long_failure_still_fits_a_result() -> None:
     report = valid_report(handed_out(open_round(strong="s")), "s")
-    message = wire.report_to_wire(replace(report, failure="\U0001f622" * 100_000))
+    message = wire.report_to_wire(report.but(failure="\U0001f622" * 100_000))
 
     assert wire.report_from_wire(message).failure
 

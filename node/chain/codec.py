@@ -1,6 +1,6 @@
 """Canonical protobuf: exactly one byte string for each message.
 
-A message is a frozen dataclass whose fields are annotated with their wire form:
+A message is a frozen record whose fields are annotated with their wire form:
 `round: Annotated[int, Uint(1)]`. Ids and signatures cover the bytes, so decoding
 refuses all that protobuf tolerates: fields out of order, long varints, written
 defaults, unknown fields, other wire types (design 2).
@@ -9,7 +9,7 @@ defaults, unknown fields, other wire types (design 2).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, get_type_hints
 
@@ -121,7 +121,7 @@ def _schema(cls: type[Any]) -> Schema:
     """Name and wire form of each field, in the order of their numbers."""
     if cls not in _SCHEMAS:
         hints = get_type_hints(cls, include_extras=True)
-        _SCHEMAS[cls] = tuple((f.name, hints[f.name].__metadata__[0]) for f in fields(cls))
+        _SCHEMAS[cls] = tuple((name, hint.__metadata__[0]) for name, hint in hints.items())
     return _SCHEMAS[cls]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from nas.data.datasets import describe
 from nas.designs.design import judge, reward_without_training
@@ -91,7 +91,7 @@ async def _explore(
 
     def emit(episode: int, result: Report) -> None:
         rewards.append(result.correct / result.size)
-        report(replace(result, episode=episode))
+        report(result.but(episode=episode))
 
     await _in_order(
         first=len(rewards),
@@ -125,7 +125,7 @@ async def _exploit(
         width=bench.workers,
         is_ready=lambda _: is_current(),
         attempt=attempt,
-        emit=lambda episode, result: report(replace(result, episode=episode)),
+        emit=lambda episode, result: report(result.but(episode=episode)),
     )
 
 
@@ -164,7 +164,7 @@ async def _result(
             # The next time it may go well.
             return report
         bench.known[candidate] = report
-    return replace(bench.known[candidate], assignment_id=order.id)
+    return bench.known[candidate].but(assignment_id=order.id)
 
 
 async def _evaluate(
@@ -188,16 +188,15 @@ async def _evaluate(
     design = judge(genotype, order.task, space)
     untrained = reward_without_training(design, info.validation, info.classes)
     if untrained is not None:
-        return replace(nothing, correct=untrained)
+        return nothing.but(correct=untrained)
     training = Train(order.task, genotype, seed, order.epochs, weights)
     try:
         trained = await bench.executor.run(training)
     except JobFailed as error:
-        return replace(nothing, failure=str(error))
+        return nothing.but(failure=str(error))
     bench.trainings.remember(training, trained.states)
     bench.shelf.put(trained.correct, trained.model, trained.weights)
-    return replace(
-        nothing,
+    return nothing.but(
         correct=trained.correct,
         epochs=trained.epochs,
         model_hash=blob_hash(trained.model),

@@ -9,6 +9,8 @@ from collections.abc import Container, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
+import msgspec
+
 from node.chain.commits import payout_tree, proves_payout
 from node.chain.envelope import Signed, open_as
 from node.chain.errors import Rejected
@@ -63,7 +65,7 @@ def check_receipt(
     """
     signed = open_receipt(envelope, network_id, manager)
     receipt = signed.message
-    credited = Share(**(vars(share) | {"work": receipt.work}))
+    credited = msgspec.structs.replace(share, work=receipt.work)
     expected = make_receipt(round_number, credited, bool(receipt.confirmed))
     named = (receipt.round, receipt.miner, receipt.model_hash, receipt.correct, receipt.size)
     asked = (round_number, share.miner, share.model_hash, share.correct, share.size)

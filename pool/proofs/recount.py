@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from immutables import Map
-
 from node.chain.messages import PayoutLine
 from pool.proofs.sharelog import Page, ShareLogError
+from pool.records.tables import Owned, Table
 from pool.rules.payout import PayoutError, payout_lines
 from pool.rules.window import RoundWork, window, without, work_by_address
 
 
 def work_of_log(pages: Sequence[Page]) -> tuple[RoundWork, ...]:
     """The work of each round that was not forfeited, from pages old to new without a gap."""
-    work: dict[int, Map[bytes, int]] = {}
+    work: dict[int, Table[bytes, int]] = {}
     for page in pages:
-        work.setdefault(page.round, Map())
+        work.setdefault(page.round, Owned())
         forfeits = list(page.forfeits)
         for at in range(len(page.shares) + 1):
             while forfeits and forfeits[0].after == at:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
+
 from node.chain.codec import MAX_UINT32, Bytes, RepeatedMessage, Uint, decode, encode
 from node.chain.errors import NotCanonical
 from node.chain.hashing import HASH_BYTES, blake
@@ -36,8 +38,7 @@ class ShareLogError(ValueError):
     """Bytes that are no page, or pages that are no log; the message says why."""
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(msgspec.Struct, frozen=True, gc=False):
     """One accepted result and the work it was credited with.
 
     `assignment` and `episode` make it unlike any other of the pool; `address` is paid for it. The

@@ -15,6 +15,7 @@ from node.chain.messages import PayoutLine
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.sharelog import Share, Terms
 from pool.records.seen import Seen, with_next_round, with_paid
+from pool.records.tables import Table, persistent, refilled
 from pool.rules import appraisal
 from pool.rules.appraisal import Standing
 from pool.rules.classes import ClassRecord, audited
@@ -30,10 +31,10 @@ class Books(msgspec.Struct, frozen=True, gc=False):
     the share log.
     """
 
-    standings: Map[bytes, Standing] = Map()
+    standings: Table[bytes, Standing] = persistent()
     classes: Map[int, ClassRecord] = Map()
     seen: Seen = Seen()
-    earned: Map[bytes, int] = Map()
+    earned: Table[bytes, int] = persistent()
     past: tuple[RoundWork, ...] = ()
     page: OpenPage = OpenPage()
 
@@ -100,8 +101,8 @@ def with_round_ended(books: Books, round_number: int, worked_ms: Mapping[bytes, 
     return msgspec.structs.replace(
         books,
         past=past,
-        earned=Map(),
-        standings=Map(standings),
+        earned=refilled(books.earned, {}),
+        standings=refilled(books.standings, standings),
         seen=with_next_round(books.seen),
     )
 
@@ -109,7 +110,7 @@ def with_round_ended(books: Books, round_number: int, worked_ms: Mapping[bytes, 
 def with_payout(books: Books) -> Books:
     """A block of the pool is final: all work in the window is paid."""
     paid = {key: appraisal.with_payout(standing) for key, standing in books.standings.items()}
-    return msgspec.structs.replace(books, standings=Map(paid))
+    return msgspec.structs.replace(books, standings=refilled(books.standings, paid))
 
 
 def without_standings(books: Books, miners: Iterable[bytes]) -> Books:

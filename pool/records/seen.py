@@ -7,8 +7,8 @@ A stored model might, and is remembered for as many rounds as a block pays.
 from __future__ import annotations
 
 import msgspec
-from immutables import Map
 
+from pool.records.tables import Table, persistent, refilled
 from pool.rules.window import WINDOW_ROUNDS
 
 MAX_PAST_MODELS = 500_000
@@ -23,9 +23,9 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     `past` the models of rounds before, old to new.
     """
 
-    trainings: Map[bytes, bool] = Map()
-    models: Map[bytes, bool] = Map()
-    past: tuple[Map[bytes, bool], ...] = ()
+    trainings: Table[bytes, bool] = persistent()
+    models: Table[bytes, bool] = persistent()
+    past: tuple[Table[bytes, bool], ...] = ()
 
     def __contains__(self, key: object) -> bool:
         if key in self.trainings or key in self.models:
@@ -51,4 +51,4 @@ def with_next_round(seen: Seen) -> Seen:
     past = (*seen.past, seen.models)[1 - WINDOW_ROUNDS :]
     while len(past) > 1 and sum(map(len, past)) > MAX_PAST_MODELS:
         past = past[1:]
-    return Seen(past=past)
+    return Seen(refilled(seen.trainings, {}), refilled(seen.models, {}), past)

@@ -17,6 +17,7 @@ from pool.records.books import Books
 from pool.records.ranking import Ranking
 from pool.records.refusals import Refusal
 from pool.records.strengths import Strength
+from pool.records.tables import Table, persistent
 from pool.rules.audits import AuditKind
 from pool.rules.bans import Conduct
 from pool.rules.curve import Curve
@@ -202,7 +203,7 @@ class RoundState(Record, frozen=True):
     explorers: int
     first_assignment: int
     is_open: bool = True
-    searches: Map[int, Search] = Map()
+    searches: Table[int, Search] = persistent()
     free: Ranking = Ranking()
     best: Best | None = None
     base: Best | None = None
@@ -264,7 +265,7 @@ class PoolState(Record, frozen=True):
     commitment. `last_best` is that of the round before this one.
     """
 
-    miners: Map[bytes, MinerState] = Map()
+    miners: Table[bytes, MinerState] = persistent()
     round: RoundState | None = None
     strong: int = 0
     weak: int = 0
@@ -276,7 +277,7 @@ class PoolState(Record, frozen=True):
     weak_improvements: int = 0
     turned_away: Map[str, int] = Map()
     books: Books = Books()
-    audits: Map[bytes, Pending] = Map()
+    audits: Table[bytes, Pending] = persistent()
     promise: Promise | None = None
     last_best: Best | None = None
 

@@ -7,7 +7,6 @@ order in which a result passes them.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 
 import msgspec
 
@@ -20,8 +19,7 @@ from pool.rules.pace import Pace, credited, next_round, payable
 from pool.rules.worth import ShareKeys, Worth, share_keys, work_of, worth_of
 
 
-@dataclass(frozen=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True, gc=False):
     """A result that obeys the rules of reporting.
 
     `epochs` are new ones; `correct` counts validation images. `is_same_precision` says whether this

@@ -6,10 +6,6 @@ a later rule refuses it: it then counts as reward 0, so that one bad result can'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import msgspec
-
 from nas.data.datasets import describe
 from nas.designs.design import Design, judge, reward_without_training
 from nas.designs.genotype import Genotype, GenotypeError
@@ -23,6 +19,7 @@ from pool.records.state import (
     Exploration,
     MinerState,
     PoolState,
+    Record,
     RoundState,
     is_full,
 )
@@ -33,8 +30,7 @@ MAX_PRECISION_CHARS = 128
 """Longest name of how a miner computes."""
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Record, frozen=True):
     """A miner's result as it came, unchecked; see `Result` in pool_service.proto."""
 
     assignment_id: int
@@ -68,7 +64,7 @@ class Stale(Exception):
     """A result that came too late; it is not held against the miner."""
 
 
-class Checked(msgspec.Struct, frozen=True):
+class Checked(Record, frozen=True):
     """A result that obeys the rules; its count still has to be confirmed if it is a best.
 
     `is_trained` is False for a failed candidate and for designs that need no training.

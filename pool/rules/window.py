@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from immutables import Map
 
 from node.chain.hashing import HASH_BYTES
 from node.chain.rewards import split
+from pool.records.tables import Table, refilled
 
 WINDOW_ROUNDS = 4
 """Rounds of average work that a block pays."""
@@ -32,11 +32,11 @@ class RoundWork(msgspec.Struct, frozen=True, gc=False):
     """
 
     round: int
-    work: Map[bytes, int]
+    work: Table[bytes, int]
     total: int
 
     @classmethod
-    def of(cls, round_number: int, work: Map[bytes, int]) -> RoundWork:
+    def of(cls, round_number: int, work: Table[bytes, int]) -> RoundWork:
         """A round's work with its total, which is asked for in many rounds to come.
 
         Raises ValueError for entries without work.
@@ -87,7 +87,7 @@ def forfeit(rounds: Sequence[RoundWork], miner: bytes) -> tuple[RoundWork, ...]:
     return tuple(RoundWork.of(each.round, without(each.work, miner)) for each in rounds)
 
 
-def without(work: Map[bytes, int], miner: bytes) -> Map[bytes, int]:
+def without(work: Table[bytes, int], miner: bytes) -> Table[bytes, int]:
     """Work of one round without that of a miner."""
     for who in [who for who in work if who.startswith(miner)]:
         work = work.delete(who)
@@ -99,4 +99,4 @@ def _cut(round_: RoundWork, units: int) -> RoundWork:
     ordered = sorted(round_.work.items())
     parts = split(units, [whole for _, whole in ordered])
     kept = {who: part for (who, _), part in zip(ordered, parts, strict=True) if part}
-    return RoundWork(round_.round, Map(kept), units)
+    return RoundWork(round_.round, refilled(round_.work, kept), units)

@@ -19,9 +19,12 @@ from pool.decisions.work import backup_activated
 from pool.manager.letters import heartbeat_ms
 from pool.partition.base import Subspace
 from pool.records import events
+from pool.records.books import Books
 from pool.records.events import AnyEvent
+from pool.records.seen import Seen
 from pool.records.state import Audit, Best, KeptLease, PoolState, RoundState, RoundTask, Search
 from pool.records.strengths import Strength
+from pool.records.tables import Owned
 from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
 from pool.rules.reliability import assess, choose_backups
@@ -29,7 +32,15 @@ from pool.rules.reports import Checked, Refused, Report, Stale, claims_best, fin
 from pool.simulation.accounts import Book, settle, weights_of
 from pool.simulation.miners import GENOTYPE, SPACE, TASK, Claim, Miner
 
+_WHOLE = Subspace(SPACE)
 _KEPT = KeptLease(0, b"lease", b"accepted")
+
+
+def empty_pool() -> PoolState:
+    """A pool whose tables change in place: a simulation needs no earlier state."""
+    seen = Seen(Owned(), Owned())
+    books = Books(standings=Owned(), seen=seen, earned=Owned())
+    return PoolState(miners=Owned(), books=books, audits=Owned())
 
 
 class SimulatedManager:
@@ -39,7 +50,7 @@ class SimulatedManager:
     """
 
     def __init__(self, images: int, seed: int, has_backups: bool) -> None:
-        self.pool = PoolState()
+        self.pool = empty_pool()
         self.due: dict[bytes, None] = {}
         self.designated = 0
         self._has_backups = has_backups
@@ -248,7 +259,7 @@ class SeparateManager(SimulatedManager):
             return
         number, drawn = self.pool.miners[key].own, None
         if number is None:
-            number, drawn = len(self._round.searches), Subspace(SPACE)
+            number, drawn = len(self._round.searches), _WHOLE
         assignment = self.pool.next_assignment
         self._apply(done, events.LeaseGranted(now_ms, key, assignment, number, MAX_BUDGET, drawn))
 
@@ -258,4 +269,4 @@ class SeparateManager(SimulatedManager):
 
 
 def _draw(_: RoundState, __: int) -> Subspace:
-    return Subspace(SPACE)
+    return _WHOLE

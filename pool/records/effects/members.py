@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from immutables import Map
-
 from pool.records import events
 from pool.records.books import without_standings
 from pool.records.effects.steps import counted, freed, stopped, with_miner
 from pool.records.state import MinerState, PoolState
 from pool.records.strengths import Strength
+from pool.records.tables import refilled
 from pool.rules.bans import shifted, with_visit
 
 
@@ -87,7 +86,13 @@ def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
         for key, miner in pool.miners.items()
     }
     awaited = sum(miner.is_awaited for miner in miners.values())
-    return pool.but(miners=Map(miners), audits=Map(audits), strong=0, weak=0, awaited=awaited)
+    return pool.but(
+        miners=refilled(pool.miners, miners),
+        audits=refilled(pool.audits, audits),
+        strong=0,
+        weak=0,
+        awaited=awaited,
+    )
 
 
 def _explored(miner: MinerState) -> bool:
@@ -105,7 +110,7 @@ def clock_stepped(pool: PoolState, event: events.ClockStepped) -> PoolState:
         )
         for key, miner in pool.miners.items()
     }
-    return pool.but(miners=Map(miners))
+    return pool.but(miners=refilled(pool.miners, miners))
 
 
 def retyped(pool: PoolState, event: events.Retyped) -> PoolState:

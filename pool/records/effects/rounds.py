@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from immutables import Map
-
 from pool.records import events
 from pool.records.books import with_round_ended, without_standings
 from pool.records.state import Best, PoolState, RoundState
+from pool.records.tables import refilled
 
 
 def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
@@ -32,10 +31,16 @@ def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
         if key not in forgotten
     }
     return pool.but(
-        miners=Map(miners),
+        miners=refilled(pool.miners, miners),
         books=without_standings(pool.books, event.forgotten),
         last_best=_best_before(pool, event.task.round),
-        round=RoundState(event.task, event.seed, event.explorers, pool.next_assignment),
+        round=RoundState(
+            event.task,
+            event.seed,
+            event.explorers,
+            pool.next_assignment,
+            searches=refilled(pool.miners, {}),
+        ),
     )
 
 
@@ -69,4 +74,6 @@ def round_closed(pool: PoolState, event: events.RoundClosed) -> PoolState:
     }
     worked_ms = {key: miner.busy_ms for key, miner in miners.items()}
     books = with_round_ended(pool.books, pool.round.task.round, worked_ms)
-    return pool.but(miners=Map(miners), books=books, round=pool.round.but(is_open=False))
+    return pool.but(
+        miners=refilled(pool.miners, miners), books=books, round=pool.round.but(is_open=False)
+    )
