@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from pool.simulation.draws import Topic, bits
 from pool.simulation.rewards import (
     SHIPPED,
     WINDOW,
     Modelled,
+    Outcome,
     Recorded,
     Recording,
     Rewards,
@@ -39,29 +41,33 @@ def _shipped() -> Recording:
     return msgspec.json.decode(SHIPPED.read_bytes(), type=Recording)
 
 
+def result_of(rewards: Rewards, search: int, episode: int) -> Outcome:
+    return rewards.result(search, episode, bits(Topic.CANDIDATE, search, episode))
+
+
 def test_a_recorded_reward_comes_from_the_episodes_around(tmp_path: Path) -> None:
     rewards = _read(tmp_path, SMALL)
     for search in range(0, 40, 2):
-        found = rewards.result(search, 30).correct - 20
+        found = result_of(rewards, search, 30).correct - 20
         assert 30 - WINDOW <= found <= 30 + WINDOW
 
 
 def test_beyond_its_end_a_recorded_search_goes_on_as_it_ended(tmp_path: Path) -> None:
     rewards = _read(tmp_path, SMALL)
-    found = {rewards.result(search, 10_000).correct - 20 for search in range(0, 400, 2)}
+    found = {result_of(rewards, search, 10_000).correct - 20 for search in range(0, 400, 2)}
     assert found == set(range(60 - 2 * WINDOW - 1, 60))
 
 
 def test_the_same_search_and_episode_give_the_same_result() -> None:
     for rewards in (Recorded(_shipped()), fit(_shipped())):
-        results = [rewards.result(7, episode) for episode in range(50)]
-        assert results == [rewards.result(7, episode) for episode in range(50)]
+        results = [result_of(rewards, 7, episode) for episode in range(50)]
+        assert results == [result_of(rewards, 7, episode) for episode in range(50)]
         assert len(set(results)) > 20
 
 
 def test_the_quality_of_subspaces_differs() -> None:
     for rewards in (Recorded(_shipped()), fit(_shipped())):
-        bests = [max(rewards.result(s, e).correct for e in range(40)) for s in range(60)]
+        bests = [max(result_of(rewards, s, e).correct for e in range(40)) for s in range(60)]
         assert min(bests) < 300 < 340 < max(bests) <= rewards.images
 
 
@@ -71,7 +77,7 @@ def test_the_model_follows_the_recording() -> None:
     for episodes, tolerance in ((5, 0.05), (20, 0.05), (80, 0.05)):
         real = fmean(max(search[:episodes])[0] for search in recording.searches)
         drawn = fmean(
-            max(modelled.result(s, e).correct for e in range(episodes)) for s in range(400)
+            max(result_of(modelled, s, e).correct for e in range(episodes)) for s in range(400)
         )
         assert abs(drawn - real) < tolerance * recording.images
 
@@ -87,7 +93,7 @@ def test_a_model_has_the_useless_subspaces_of_its_recording(tmp_path: Path) -> N
     modelled = _read(tmp_path, SMALL, RewardKind.MODELLED)
     assert isinstance(modelled, Modelled)
     assert modelled.useless == 0.5
-    assert sum(modelled.result(search, 0).correct == 10 for search in range(400)) > 150
+    assert sum(result_of(modelled, search, 0).correct == 10 for search in range(400)) > 150
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,10 @@ def payable(pace: Pace, work: int, elapsed_ms: int) -> int:
     """
     if not pace.past:
         return work
-    done, done_ms = max(pace.past, key=lambda round_: round_[0] / round_[1])
+    done, done_ms = pace.past[0]
+    for of_round, round_ms in pace.past:
+        if of_round * done_ms > done * round_ms:
+            done, done_ms = of_round, round_ms
     before, before_ms = pace.past[-1]
     more, usual = AHEAD
     spare = done * before_ms * more // (done_ms * usual) - before

@@ -6,7 +6,7 @@ finder's part of real pools, consensus F1); then the manager's fee; the rest fol
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 
 from node.chain.messages import PayoutLine
@@ -50,11 +50,13 @@ def payout_lines(
     if total == 0:
         return (PayoutLine(address=manager, weight=TOTAL_WEIGHT),)
     fee = fee_permille * _PER_MILLE
-    parts = Counter({finder: _FINDER * total})
+    parts = defaultdict(int, {finder: _FINDER * total})
     parts[manager] += fee * total
+    rest = _WHOLE - _FINDER - fee
     for address, units in work.items():
-        parts[address] += (_WHOLE - _FINDER - fee) * units
-    worthy = [a for a, part in parts.items() if part * TOTAL_WEIGHT >= DUST * _WHOLE * total]
+        parts[address] += rest * units
+    least = -(-DUST * _WHOLE * total // TOTAL_WEIGHT)
+    worthy = [address for address, part in parts.items() if part >= least]
     kept = sorted(worthy, key=lambda address: (-parts[address], address))[:MAX_LINES]
     addresses = sorted(kept)
     weights = split(TOTAL_WEIGHT, [parts[address] for address in addresses])

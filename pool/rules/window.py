@@ -8,7 +8,7 @@ blocks that others win, so that hopping between pools gains nothing (systems.md 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -75,7 +75,7 @@ def window(rounds: Sequence[RoundWork]) -> tuple[RoundWork, ...]:
 
 def work_by_address(rounds: Sequence[RoundWork]) -> Mapping[bytes, int]:
     """Work of all rounds together, for `pool.rules.payout.payout_lines`."""
-    work: Counter[bytes] = Counter()
+    work: defaultdict[bytes, int] = defaultdict(int)
     for round_ in rounds:
         for who, units in round_.work.items():
             work[who[HASH_BYTES:]] += units

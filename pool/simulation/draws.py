@@ -26,10 +26,9 @@ class Topic(IntEnum):
     RETURN = 3
     SILENCE = 4
     QUALITY = 5
-    RESULT = 6
-    CANDIDATE = 7
-    IMPROVEMENT = 8
-    CLAIM = 9
+    CANDIDATE = 6
+    IMPROVEMENT = 7
+    CLAIM = 8
 
 
 def bits(topic: Topic, *numbers: int) -> int:

@@ -13,7 +13,7 @@ from node.chain.hashing import blake, u64
 from pool.decisions.advance import advance, hand_out
 from pool.decisions.members import decide_join, decide_leave
 from pool.decisions.pay import LEASE_BROKEN
-from pool.decisions.results import PRECISION, best_of, decide_acceptance, decide_refusal
+from pool.decisions.results import best_of, decide_acceptance, decide_refusal, decide_stale
 from pool.decisions.rounds import decide_open
 from pool.decisions.work import backup_activated
 from pool.manager.letters import heartbeat_ms
@@ -28,9 +28,9 @@ from pool.records.tables import Owned
 from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
 from pool.rules.reliability import assess, choose_backups
-from pool.rules.reports import Checked, Refused, Report, Stale, claims_best, find_assignment
+from pool.rules.reports import Checked, Refused, Stale, claims_best, find_assignment
 from pool.simulation.accounts import Book, settle, weights_of
-from pool.simulation.miners import GENOTYPE, SPACE, TASK, Claim, Miner
+from pool.simulation.miners import SPACE, TASK, Claim, Miner
 
 _WHOLE = Subspace(SPACE)
 _KEPT = KeptLease(0, b"lease", b"accepted")
@@ -49,7 +49,7 @@ class SimulatedManager:
     `due` are the miners whose next step may have changed, to be told by `hand_out` soon.
     """
 
-    def __init__(self, images: int, seed: int, has_backups: bool) -> None:
+    def __init__(self, seed: int, has_backups: bool) -> None:
         self.pool = empty_pool()
         self.due: dict[bytes, None] = {}
         self.designated = 0
@@ -58,7 +58,6 @@ class SimulatedManager:
         self._backups: dict[bytes, bytes] = {}
         # Audits and forfeits by miner.
         self.books: defaultdict[bytes, Book] = defaultdict(Book)
-        self._images = images
         self._secret = blake("ponas/pool/simulation", u64(seed))
 
     @property
@@ -140,18 +139,15 @@ class SimulatedManager:
 
     def claims_best(self, claim: Claim) -> bool:
         """Whether the claimed model has to be counted before the result is judged."""
-        return self.best is None or claim.correct > self.best.correct
+        return self.best is None or claim.report.correct > self.best.correct
 
     def judge(self, miner: Miner, claim: Claim, now_ms: int) -> Sequence[AnyEvent]:
         """Accept, refuse or set aside a result; the model of a best has been counted."""
-        report = self._report(claim)
+        report = claim.report
         try:
             round_, assignment = find_assignment(report, self.pool, miner.key, now_ms)
         except Stale as late:
-            stale = events.ResultStale(
-                now_ms, miner.key, claim.assignment, claim.episode, str(late)
-            )
-            return self._let((stale,), now_ms)
+            return self._let((decide_stale(report, miner.key, str(late), now_ms),), now_ms)
         except Refused as refusal:
             return self._let((decide_refusal(report, miner.key, refusal, now_ms),), now_ms)
         checked = Checked(report, assignment, claim.design, is_trained=claim.design.feasible)
@@ -195,21 +191,6 @@ class SimulatedManager:
         if self.pool.round is None:
             raise ValueError("no round has started")
         return self.pool.round
-
-    def _report(self, claim: Claim) -> Report:
-        return Report(
-            assignment_id=claim.assignment,
-            episode=claim.episode,
-            genotype=GENOTYPE,
-            training_seed=claim.training_seed,
-            correct=claim.correct,
-            size=self._images,
-            epochs=TASK.epochs,
-            model_hash=claim.model_hash,
-            weights_hash=claim.model_hash,
-            failure="",
-            precision=PRECISION,
-        )
 
     def hand_out(self, now_ms: int) -> Sequence[AnyEvent]:
         """Give all miners that are due their next steps."""

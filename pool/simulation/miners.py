@@ -13,9 +13,11 @@ from nas.designs.space import preset
 from nas.jobs import SEED_BOUND
 from nas.task import Task
 from node.chain.hashing import blake, u64
+from pool.decisions.results import PRECISION
 from pool.records.state import Best
 from pool.rules.audits import Fault
 from pool.rules.prices import price_of
+from pool.rules.reports import Report
 from pool.simulation.draws import Topic, bits, normal, uniform
 from pool.simulation.rewards import Outcome, Rewards
 from pool.simulation.scenario import Cheat, MinerClass
@@ -70,12 +72,8 @@ class Claim(NamedTuple):
     `busy_ms` is what the candidate took; `is_repeat` that the search had the design before.
     """
 
-    assignment: int
-    episode: int
+    report: Report
     design: Design
-    training_seed: int
-    correct: int
-    model_hash: bytes
     fault: Fault | None
     busy_ms: int
     is_repeat: bool
@@ -122,8 +120,8 @@ class Trainer:
     def __init__(self, rewards: Rewards, designs: int) -> None:
         self._rewards = rewards
         self._designs = designs
-        # By the seed of a search and the design the episode that had it first.
-        self._first: dict[tuple[int, int], int] = {}
+        # By the seed of a search and the design: the episode that had it first, and its outcome.
+        self._first: dict[tuple[int, int], tuple[int, Outcome]] = {}
 
     def start_round(self) -> None:
         """Searches of earlier rounds don't go on."""
@@ -136,59 +134,65 @@ class Trainer:
             raise ValueError("a miner without an order has no candidate")
         draw = bits(Topic.CANDIDATE, order.seed, episode)
         if order.base is not None:
-            first = episode
             correct = self._rewards.improvement(order.base.correct, order.seed, episode)
             outcome = Outcome(correct, TYPICAL_MACS)
+        elif (had := self._first.get((order.seed, draw % self._designs))) is not None:
+            return Candidate(order, episode, *had, PROPOSAL_MS)
         else:
-            first = self._first.setdefault((order.seed, draw % self._designs), episode)
-            outcome = self._rewards.result(order.seed, first)
-        is_repeat = first != episode
-        busy_ms = PROPOSAL_MS if is_repeat else _duration_ms(miner, outcome.macs, draw >> 32)
-        return Candidate(order, episode, first, outcome, busy_ms)
+            outcome = self._rewards.result(order.seed, episode, draw)
+            self._first[order.seed, draw % self._designs] = (episode, outcome)
+        busy_ms = _duration_ms(miner, outcome.macs, draw >> 32)
+        return Candidate(order, episode, episode, outcome, busy_ms)
 
     def claim(self, miner: Miner, candidate: Candidate, best: Best | None) -> Claim:
         """What the miner will report of a candidate.
 
         `best` is the pool's when the candidate begins, which is what cheaters go by.
         """
-        honest = _honest(candidate)
+        honest = _honest(candidate, self._rewards.images)
         if miner.kind.cheat is None or miner.results < miner.kind.cheats_after:
             return honest
         return _cheated(honest, miner.kind.cheat, best, self._rewards.images)
 
 
-def _honest(candidate: Candidate) -> Claim:
+def _honest(candidate: Candidate, images: int) -> Claim:
     order, episode, first, outcome, busy_ms = candidate
     # The same design has the same training seed, so that a repeat shows (docs/pool.md, Seeds).
     training_seed = (order.seed + first * _ODD) % SEED_BOUND
-    return Claim(
-        order.assignment,
-        episode,
-        _design(outcome.macs),
-        training_seed,
-        outcome.correct,
-        _model(training_seed),
-        None,
-        busy_ms,
-        first != episode,
+    model = _model(training_seed)
+    report = Report(
+        assignment_id=order.assignment,
+        episode=episode,
+        genotype=GENOTYPE,
+        training_seed=training_seed,
+        correct=outcome.correct,
+        size=images,
+        epochs=TASK.epochs,
+        model_hash=model,
+        weights_hash=model,
+        failure="",
+        precision=PRECISION,
     )
+    return Claim(report, _design(outcome.macs), None, busy_ms, first != episode)
 
 
 def _cheated(honest: Claim, cheat: Cheat, best: Best | None, images: int) -> Claim:
     """What a cheater makes of its candidate; it takes its time, so as not to look too fast."""
+    report = honest.report
     match cheat:
         case Cheat.INVENTS:
             # Near the best, but below it: a best would be counted at once.
             most = best.correct - 1 if best else images // 2
-            share = 0.8 + 0.2 * uniform(Topic.CLAIM, honest.training_seed)
-            model = _model(honest.training_seed ^ 1)
-            return honest._replace(
-                correct=int(most * share), model_hash=model, fault=Fault.MODEL_MISSING
-            )
+            share = 0.8 + 0.2 * uniform(Topic.CLAIM, report.training_seed)
+            model = _model(report.training_seed ^ 1)
+            invented = report.but(correct=int(most * share), model_hash=model)
+            return honest._replace(report=invented, fault=Fault.MODEL_MISSING)
         case Cheat.REPLAYS if best is not None:
-            return honest._replace(correct=best.correct, model_hash=best.model_hash)
+            replayed = report.but(correct=best.correct, model_hash=best.model_hash)
+            return honest._replace(report=replayed)
         case Cheat.UNTRAINED:
-            return honest._replace(correct=images // 10, fault=Fault.STATE_DIFFERS)
+            untrained = report.but(correct=images // 10)
+            return honest._replace(report=untrained, fault=Fault.STATE_DIFFERS)
     # A defector computes like everybody else; it cheats when the round is over.
     return honest
 

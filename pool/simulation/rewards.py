@@ -1,7 +1,8 @@
 """What a design turns out to be worth, without training it.
 
 `Recorded` resamples real searches; `Modelled` draws from curves fitted to them, so that it goes
-beyond what was recorded. Both are functions of the search (its 64-bit seed) and the episode.
+beyond what was recorded. Both are functions of the search (its 64-bit seed), of the episode and
+of 64 random bits for it.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class Rewards(Protocol):
         """Validation images."""
         ...
 
-    def result(self, search: int, episode: int) -> Outcome:
-        """What the design of an episode gives in a search."""
+    def result(self, search: int, episode: int, draw: int) -> Outcome:
+        """What the design of an episode gives in a search, by 64 random bits."""
         ...
 
     def improvement(self, base: int, seed: int, attempt: int) -> int:
@@ -104,12 +105,12 @@ class Recorded:
         self._bases = [base for base, _ in pairs]
         self._gains = [correct - base for base, correct in pairs]
 
-    def result(self, search: int, episode: int) -> Outcome:
+    def result(self, search: int, episode: int, draw: int) -> Outcome:
         """Implements `Rewards`."""
         # A search's seed is a hash already.
         around = self._around[search % len(self._around)]
         alike = around[episode] if episode < len(around) else around[-1]
-        return alike[bits(Topic.RESULT, search, episode) % len(alike)]
+        return alike[draw % len(alike)]
 
     def improvement(self, base: int, seed: int, attempt: int) -> int:
         """Implements `Rewards`."""
@@ -157,9 +158,8 @@ class Modelled(Struct, frozen=True):
     lift_noise: float
     macs: tuple[int, ...]
 
-    def result(self, search: int, episode: int) -> Outcome:
+    def result(self, search: int, episode: int, draw: int) -> Outcome:
         """Implements `Rewards`."""
-        draw = bits(Topic.RESULT, search, episode)
         macs = self.macs[(draw >> 32) % QUANTILES]
         if uniform(Topic.QUALITY, search, 0) < self.useless:
             return Outcome(self.images // self.classes, macs)

@@ -59,7 +59,7 @@ class _World:
 
     def __init__(self, scenario: Scenario, rewards: Rewards, variant: Variant, seed: int) -> None:
         make_manager = SeparateManager if variant is Variant.OFF else SimulatedManager
-        self.manager = make_manager(rewards.images, seed, variant is Variant.STRATEGY)
+        self.manager = make_manager(seed, variant is Variant.STRATEGY)
         self.miners = [
             make_miner(number, kind, seed)
             for number, kind in enumerate(
