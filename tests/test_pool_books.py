@@ -66,7 +66,7 @@ def test_a_paid_share_is_remembered_and_puts_something_at_stake() -> None:
 
     books = booked(entry)
 
-    assert entry.model_hash in books.seen
+    assert books.seen.has_model(entry.model_hash)
     assert (books.standing(public("a")).streak, books.standing(public("a")).unpaid) == (1, 1)
 
 
@@ -76,7 +76,7 @@ def test_a_share_without_work_is_logged_and_no_more() -> None:
     books = booked(entry)
 
     assert books.page.shares == (entry,)
-    assert entry.model_hash not in books.seen
+    assert not books.seen.has_model(entry.model_hash)
     assert books.earned == Map()
     assert books.standing(public("a")).streak == 0
 
@@ -132,11 +132,13 @@ def test_a_training_is_remembered_for_its_round_and_its_model_for_the_window() -
 
     remembered = []
     for number in range(1, WINDOW_ROUNDS + 1):
-        remembered.append([key in books.seen for key in (b"training", entry.model_hash)])
+        remembered.append(
+            [b"training" in books.seen.trainings, books.seen.has_model(entry.model_hash)]
+        )
         books = with_round_ended(with_result(books, share("a", number), ()), number, {})
 
     assert remembered == [[True, True]] + [[False, True]] * (WINDOW_ROUNDS - 1)
-    assert entry.model_hash not in books.seen
+    assert not books.seen.has_model(entry.model_hash)
 
 
 def test_however_many_others_are_paid_a_training_of_the_round_is_not_paid_again(
@@ -147,7 +149,7 @@ def test_however_many_others_are_paid_a_training_of_the_round_is_not_paid_again(
 
     books = booked(*entries)
 
-    assert all(entry.model_hash in books.seen for entry in entries)
+    assert all(books.seen.has_model(entry.model_hash) for entry in entries)
 
 
 def test_models_of_earlier_rounds_are_bounded_and_the_oldest_forgotten(
@@ -160,7 +162,12 @@ def test_models_of_earlier_rounds_are_bounded_and_the_oldest_forgotten(
             books = with_result(books, entry, ())
         books = with_round_ended(books, number + 1, {})
 
-    assert [entry.model_hash in books.seen for entry in entries] == [False, False, True, True]
+    assert [books.seen.has_model(entry.model_hash) for entry in entries] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_full_page_has_to_be_closed() -> None:

@@ -28,6 +28,7 @@ from pool.records.books import (
     with_result,
     with_round_ended,
 )
+from pool.records.seen import Seen
 from pool.rules.appraisal import (
     Appraisal,
     Reported,
@@ -296,7 +297,7 @@ def test_a_sleeper_loses_by_cheating() -> None:
             share = blake("test/share", u64(seed), u64(cheat))
             job = inventor(cheat)
             found = appraise(
-                job.reported, INFO, Protocol.QAT, set(), standing, ClassRecord(), ROUND_MS
+                job.reported, INFO, Protocol.QAT, Seen(), standing, ClassRecord(), ROUND_MS
             )
             if audit_of(SECRET, share, job.reported, found, standing):
                 lost += standing.unpaid
@@ -313,7 +314,7 @@ def replace_streak(shares: int) -> Standing:
 def test_after_a_payout_the_next_shares_are_audited() -> None:
     standing = with_payout(replace_streak(1_000))
     job = inventor(1)
-    found = appraise(job.reported, INFO, Protocol.QAT, set(), standing, ClassRecord(), ROUND_MS)
+    found = appraise(job.reported, INFO, Protocol.QAT, Seen(), standing, ClassRecord(), ROUND_MS)
 
     for seed in range(20):
         share = blake("test/share", u64(seed))

@@ -8,6 +8,7 @@ from nas.data.datasets import describe
 from nas.designs.design import Design, judge
 from nas.designs.genotype import Genotype
 from nas.training.protocol import Protocol
+from pool.records.seen import Seen, with_paid
 from pool.rules.draws import Draws
 from pool.rules.prices import price_of
 from pool.rules.worth import ShareKeys, Worth, share_keys, work_of, worth_of
@@ -36,7 +37,9 @@ def with_other_bits(genotype: Genotype) -> Genotype:
 
 
 def worth(new: ShareKeys, *paid: ShareKeys, is_repeatable: bool = True) -> Worth:
-    known = {key for share in paid for key in (share.training, share.model, share.weights) if key}
+    known = Seen()
+    for share in paid:
+        known = with_paid(known, share.trainings, share.model)
     return worth_of(DESIGN, 10, new, known, is_repeatable)
 
 
@@ -56,7 +59,7 @@ def test_what_was_not_trained_pays_nothing(what: str) -> None:
     design = replace(DESIGN, feasible=what != "infeasible", dead=what == "dead")
     epochs = 0 if what == "failed" else 10
 
-    found = worth_of(design, epochs, keys(), set(), is_repeatable=True)
+    found = worth_of(design, epochs, keys(), Seen(), is_repeatable=True)
 
     assert found is Worth.UNTRAINED
     assert work_of(found, design, INFO, epochs) == 0

@@ -27,11 +27,12 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     models: Table[bytes, bool] = persistent()
     past: tuple[Table[bytes, bool], ...] = ()
 
-    def __contains__(self, key: object) -> bool:
-        if key in self.trainings or key in self.models:
+    def has_model(self, model_hash: bytes) -> bool:
+        """Whether a share of a model with this hash was paid."""
+        if model_hash in self.models:
             return True
         for models in self.past:  # noqa: SIM110 (a generator costs more than the look-ups)
-            if key in models:
+            if model_hash in models:
                 return True
         return False
 

@@ -6,15 +6,14 @@ order in which a result passes them.
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 import msgspec
 
 from nas.data.dataset import DatasetInfo
 from nas.designs.design import Design
 from nas.training.protocol import Protocol
+from pool.records.seen import Seen
 from pool.rules.audits import CERTAIN_SHARES, AuditKind, Suspicion, chance, is_drawn, kind_of
-from pool.rules.classes import ClassRecord, floor, is_out_of_line
+from pool.rules.classes import ClassRecord, is_below_floor, is_out_of_line
 from pool.rules.pace import Pace, credited, next_round, payable
 from pool.rules.worth import ShareKeys, Worth, share_keys, work_of, worth_of
 
@@ -45,37 +44,37 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 class Appraisal(msgspec.Struct, frozen=True, gc=False):
     """`work` is credited for a share, in the unit of `pool.rules.prices`.
 
-    `keys` are to be remembered as paid if there is work. `floor` is the least count that speaks for
-    a trained model of its class.
+    `keys` are to be remembered as paid if there is work. `is_low` says that the count does
+    not speak for a trained model of its class.
     """
 
     worth: Worth
     work: int
     keys: ShareKeys
     suspicions: frozenset[Suspicion]
-    floor: int
+    is_low: bool
 
 
 def appraise(
     reported: Reported,
     info: DatasetInfo,
     protocol: Protocol,
-    paid: Container[bytes],
+    paid: Seen,
     standing: Standing,
     record: ClassRecord,
     elapsed_ms: int,
 ) -> Appraisal:
     """Appraise a result.
 
-    `paid` holds the keys of all shares paid before, `record` what is known of the design's class
+    `paid` are the shares paid before, `record` what is known of the design's class
     (`pool.rules.prices.class_of`), `elapsed_ms` how long the miner had work in hand this round.
     """
     design, epochs = reported.design, reported.epochs
     keys = share_keys(
         design.genotype, reported.training_seed, protocol, epochs, reported.model_hash
     )
-    least = floor(record, info.validation, info.classes)
-    is_shown = reported.correct >= least or reported.is_same_precision
+    is_low = is_below_floor(record, reported.correct, info.validation, info.classes)
+    is_shown = reported.is_same_precision or not is_low
     worth = worth_of(design, epochs, keys, paid, is_shown)
     priced = work_of(worth, design, info, epochs)
     work = payable(standing.pace, priced, elapsed_ms)
@@ -84,7 +83,7 @@ def appraise(
         suspicions.add(Suspicion.TOO_FAST)
     if is_out_of_line(record, reported.correct):
         suspicions.add(Suspicion.OUT_OF_CLASS)
-    return Appraisal(worth, work, keys, frozenset(suspicions), least)
+    return Appraisal(worth, work, keys, frozenset(suspicions), is_low)
 
 
 def audit_of(
@@ -99,9 +98,7 @@ def audit_of(
     likely = chance(standing.streak, standing.unpaid + 1, appraisal.suspicions)
     if not is_drawn(secret, share, likely):
         return None
-    return kind_of(
-        reported.correct, appraisal.floor, reported.is_same_precision, appraisal.suspicions
-    )
+    return kind_of(appraisal.is_low, reported.is_same_precision, appraisal.suspicions)
 
 
 def with_share(standing: Standing, work: int) -> Standing:

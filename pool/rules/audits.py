@@ -78,16 +78,14 @@ def is_drawn(secret: bytes, share: bytes, probability: Fraction) -> bool:
     return draw * probability.denominator < _DRAWS * probability.numerator
 
 
-def kind_of(
-    correct: int, floor: int, is_repeatable: bool, suspicions: Collection[Suspicion]
-) -> AuditKind:
+def kind_of(is_low: bool, is_repeatable: bool, suspicions: Collection[Suspicion]) -> AuditKind:
     """How a drawn share is audited.
 
-    A count says little below `floor` (`pool.rules.classes.floor`), where untrained models count as
+    A low count (`pool.rules.classes.is_below_floor`) says little, since untrained models count as
     much, and nothing about epochs that were never run, which make a miner too fast: there an epoch
     is repeated, if this manager computes as the miner does.
     """
-    is_doubtful = correct < floor or Suspicion.TOO_FAST in suspicions
+    is_doubtful = is_low or Suspicion.TOO_FAST in suspicions
     return AuditKind.RETRAIN if is_doubtful and is_repeatable else AuditKind.COUNT
 
 

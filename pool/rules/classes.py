@@ -6,8 +6,6 @@ A class holds the designs whose multiply-accumulates an image lie between two po
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 CHANCE_FACTOR = 3
@@ -38,28 +36,31 @@ def audited(record: ClassRecord, correct: int) -> ClassRecord:
     return ClassRecord(record.shares + 1, record.correct + correct, record.squares + correct**2)
 
 
-def floor(record: ClassRecord, size: int, classes: int) -> int:
-    """The least count, of `size` images in `classes` classes, that speaks for a trained model.
+def is_below_floor(record: ClassRecord, correct: int, size: int, classes: int) -> bool:
+    """Whether a count, of `size` images in `classes` classes, does not speak for a trained model.
 
-    Three times chance, or two standard deviations below what audited shares of the class counted,
-    whichever is more.
+    It lies below three times chance, or further than two standard deviations below what audited
+    shares of the class counted.
     """
-    least = -(-CHANCE_FACTOR * size // classes)
-    if record.shares < MIN_AUDITED:
-        return least
-    # Mean less two deviations, times the number of shares and rounded up.
-    scaled = record.correct - math.isqrt(FLOOR_DEVIATIONS**2 * _spread(record))
-    return max(least, -(-scaled // record.shares))
+    if correct * classes < CHANCE_FACTOR * size:
+        return True
+    distance = correct * record.shares - record.correct
+    return distance < 0 and _is_beyond(record, distance, FLOOR_DEVIATIONS)
 
 
 def is_out_of_line(record: ClassRecord, correct: int) -> bool:
     """Whether a count lies further than three deviations from the mean of its class."""
-    if record.shares < MIN_AUDITED:
-        return False
     distance = correct * record.shares - record.correct
-    return distance**2 > ODD_DEVIATIONS**2 * _spread(record)
+    return _is_beyond(record, distance, ODD_DEVIATIONS)
 
 
-def _spread(record: ClassRecord) -> int:
-    """The variance times the square of the number of shares, at least that of one image."""
-    return max(record.shares**2, record.shares * record.squares - record.correct**2)
+def _is_beyond(record: ClassRecord, distance: int, deviations: int) -> bool:
+    """Whether a distance from the mean, times the number of shares, is beyond so many deviations.
+
+    The deviation is that of the class, and at least one image.
+    """
+    shares = record.shares
+    if shares < MIN_AUDITED:
+        return False
+    spread = max(shares**2, shares * record.squares - record.correct**2)
+    return distance**2 > deviations**2 * spread

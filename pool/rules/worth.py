@@ -6,7 +6,6 @@ under other bits and for a training that nothing shows (consensus F3).
 
 from __future__ import annotations
 
-from collections.abc import Container
 from enum import StrEnum
 
 import msgspec
@@ -17,6 +16,7 @@ from nas.designs.genotype import Genotype
 from nas.jobs import SEED_BOUND
 from nas.training.protocol import Protocol
 from node.chain.hashing import blake, u64
+from pool.records.seen import Seen
 from pool.rules.prices import EVALUATION_PARTS, price_of
 
 
@@ -65,9 +65,9 @@ def share_keys(
 
 
 def worth_of(
-    design: Design, epochs: int, keys: ShareKeys, paid: Container[bytes], is_repeatable: bool
+    design: Design, epochs: int, keys: ShareKeys, paid: Seen, is_repeatable: bool
 ) -> Worth:
-    """What of a share is paid; `paid` holds the keys of all shares that were paid before.
+    """What of a share is paid; `paid` are the shares that were paid before.
 
     `epochs` are new ones, 0 for a candidate that failed or needed no training. `is_repeatable` is
     False for a share near chance whose training this manager can't repeat, because it computes in
@@ -75,11 +75,11 @@ def worth_of(
     """
     if epochs == 0 or not design.feasible or design.dead:
         return Worth.UNTRAINED
-    if keys.training in paid:
+    if keys.training in paid.trainings:
         return Worth.REPEATED
-    if keys.model in paid:
+    if paid.has_model(keys.model):
         return Worth.REPEATED_MODEL
-    if keys.weights is not None and keys.weights in paid:
+    if keys.weights is not None and keys.weights in paid.trainings:
         return Worth.REUSED_WEIGHTS
     return Worth.FULL if is_repeatable else Worth.NOT_REPEATABLE
 
