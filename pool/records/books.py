@@ -22,6 +22,8 @@ from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
 from pool.rules.window import LOG_ROUNDS, RoundWork, forfeit, window, without, work_by_address
 
+_NEWCOMER = Standing()
+
 
 class Books(msgspec.Struct, frozen=True, gc=False):
     """Pay and audits of a pool.
@@ -40,7 +42,7 @@ class Books(msgspec.Struct, frozen=True, gc=False):
 
     def standing(self, miner: bytes) -> Standing:
         """A miner's standing; a newcomer's if it is not known."""
-        return self.standings.get(miner, Standing())
+        return self.standings.get(miner, _NEWCOMER)
 
 
 def with_result(books: Books, share: Share, trainings: tuple[bytes, ...]) -> Books:

@@ -167,8 +167,9 @@ class SimulatedManager:
         settled = settle(audit, claim, now_ms)
         book = self.books[audit.miner]
         book.audits += 1
-        book.forfeits += isinstance(settled, events.WorkForfeited)
-        self._turn_page(now_ms)
+        if isinstance(settled, events.WorkForfeited):
+            book.forfeits += 1
+            self._turn_page(now_ms)
         self.pool = apply(self.pool, settled)
 
     def bring_base(self, best: Best, now_ms: int) -> Sequence[AnyEvent]:
@@ -201,7 +202,8 @@ class SimulatedManager:
     def _let(self, happened: Iterable[AnyEvent], now_ms: int) -> Sequence[AnyEvent]:
         self._turn_page(now_ms)
         self.pool, done, due = advance(self.pool, happened, _draw, now_ms)
-        self.due.update(dict.fromkeys(due))
+        if due:
+            self.due.update(dict.fromkeys(due))
         return done
 
     def _turn_page(self, now_ms: int) -> None:

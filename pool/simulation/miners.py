@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from nas.designs.design import Design
 from nas.designs.genotype import Genotype
@@ -43,7 +45,7 @@ GENOTYPE = _ANY.to_bytes()
 """Of every simulated design: what tells them apart are their training seeds."""
 
 
-class Order(NamedTuple):
+class Order(Struct, frozen=True, gc=False):
     """What a miner is to do: a search from episode `first` on, or attempts to improve `base`."""
 
     assignment: int
@@ -53,7 +55,7 @@ class Order(NamedTuple):
     base: Best | None
 
 
-class Candidate(NamedTuple):
+class Candidate(Struct, frozen=True, gc=False):
     """What a miner is at: the next episode of its order, and how long that takes.
 
     `first` is the episode in which the search had the design first.
@@ -66,7 +68,7 @@ class Candidate(NamedTuple):
     busy_ms: int
 
 
-class Claim(NamedTuple):
+class Claim(Struct, frozen=True, gc=False):
     """A result as the manager gets it, and the truth that an audit would find in `fault`.
 
     `busy_ms` is what the candidate took; `is_repeat` that the search had the design before.
@@ -81,7 +83,7 @@ class Claim(NamedTuple):
 
 @dataclass(slots=True)
 class Miner:
-    """One miner. `busy` counts what it began, so that an ended candidate's event finds it changed.
+    """One miner, and the `candidate` that it is at since `begun_ms`.
 
     `results` are those it has reported; `judged_ms` is when the manager is through with them.
     """
@@ -97,8 +99,8 @@ class Miner:
     pending: Order | None = None
     is_pending: bool = False
     episode: int = 0
-    busy: int = 0
-    busy_since_ms: int | None = None
+    candidate: Candidate | None = None
+    begun_ms: int = 0
     online_since_ms: int = 0
     results: int = 0
     judged_ms: int = 0
@@ -137,7 +139,8 @@ class Trainer:
             correct = self._rewards.improvement(order.base.correct, order.seed, episode)
             outcome = Outcome(correct, TYPICAL_MACS)
         elif (had := self._first.get((order.seed, draw % self._designs))) is not None:
-            return Candidate(order, episode, *had, PROPOSAL_MS)
+            first, outcome = had
+            return Candidate(order, episode, first, outcome, PROPOSAL_MS)
         else:
             outcome = self._rewards.result(order.seed, episode, draw)
             self._first[order.seed, draw % self._designs] = (episode, outcome)
@@ -147,7 +150,7 @@ class Trainer:
     def claim(self, miner: Miner, candidate: Candidate, best: Best | None) -> Claim:
         """What the miner will report of a candidate.
 
-        `best` is the pool's when the candidate begins, which is what cheaters go by.
+        `best` is the pool's by then, which is what cheaters go by.
         """
         honest = _honest(candidate, self._rewards.images)
         if miner.kind.cheat is None or miner.results < miner.kind.cheats_after:
@@ -156,13 +159,13 @@ class Trainer:
 
 
 def _honest(candidate: Candidate, images: int) -> Claim:
-    order, episode, first, outcome, busy_ms = candidate
+    order, outcome = candidate.order, candidate.outcome
     # The same design has the same training seed, so that a repeat shows (docs/pool.md, Seeds).
-    training_seed = (order.seed + first * _ODD) % SEED_BOUND
+    training_seed = (order.seed + candidate.first * _ODD) % SEED_BOUND
     model = _model(training_seed)
     report = Report(
         assignment_id=order.assignment,
-        episode=episode,
+        episode=candidate.episode,
         genotype=GENOTYPE,
         training_seed=training_seed,
         correct=outcome.correct,
@@ -173,7 +176,8 @@ def _honest(candidate: Candidate, images: int) -> Claim:
         failure="",
         precision=PRECISION,
     )
-    return Claim(report, _design(outcome.macs), None, busy_ms, first != episode)
+    is_repeat = candidate.first != candidate.episode
+    return Claim(report, _design(outcome.macs), None, candidate.busy_ms, is_repeat)
 
 
 def _cheated(honest: Claim, cheat: Cheat, best: Best | None, images: int) -> Claim:
@@ -186,13 +190,13 @@ def _cheated(honest: Claim, cheat: Cheat, best: Best | None, images: int) -> Cla
             share = 0.8 + 0.2 * uniform(Topic.CLAIM, report.training_seed)
             model = _model(report.training_seed ^ 1)
             invented = report.but(correct=int(most * share), model_hash=model)
-            return honest._replace(report=invented, fault=Fault.MODEL_MISSING)
+            return replace(honest, report=invented, fault=Fault.MODEL_MISSING)
         case Cheat.REPLAYS if best is not None:
             replayed = report.but(correct=best.correct, model_hash=best.model_hash)
-            return honest._replace(report=replayed)
+            return replace(honest, report=replayed)
         case Cheat.UNTRAINED:
             untrained = report.but(correct=images // 10)
-            return honest._replace(report=untrained, fault=Fault.STATE_DIFFERS)
+            return replace(honest, report=untrained, fault=Fault.STATE_DIFFERS)
     # A defector computes like everybody else; it cheats when the round is over.
     return honest
 

@@ -14,7 +14,7 @@ from pool.records.events import AnyEvent
 from pool.records.state import Best
 from pool.simulation.draws import Topic, exponential, uniform
 from pool.simulation.manager import SeparateManager, SimulatedManager
-from pool.simulation.miners import Claim, Miner, Order, Trainer, make_miner
+from pool.simulation.miners import Candidate, Claim, Miner, Order, Trainer, make_miner
 from pool.simulation.outcome import Outcome, Use, Variant
 from pool.simulation.rewards import Rewards
 from pool.simulation.scenario import Cheat, Scenario
@@ -218,7 +218,7 @@ class _World:
             return
         if order is not None and order.base is None:
             self.manager.accept_lease(miner, order.assignment, self._now_ms)
-        if miner.busy_since_ms is None:
+        if miner.candidate is None:
             self._take(miner, order)
         else:
             miner.pending, miner.is_pending = order, True
@@ -231,22 +231,20 @@ class _World:
 
     def _begin(self, miner: Miner) -> None:
         candidate = self._trainer.begin(miner)
-        miner.busy += 1
-        miner.busy_since_ms = self._now_ms
+        miner.candidate, miner.begun_ms = candidate, self._now_ms
         if self._now_ms + candidate.busy_ms < self._end_ms:
-            claim = self._trainer.claim(miner, candidate, self.manager.best)
-            self._after(claim.busy_ms, partial(self._finish, miner, miner.busy, claim))
+            self._after(candidate.busy_ms, partial(self._finish, miner, candidate))
 
     def _stop(self, miner: Miner) -> None:
-        if miner.busy_since_ms is not None:
-            self.tally.spent(miner, Use.ABANDONED, self._now_ms - miner.busy_since_ms)
-            miner.busy += 1
-            miner.busy_since_ms = None
+        if miner.candidate is not None:
+            self.tally.spent(miner, Use.ABANDONED, self._now_ms - miner.begun_ms)
+            miner.candidate = None
 
-    def _finish(self, miner: Miner, busy: int, claim: Claim) -> None:
-        if miner.busy != busy:
+    def _finish(self, miner: Miner, candidate: Candidate) -> None:
+        if miner.candidate is not candidate:
             return
-        miner.busy_since_ms = None
+        claim = self._trainer.claim(miner, candidate, self.manager.best)
+        miner.candidate = None
         miner.results += 1
         miner.episode += 1
         judged_ms = max(self._now_ms, miner.judged_ms)
