@@ -21,7 +21,7 @@ from node.chain.published.manifest import (
     read_manifest,
 )
 from node.chain.published.sealing import hash_key, open_shard, seal, shard_key
-from node.chain.published.terms import SEAL_BYTES, SealedShard, ValueRange
+from node.chain.published.terms import MAX_EPOCHS, SEAL_BYTES, SealedShard, ValueRange
 from tests.task_world import LIMITS, SECRET, make_terms
 
 NONCE = bytes(range(24))
@@ -42,16 +42,16 @@ def test_the_largest_design_is_reckoned_as_the_engine_counts_it() -> None:
 
 
 def test_difficulty_adds_download_evaluation_and_training_and_rounds_up() -> None:
-    terms = make_terms(epochs=10_000)
+    terms = make_terms(epochs=MAX_EPOCHS)
     evaluation = largest_macs(terms) * 20
-    training = 3 * 10_000 * 60 * largest_macs(terms)
+    training = 3 * MAX_EPOCHS * 60 * largest_macs(terms)
     exact = (70 * 49 + 20 * 49 + 72) / 1e6 + (evaluation + training) / 1e9
     found = compute_difficulty_ms(terms, LIMITS)
     assert 0 <= found - 1_000 * exact < 1
 
 
 def test_work_is_reckoned_by_what_may_be_evaluated_at_most() -> None:
-    terms = make_terms(epochs=10_000)
+    terms = make_terms(epochs=MAX_EPOCHS)
     capped = replace(LIMITS, max_mac_images=largest_macs(terms) * 20 // 2)
     assert compute_difficulty_ms(terms, capped) * 2 == pytest.approx(
         compute_difficulty_ms(terms, LIMITS), rel=0.01
@@ -59,7 +59,7 @@ def test_work_is_reckoned_by_what_may_be_evaluated_at_most() -> None:
 
 
 def test_a_witness_does_not_make_a_task_look_easy() -> None:
-    terms = make_terms(epochs=10_000)
+    terms = make_terms(epochs=MAX_EPOCHS)
     assert compute_difficulty_ms(terms, LIMITS) == compute_difficulty_ms(
         replace(terms, witness=b"\1" + terms.witness[1:]), LIMITS
     )

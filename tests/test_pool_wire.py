@@ -9,6 +9,8 @@ import pytest
 
 from nas.designs.space import Space
 from nas.task import Task
+from node.chain.messages import MAX_GENOTYPE_BYTES
+from node.chain.published.terms import MAX_EPOCHS
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link import wire
 from pool.link.orders import ExploitOrder, ExploreOrder, order_from_wire
@@ -17,6 +19,7 @@ from pool.records import events
 from pool.records.strengths import Strength
 from pool.records.transition import apply
 from pool.rules.delivery import MAX_BUDGET
+from pool.rules.reports import MAX_PRECISION_CHARS
 from tests.pool_states import (
     after,
     best_of,
@@ -248,6 +251,17 @@ def test_a_result_of_impossible_size_is_refused() -> None:
     message.genotype = bytes(wire.MAX_RESULT_BYTES)
     with pytest.raises(WireError, match="is longer than 32768"):
         wire.report_from_wire(message)
+
+
+def test_a_result_of_the_longest_training_fits() -> None:
+    report = valid_report(handed_out(open_round(strong="s")), "s")
+    longest = report.but(
+        genotype=b"\xff" * MAX_GENOTYPE_BYTES,
+        states=(bytes(32),) * (MAX_EPOCHS + 1),
+        precision="\U0001f622" * MAX_PRECISION_CHARS,
+    )
+
+    assert wire.report_from_wire(wire.report_to_wire(longest)) == longest
 
 
 def test_a_long_failure_still_fits_a_result() -> None:

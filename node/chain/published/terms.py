@@ -18,7 +18,8 @@ MAX_SIDE = 1024
 MAX_TEST_IMAGES = 2**16
 MAX_CLASSES = 256
 MAX_LAYERS = 64
-MAX_EPOCHS = 10_000
+MAX_EPOCHS = 900
+"""A pool's result names the state after each epoch, and has to fit its message."""
 RANGES = 10
 """Hyperparameters of a layer, in the order of Tables 1 and 2 of the paper."""
 GENES = 10
