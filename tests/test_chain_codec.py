@@ -31,7 +31,7 @@ from node.chain.messages import (
     Vote,
 )
 from node.chain.published.record import TaskRecord
-from node.chain.published.terms import Cancel, Channel, Key, Publish, Rebond
+from node.chain.published.terms import MAX_EPOCHS, Cancel, Channel, Key, Publish, Rebond
 from ponas.v1 import pool_service_pb2, types_pb2
 from tests.task_world import make_record, make_terms
 
@@ -79,7 +79,7 @@ MESSAGES: st.SearchStrategy[Any] = st.one_of(
     st.builds(Vote, UINT64, HASHES, UINT64, HASHES, st.just(b"") | HASHES, st.binary(max_size=4)),
     st.builds(Faucet, UINT64, UINT64),
     st.builds(Transfer, HASHES, UINT64, UINT64, UINT64),
-    st.builds(publish, tuples(CHANNELS), st.integers(0, 10_000), UINT64),
+    st.builds(publish, tuples(CHANNELS), st.integers(0, MAX_EPOCHS), UINT64),
     st.builds(Cancel, UINT64, UINT64, HASHES),
     st.builds(Rebond, UINT64, UINT64, HASHES),
     st.builds(Key, UINT64, HASHES, st.integers(0, 31), HASHES),

@@ -16,10 +16,10 @@ def blake(tag: str, *fields: bytes) -> bytes:
     Each part is preceded by its length as eight bytes, so that no two different
     lists of fields give the same input.
     """
-    parts = [_tagged(tag)]
+    hasher = _tagged(tag).copy()
     for field in fields:
-        parts += (len(field).to_bytes(8, "big"), field)
-    return blake2b(b"".join(parts), digest_size=HASH_BYTES).digest()
+        hasher.update(len(field).to_bytes(8, "big") + field)
+    return hasher.digest()
 
 
 def blob_hash(data: bytes) -> bytes:
@@ -36,6 +36,6 @@ def u64(value: int) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _tagged(tag: str) -> bytes:
+def _tagged(tag: str) -> blake2b:
     name = tag.encode("ascii")
-    return u64(len(name)) + name
+    return blake2b(u64(len(name)) + name, digest_size=HASH_BYTES)

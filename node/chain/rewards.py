@@ -26,7 +26,8 @@ def split(amount: int, weights: Sequence[int]) -> list[int]:
     if total <= 0 or min(weights) < 0:
         raise ValueError("weights must not be negative and must have a positive sum")
     parts = [amount * weight // total for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (-(amount * weights[i] % total), i))
+    remainders = [amount * weight % total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=remainders.__getitem__, reverse=True)
     for index in by_remainder[: amount - sum(parts)]:
         parts[index] += 1
     return parts

@@ -57,7 +57,8 @@ def payout_lines(
         parts[address] += rest * units
     least = -(-DUST * _WHOLE * total // TOTAL_WEIGHT)
     worthy = [address for address, part in parts.items() if part >= least]
-    kept = sorted(worthy, key=lambda address: (-parts[address], address))[:MAX_LINES]
+    # Reversed or not, a sort leaves equals in their order.
+    kept = sorted(sorted(worthy), key=parts.__getitem__, reverse=True)[:MAX_LINES]
     addresses = sorted(kept)
     weights = split(TOTAL_WEIGHT, [parts[address] for address in addresses])
     return tuple(
