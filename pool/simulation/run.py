@@ -1,17 +1,16 @@
-"""A pool in virtual time: a heap of what happens next, and what it does to miners and manager."""
+"""A pool in virtual time: what happens next, and what it does to miners and manager."""
 
 from __future__ import annotations
 
 import gc
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.state import Best
+from pool.simulation.agenda import Agenda
 from pool.simulation.draws import Topic, exponential, uniform
 from pool.simulation.manager import SeparateManager, SimulatedManager
 from pool.simulation.miners import Candidate, Claim, Miner, Order, Trainer, make_miner
@@ -55,7 +54,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class _World:
-    """Miners, manager, and the heap between them. Times are milliseconds since the start."""
+    """Miners, manager, and the agenda between them. Times are milliseconds since the start."""
 
     def __init__(self, scenario: Scenario, rewards: Rewards, variant: Variant, seed: int) -> None:
         make_manager = SeparateManager if variant is Variant.OFF else SimulatedManager
@@ -71,8 +70,7 @@ class _World:
         self._seed = seed
         self._by_key = {miner.key: miner for miner in self.miners}
         self._trainer = Trainer(rewards, scenario.designs)
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._pushed = 0
+        self._agenda = Agenda()
         self._now_ms = 0
         self._end_ms = 0
         self._is_open = False
@@ -109,14 +107,13 @@ class _World:
             self._after(self.manager.heartbeat_ms, self._look)
 
     def _run_until(self, end_ms: int) -> None:
-        while self._heap and self._heap[0][0] < end_ms:
-            self._now_ms, _, happen = heapq.heappop(self._heap)
-            happen()
+        while (entry := self._agenda.take(end_ms)) is not None:
+            self._now_ms, _, happen, arguments = entry
+            happen(*arguments)
         self._now_ms = end_ms
 
-    def _after(self, wait_ms: float, happen: Callable[[], None]) -> None:
-        self._pushed += 1
-        heapq.heappush(self._heap, (self._now_ms + max(1, round(wait_ms)), self._pushed, happen))
+    def _after(self, wait_ms: float, happen: Callable[..., None], *arguments: Any) -> None:
+        self._agenda.add(self._now_ms + max(1, round(wait_ms)), happen, arguments)
 
     def _close(self, number: int) -> None:
         self._is_open = False
@@ -143,7 +140,7 @@ class _World:
             stays_ms = exponential(
                 mean_ms, Topic.DEPARTURE, self._seed, miner.number, miner.absences
             )
-            self._after(stays_ms, partial(self._leave, miner))
+            self._after(stays_ms, self._leave, miner)
 
     def _leave(self, miner: Miner) -> None:
         if miner.is_banned:
@@ -156,13 +153,12 @@ class _World:
         draw = (self._seed, miner.number, miner.absences)
         miner.absences += 1
         is_silent = uniform(Topic.SILENCE, *draw) < miner.kind.silent
-        notice = partial(self._notice, miner, miner.absences)
         if is_silent:
-            self._after(2 * self.manager.heartbeat_ms, notice)
+            self._after(2 * self.manager.heartbeat_ms, self._notice, miner, miner.absences)
         else:
-            notice()
+            self._notice(miner, miner.absences)
         away_ms = exponential(1000 * miner.kind.away_s, Topic.RETURN, *draw)
-        self._after(away_ms, partial(self._join, miner))
+        self._after(away_ms, self._join, miner)
 
     def _notice(self, miner: Miner, absence: int) -> None:
         if not miner.is_online and miner.absences == absence:
@@ -209,7 +205,7 @@ class _World:
     def _on_best(self, event: events.BestConfirmed) -> None:
         best = event.best
         self.tally.best(self._by_key[best.finder], best.correct, self._now_ms)
-        self._after(self._scenario.confirm_ms, partial(self._bring, best))
+        self._after(self._scenario.confirm_ms, self._bring, best)
 
     def _order(self, miner: Miner, order: Order | None) -> None:
         """The miner goes on with it after the candidate that it is at, as real ones do."""
@@ -233,7 +229,7 @@ class _World:
         candidate = self._trainer.begin(miner)
         miner.candidate, miner.begun_ms = candidate, self._now_ms
         if self._now_ms + candidate.busy_ms < self._end_ms:
-            self._after(candidate.busy_ms, partial(self._finish, miner, candidate))
+            self._after(candidate.busy_ms, self._finish, miner, candidate)
 
     def _stop(self, miner: Miner) -> None:
         if miner.candidate is not None:
@@ -257,7 +253,7 @@ class _World:
         elif miner.order is not None:
             self._begin(miner)
         if judged_ms > self._now_ms:
-            self._after(judged_ms - self._now_ms, partial(self._judge, miner, claim))
+            self._after(judged_ms - self._now_ms, self._judge, miner, claim)
         else:
             self._judge(miner, claim)
 
