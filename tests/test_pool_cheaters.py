@@ -49,6 +49,7 @@ from pool.rules.audits import (
 from pool.rules.classes import ClassRecord
 from pool.rules.draws import Draws
 from pool.rules.prices import class_of
+from pool.rules.window import LOG_ROUNDS
 from pool.rules.worth import Worth
 from tests.pool_world import SPACE, TASK, public
 
@@ -319,6 +320,20 @@ def test_after_a_payout_the_next_shares_are_audited() -> None:
     for seed in range(20):
         share = blake("test/share", u64(seed))
         assert audit_of(SECRET, share, job.reported, found, standing) is AuditKind.COUNT
+
+
+def test_a_round_whose_work_was_forfeited_keeps_its_place_in_the_window() -> None:
+    manager, workers = Manager(), {name: honest(name) for name in ("ann", "bob", "mal")}
+    shares = {4: ("ann", 9), 5: ("mal", 1), 17: ("bob", 3)}
+    for number in range(1, LOG_ROUNDS + 4):
+        name, count = shares.get(number, ("ann", 1))
+        manager.play(number, {name: [workers[name](100 * number + at) for at in range(count)]})
+
+    manager.books = with_forfeited(manager.books, public("mal"), Fault.COUNT_DIFFERS)
+    manager.play(LOG_ROUNDS + 4, {"ann": [workers["ann"](9_999)]})
+
+    # Round 4 is gone for the manager, so it must be for the log; `weights` compares them.
+    assert public("bob") in manager.weights()
 
 
 @pytest.mark.parametrize("work", [0, 7])

@@ -188,8 +188,8 @@ def test_the_log_gives_the_payout_lines(
     share_log = records.open.before
     pages = records.log(share_log).pages
     assert lines_of_log(pages) == lines
-    sums = {r.round: r.total for r in work_of_log(pages)}
-    assert sums == {r.round: r.total for r in records.rounds}
+    sums = {r.round: r.total for r in work_of_log(pages) if r.total}
+    assert sums == {r.round: r.total for r in records.rounds if r.total}
 
 
 def test_a_forfeit_takes_what_came_before_and_no_more() -> None:

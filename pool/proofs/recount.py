@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from node.chain.messages import PayoutLine
-from pool.proofs.sharelog import Page, ShareLogError
+from pool.proofs.sharelog import Forfeited, Page, Share, ShareLogError
 from pool.records.tables import Owned, Table
 from pool.rules.payout import PayoutError, payout_lines
-from pool.rules.window import RoundWork, window, without, work_by_address
+from pool.rules.window import RoundWork, forfeit, window, with_round, without, work_by_address
 
 
 def work_of_log(pages: Sequence[Page]) -> tuple[RoundWork, ...]:
-    """The work of each round that was not forfeited, from pages old to new without a gap."""
-    work: dict[int, Table[bytes, int]] = {}
+    """The newest rounds with their work that was not forfeited, from pages old to new without a
+    gap, as the manager keeps them."""
+    past: tuple[RoundWork, ...] = ()
+    earned: Table[bytes, int] = Owned()
+    number = 0
     for page in pages:
-        work.setdefault(page.round, Owned())
-        forfeits = list(page.forfeits)
-        for at in range(len(page.shares) + 1):
-            while forfeits and forfeits[0].after == at:
-                lost = forfeits.pop(0).miner
-                work = {round_: without(of_round, lost) for round_, of_round in work.items()}
-            if at < len(page.shares) and page.shares[at].work > 0:
-                share = page.shares[at]
-                of_round, who = work[page.round], share.miner + share.address
-                work[page.round] = of_round.set(who, of_round.get(who, 0) + share.work)
-    return tuple(RoundWork.of(round_, of_round) for round_, of_round in sorted(work.items()))
+        if page.round != number:
+            past, earned = with_round(past, number, earned), Owned()
+            number = page.round
+        for entry in _entries(page):
+            if isinstance(entry, Forfeited):
+                past, earned = forfeit(past, entry.miner), without(earned, entry.miner)
+            elif entry.work > 0:
+                who = entry.miner + entry.address
+                earned = earned.set(who, earned.get(who, 0) + entry.work)
+    return with_round(past, number, earned)
+
+
+def _entries(page: Page) -> Iterator[Share | Forfeited]:
+    """Everything in a page, in its order."""
+    forfeits = list(page.forfeits)
+    for at in range(len(page.shares) + 1):
+        while forfeits and forfeits[0].after == at:
+            yield forfeits.pop(0)
+        yield from page.shares[at : at + 1]
 
 
 def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from node.chain.block import Block
 from node.chain.commits import commit_id, compute_payout_root
 from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
-from pool.proofs.recount import lines_of_log
+from pool.proofs.recount import lines_of_log, work_of_log
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, ShareLogError, share_hash
 from pool.rules.window import LOG_ROUNDS
 
@@ -75,11 +75,13 @@ class Log:
     @property
     def is_deep(self) -> bool:
         """Whether the pages reach back far enough to compute the lines again."""
-        rounds = {page.round for page in self.pages if any(share.work for share in page.shares)}
-        # One more, since the oldest round may begin in a page that is not here.
-        return self.missing is None and (
-            len(rounds) > LOG_ROUNDS or (bool(self.pages) and self.pages[0].before == FIRST_PAGE)
-        )
+        if self.missing is not None or not self.pages:
+            return False
+        if self.pages[0].before == FIRST_PAGE:
+            return True
+        # The oldest round may begin in a page that is not here, so it must not count.
+        kept = work_of_log(self.pages)
+        return len(kept) == LOG_ROUNDS and kept[0].round > self.pages[0].round
 
 
 def won_block(block: Block) -> WonBlock | None:

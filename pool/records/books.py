@@ -20,7 +20,7 @@ from pool.rules import appraisal
 from pool.rules.appraisal import Standing
 from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
-from pool.rules.window import LOG_ROUNDS, RoundWork, forfeit, window, without, work_by_address
+from pool.rules.window import RoundWork, forfeit, window, with_round, without, work_by_address
 
 _NEWCOMER = Standing()
 
@@ -95,7 +95,7 @@ def with_page_closed(
 
 def with_round_ended(books: Books, round_number: int, worked_ms: Mapping[bytes, int]) -> Books:
     """A round is over; `worked_ms` is how long each miner had work in hand in it."""
-    past = _rounds(books, round_number)
+    past = with_round(books.past, round_number, books.earned)
     standings = {
         miner: appraisal.with_next_round(standing, worked_ms.get(miner, 0))
         for miner, standing in books.standings.items()
@@ -128,12 +128,5 @@ def compute_lines(
     books: Books, round_number: int, finder: bytes, manager: bytes, fee_permille: int
 ) -> tuple[PayoutLine, ...]:
     """The payout lines of a commitment made now, in the round that is going on."""
-    work = work_by_address(window(_rounds(books, round_number)))
+    work = work_by_address(window(with_round(books.past, round_number, books.earned)))
     return payout_lines(work, finder, manager, fee_permille)
-
-
-def _rounds(books: Books, round_number: int) -> tuple[RoundWork, ...]:
-    """The newest rounds with work, the current one included."""
-    if not books.earned:
-        return books.past
-    return (*books.past, RoundWork.of(round_number, books.earned))[-LOG_ROUNDS:]

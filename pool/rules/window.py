@@ -46,6 +46,18 @@ class RoundWork(msgspec.Struct, frozen=True, gc=False):
         return cls(round_number, work, sum(work.values()))
 
 
+def with_round(
+    past: Sequence[RoundWork], round_number: int, earned: Table[bytes, int]
+) -> tuple[RoundWork, ...]:
+    """The newest rounds that had work when they ended, after another one.
+
+    A round keeps its place when its work is forfeited later: older ones are gone by then.
+    """
+    if not earned:
+        return tuple(past)
+    return (*past, RoundWork.of(round_number, earned))[-LOG_ROUNDS:]
+
+
 def window_size(totals: Sequence[int]) -> int:
     """Work that a block pays, of the work of each round from old to new.
 
