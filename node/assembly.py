@@ -115,7 +115,7 @@ class Node:
             outside.clock,
             self._round_tasks,
             self._on_commit,
-            lambda: bool(self._readiness.why_held_back()),
+            lambda: self._readiness.holds_history_back(),
         )
         self.peers = PeerNet(
             network_id=setup.network.id,

@@ -19,14 +19,15 @@ class Readiness:
         self._peers = peers
         self._bootstrap = bootstrap
 
-    def why_held_back(self) -> str:
-        """Why peers' chains have to wait; empty if they need not."""
-        return "" if self._bootstrap is None else self._bootstrap.reason
+    def holds_history_back(self) -> bool:
+        """Whether blocks of peers have to wait."""
+        return self._bootstrap is not None and self._bootstrap.looks_for_state
 
     def why_silent(self) -> str:
         """Why this node must not sign now; empty if it may."""
         split = SPLIT if self._chain.tree.is_split() else ""
-        reasons = (self.why_held_back(), self._clock().reason, self._chain.backlog.reason, split)
+        alone = "" if self._bootstrap is None else self._bootstrap.why_silent
+        reasons = (alone, self._clock().reason, self._chain.backlog.reason, split)
         return next(filter(None, reasons), "")
 
     def judge(self) -> ClockVerdict:

@@ -170,10 +170,11 @@ async def test_the_history_waits_for_ten_vain_questions_which_then_become_rare()
     beginning = Beginning(cast.network, checkpoint, peers)
     running = asyncio.ensure_future(beginning.bootstrap.run())
     await asyncio.sleep(8)
-    assert beginning.bootstrap.reason == "it looks for the state of its checkpoint first"
+    assert beginning.bootstrap.looks_for_state
     assert beginning.started_ms == []
     await asyncio.sleep(600)
-    assert beginning.bootstrap.reason == ""
+    assert not beginning.bootstrap.looks_for_state
+    assert beginning.bootstrap.why_silent == "its chain has not come to its checkpoint yet"
     assert beginning.started_ms == [9_000]
     pauses_s = [(b - a) // 1_000 for a, b in zip(peers.asked_ms, peers.asked_ms[1:], strict=False)]
     assert pauses_s[:18] == [1] * 10 + [2, 4, 8, 16, 32, 64, 64, 64]

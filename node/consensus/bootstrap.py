@@ -105,11 +105,20 @@ class Bootstrap:
         self._false: set[bytes] = set()
 
     @property
-    def reason(self) -> str:
-        """Why the history has to wait and nothing may be signed; empty if neither holds."""
-        if self._asks < _ASKS_FIRST and self._is_new():
-            return "it looks for the state of its checkpoint first"
-        return ""
+    def looks_for_state(self) -> bool:
+        """Whether the history has to wait for the state of the checkpoint."""
+        return self._asks < _ASKS_FIRST and self._is_new()
+
+    @property
+    def why_silent(self) -> str:
+        """Why nothing may be signed; empty if nothing forbids it.
+
+        A chain that has not come to the checkpoint may be one of keys whose bonds have left; and
+        who is alone with it would be its only attester after three eras.
+        """
+        if self._chain.tree.final.round >= self._checkpoint.round:
+            return ""
+        return "its chain has not come to its checkpoint yet"
 
     async def run(self) -> None:
         """Ask peers until the chain is at the checkpoint or beyond.

@@ -245,6 +245,7 @@ def _readd(tree: BlockTree, vote: Signed[Vote]) -> None:
     try:
         tree.add_vote(vote)
     except Rejected as error:
-        # Finality may have passed it by since it was written.
-        if error.reason is not Reason.STALE:
+        # Since it was written, finality may have passed it by, or a checkpoint has replaced the
+        # chain by whose seats it counted.
+        if error.reason not in (Reason.STALE, Reason.NOT_ATTESTER):
             raise
