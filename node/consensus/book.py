@@ -27,7 +27,8 @@ class RoundBook:
     "valid", or why not; `counts` whether those that it evaluated hold, so that no model is
     evaluated twice. `recounts` are the claims of the round before that were evaluated because a
     block of this round calls them false. `refusals` are the rules that blocks of the round break,
-    by their ids, so that none is judged twice.
+    by their ids, so that none is judged twice. `fetched_ahead` are the claims
+    whose body and model were asked for before the walk.
     """
 
     round: int
@@ -44,6 +45,7 @@ class RoundBook:
     verdicts: dict[bytes, str] = field(default_factory=dict)
     counts: dict[bytes, CountVerdict] = field(default_factory=dict)
     recounts: int = 0
+    fetched_ahead: int = 0
     refusals: dict[bytes, tuple[Reason, str]] = field(default_factory=dict)
 
     def add_commit(self, commit: Signed[Commit]) -> bool:

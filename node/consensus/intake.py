@@ -109,7 +109,7 @@ class Intake:
         try:
             if not isinstance(header.message, Fallback):
                 claim = Signed(header.envelope, header.message, header.id)
-                if self._may_be_walked(claim):
+                if self._fetches_ahead(claim):
                     await self._importer.fetch(claim, give_up_ms)
                 return
             block, state = await self._importer.open(header, give_up_ms)
@@ -121,12 +121,18 @@ class Intake:
         except (Rejected, NotFound, JobFailed) as error:
             _log.info("header_refused", block=header.id, reason=str(error))
 
-    def _may_be_walked(self, claim: Signed[Claim]) -> bool:
-        """Whether a claim is among the best so far of those on its parent. Raises Rejected."""
+    def _fetches_ahead(self, claim: Signed[Claim]) -> bool:
+        """Whether a claim is among the best so far of those on its parent, V of which may be had
+        before the walk, however many come in rising order. Raises Rejected."""
         message = claim.message
         context = self._chain.tree.context_for(message.parent, message.round)
-        rivals = self._rounds.book(message.round).eligible_claims()
-        return claim in choose_walked(context, rivals, message.parent)
+        book = self._rounds.book(message.round)
+        if book.fetched_ahead == context.network.parameters.max_walked:
+            return False
+        if claim not in choose_walked(context, book.eligible_claims(), message.parent):
+            return False
+        book.fetched_ahead += 1
+        return True
 
     async def _import_header(self, header: Header) -> None:
         try:

@@ -13,7 +13,9 @@ from node.chain.messages import Transfer, Unbond
 from node.chain.params import FAST
 from node.consensus import gossip as gossip_module
 from node.consensus.book import RoundBook
+from node.consensus.intake import Intake
 from tests.sim.adversaries.peers import Flooder
+from tests.sim.adversaries.producers import Crook, overstate
 from tests.sim.customers import send
 from tests.sim.trial import broken_by, rounds
 from tests.sim.world import Plan, World
@@ -64,3 +66,11 @@ def test_tasks_without_an_end_break_i17(monkeypatch: pytest.MonkeyPatch) -> None
     assert broken_by(rounds(9), plan) == set()
     monkeypatch.setattr(transition_module, "close_expired", lambda *_: None)
     assert "I17" in broken_by(rounds(9), plan)
+
+
+def test_fetching_every_model_breaks_i16(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(MINTS, mints=5, parameters=replace(FAST, max_walked=1))
+    liars = {f"mint{number}": Crook(overstate, permille=980 - 5 * number) for number in range(5)}
+    assert broken_by(rounds(2), plan, liars) == set()
+    monkeypatch.setattr(Intake, "_fetches_ahead", lambda *_: True)
+    assert broken_by(rounds(2), plan, liars) == {"I16"}

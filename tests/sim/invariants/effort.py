@@ -12,8 +12,9 @@ from tests.sim.watch import Invariant, Watch
 
 OBJECTS_OF_A_KEY = 12
 """What a key that breaks rules may add to a round's gossip: four commits, and a few of the rest."""
-OTHER_MESSAGES = 40
-"""To one peer in a calm round, beside gossip: requests, answers and greetings."""
+OTHER_MESSAGES = 80
+"""To one peer in a calm round, beside gossip: requests, answers, and the newest objects again for
+who was dropped and came back."""
 MESSAGE_BYTES, MODEL_BYTES = 1_024, 2**22
 """A message on average, and the longest model of the designs that worlds search."""
 
