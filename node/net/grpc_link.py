@@ -40,6 +40,12 @@ _GOODBYE_S = 2.0
 _BROKEN = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)
 
 
+def is_cancelled() -> bool:
+    """Whether the running task was told to end, which gRPC may hide behind an error of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 @dataclass(frozen=True)
 class Codec(Generic[Out, In]):
     """How the messages of one end of a service travel; `decode` raises `DecodeError`."""
@@ -124,13 +130,12 @@ class GrpcLink(Generic[Out, In]):
         task.add_done_callback(self._under_way.discard)
         try:
             return await task
-        except _BROKEN as error:
+        except (*_BROKEN, asyncio.CancelledError) as error:
+            # A call that was cancelled shows this way too, and one that breaks off at the moment
+            # in which its caller is cancelled shows the other: a cancelled task stays cancelled.
+            if is_cancelled():
+                raise asyncio.CancelledError from error
             raise LinkClosed(await self._reason()) from error
-        except asyncio.CancelledError:
-            # A call that was cancelled shows this way too; a cancelled task stays cancelled.
-            if (caller := asyncio.current_task()) is not None and caller.cancelling():
-                raise
-            raise LinkClosed(await self._reason()) from None
 
     async def _reason(self) -> str:
         return self._closed or await self._stream.why_ended()

@@ -22,6 +22,7 @@ from node.net.grpc_link import (
     DialledStream,
     GrpcLink,
     ServedStream,
+    is_cancelled,
 )
 from node.net.link import In, MinerLink, OnMiner, OnPeer, Out, PeerLink, Unreachable
 from node.tasks import TaskOwner
@@ -64,6 +65,9 @@ class GrpcTransport:
             async with asyncio.timeout(self._connect_timeout_s):
                 await call.wait_for_connection()
         except grpc.aio.AioRpcError as error:
+            if is_cancelled():
+                await channel.close()
+                raise asyncio.CancelledError from error
             # Any other status is the answer of somebody there; the link will tell it.
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 await channel.close()
