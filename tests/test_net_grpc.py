@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from node.chain.hashing import blob_hash
 from node.clock import SystemClock
 from node.errors import ExitCode, ListenError
+from node.net.grpc_link import PEER_DIALLER, GrpcLink
 from node.net.grpc_transport import GrpcServer, GrpcTransport
 from node.net.link import MAX_MESSAGE_BYTES, LinkClosed, Malformed, PeerLink, Unreachable
 from node.net.peers import PeerNet
@@ -253,3 +254,31 @@ def _noting(event: asyncio.Event, handler: ScriptedHandler) -> Any:
         return judge(received)
 
     return on_gossip
+
+
+class BreaksOffWhenCancelled:
+    """A call that ends by itself at the very moment in which somebody gives it up."""
+
+    async def read(self) -> bytes:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise asyncio.InvalidStateError("RPC already finished") from None
+        return b""
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def end(self, reason: str) -> None: ...
+
+    async def why_ended(self) -> str:
+        return "it broke off"
+
+
+async def test_a_cancelled_task_ends_also_if_its_call_breaks_off_meanwhile() -> None:
+    link = GrpcLink(BreaksOffWhenCancelled(), PEER_DIALLER, remote="b", outbound=True)
+    receiving = asyncio.ensure_future(link.receive())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    receiving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await receiving
