@@ -110,7 +110,9 @@ async def _serve(
 ) -> None:
     """Listen, take part until told to stop, and say goodbye."""
     server = GrpcServer(
-        QueryServicer(node.views), node.on_peer, node.on_miner if node.runs_public_pool else None
+        QueryServicer(node.views),
+        node.on_peer,
+        node.on_miner if node.runs_public_pool else None,
     )
     folder.withdraw_address()
     address = await server.start(str(config.listen))

@@ -30,17 +30,17 @@ from node.consensus.signed_before import SignedBefore
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
 from node.errors import ConfigError, NodeError
-from node.inspection import NodeViews
-from node.ledger_inspection import ChainLedger
-from node.listing_inspection import ChainListings
+from node.inspection.ledger import ChainLedger
+from node.inspection.listings import ChainListings
+from node.inspection.proofs import ShelfProofs
+from node.inspection.status import NodeViews
+from node.inspection.tasks import ChainTasks
 from node.mining import Mining
 from node.net.link import ManagerLink, PeerLink
 from node.net.peers import PeerNet
-from node.proof_inspection import ShelfProofs
 from node.publishing.library import TaskLibrary
 from node.readiness import Readiness
 from node.setup import Setup, Surroundings
-from node.task_inspection import ChainTasks
 from node.tasks import TaskOwner
 from pool.miner.miner import Miner
 from pool.proofs.shelf import PageShelf, ReceiptShelf

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from google.protobuf.message import Message
 
-from node.block_views import BlockBytesView
 from node.chain.codec import decode
 from node.chain.envelope import read_envelope
 from node.chain.lists import marked_ids
 from node.chain.messages import Body, Envelope, Evidence
+from node.views.blocks import BlockBytesView
 from ponas.v1 import query_service_pb2 as pb
 from ponas.v1 import types_pb2
 

@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 
 from node.chain.errors import Rejected
 from node.contents import read_contents
-from node.ledger_views import AccountView, SubmittedView
-from node.views import InvalidQuery, NotOffered, QueryError, UnknownItem, Views
+from node.views.ledger import AccountView, SubmittedView
+from node.views.status import InvalidQuery, NotOffered, QueryError, UnknownItem, Views
 from node.wire import envelope_from_proto
 from ponas.v1 import query_service_pb2 as pb
 from ponas.v1.query_service_pb2_grpc import QueryServiceServicer

@@ -1,9 +1,12 @@
 """Views of a node that never changes, for tests of whatever shows or serves them."""
 
-from node.block_views import BlockBytesView, BlockView, LayerView, PayoutView, WinnerView
 from node.chain.codec import encode
 from node.chain.messages import Envelope, Kind
-from node.ledger_views import (
+from node.inspection.proofs import ShelfProofs
+from node.store.base import Store
+from node.store.memory import MemoryStore
+from node.views.blocks import BlockBytesView, BlockView, LayerView, PayoutView, WinnerView
+from node.views.ledger import (
     AccountProofView,
     AccountView,
     BondsView,
@@ -13,18 +16,8 @@ from node.ledger_views import (
     SubmittedView,
     UnbondingView,
 )
-from node.listing_views import ListedCommitView, ListerView, ListsView
-from node.proof_inspection import ShelfProofs
-from node.store.base import Store
-from node.store.memory import MemoryStore
-from node.task_views import (
-    ModelPartView,
-    QueuedTaskView,
-    TaskQueueView,
-    TaskResultsView,
-    TaskResultView,
-)
-from node.views import (
+from node.views.listings import ListedCommitView, ListerView, ListsView
+from node.views.status import (
     BanView,
     BestView,
     ClaimView,
@@ -47,6 +40,13 @@ from node.views import (
     UnknownItem,
     ViewPhase,
     VoteView,
+)
+from node.views.tasks import (
+    ModelPartView,
+    QueuedTaskView,
+    TaskQueueView,
+    TaskResultsView,
+    TaskResultView,
 )
 from pool.proofs.openpage import OpenPage, close_page
 from pool.proofs.shelf import PageShelf, ReceiptShelf

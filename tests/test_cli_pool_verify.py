@@ -15,10 +15,10 @@ from node.chain.envelope import sign
 from node.chain.hashing import blob_hash
 from node.chain.messages import Body
 from node.cli.client import main
-from node.proof_inspection import ShelfProofs
+from node.inspection.proofs import ShelfProofs
 from node.query import fill
 from node.store.memory import MemoryStore
-from node.views import UnknownItem
+from node.views.status import UnknownItem
 from ponas.v1 import query_service_pb2 as query
 from ponas.v1.query_service_pb2_grpc import QueryServiceServicer, add_QueryServiceServicer_to_server
 from pool.proofs.sharelog import page_hash

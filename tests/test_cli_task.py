@@ -26,11 +26,11 @@ from node.chain.published.sealing import shard_key
 from node.cli.client import main
 from node.consensus.designs import NasDesigns
 from node.identity import format_address
+from node.inspection.tasks import ChainTasks
 from node.publishing.engine import training_data
 from node.publishing.folder import read_prepared, read_secret
 from node.publishing.prepare import Prepared
 from node.publishing.recount import recount
-from node.task_inspection import ChainTasks
 from tests import chain_world
 from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, World, make_network, public
 from tests.nas_models import devnet_design, integer_model, random_codes

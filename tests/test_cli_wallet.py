@@ -14,19 +14,19 @@ import pytest
 from click.testing import CliRunner, Result
 from nacl.signing import SigningKey
 
-from node.block_views import BlockBytesView
 from node.chain.codec import encode
 from node.chain.genesis import DEVNET_GENESIS, network_to_json
 from node.chain.params import FAST
 from node.cli.client import main
 from node.identity import format_address
+from node.inspection.ledger import ChainLedger
 from node.keyfile import create_identity
-from node.ledger_inspection import ChainLedger
-from node.ledger_views import AccountView
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer
-from node.views import StatusView
+from node.views.blocks import BlockBytesView
+from node.views.ledger import AccountView
+from node.views.status import StatusView
 from tests.chain_world import ATTESTERS, ENDOWMENT, OUTSIDER, PRODUCERS, World, public
 from tests.desk import Desk
 from tests.fixed_views import STATUS, FixedViews

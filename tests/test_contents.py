@@ -6,11 +6,11 @@ from dataclasses import fields
 
 import pytest
 
-from node.block_views import BlockBytesView
 from node.chain.codec import decode, encode
 from node.chain.envelope import Signed
 from node.chain.messages import TRANSACTIONS, Body, Kind, Payload
 from node.contents import read_contents, read_object
+from node.views.blocks import BlockBytesView
 from ponas.v1 import query_service_pb2 as pb
 from ponas.v1 import types_pb2
 from tools.vectors import compute_network, compute_objects

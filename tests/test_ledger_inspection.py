@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from node import ledger_inspection
 from node.chain.block import open_header
 from node.chain.bonds import BondKind
 from node.chain.codec import decode
@@ -17,9 +16,10 @@ from node.chain.params import DIGITS, FAST
 from node.chain.state import Account
 from node.chain.table import TableProof
 from node.identity import format_address
-from node.ledger_inspection import ChainLedger
-from node.ledger_views import AccountView
-from node.views import InvalidQuery, UnknownItem
+from node.inspection import ledger as ledger_inspection
+from node.inspection.ledger import ChainLedger
+from node.views.ledger import AccountView
+from node.views.status import InvalidQuery, UnknownItem
 from tests.chain_world import (
     ATTESTERS,
     ENDOWMENT,

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from node.block_inspection import view_block
 from node.chain.commits import commit_id
 from node.chain.envelope import sign
 from node.chain.eras import Seat, Seats
@@ -14,9 +13,10 @@ from node.chain.messages import Commit, List
 from node.clock import LoopClock
 from node.consensus.book import Rounds
 from node.identity import format_address
-from node.listing_inspection import ChainListings, Heard, view_lists
+from node.inspection.blocks import view_block
+from node.inspection.listings import ChainListings, Heard, view_lists
 from node.store.base import Delete, Table
-from node.views import UnknownItem
+from node.views.status import UnknownItem
 from tests.chain_world import ATTESTERS, PRODUCERS, ScriptedDesigns, World, public
 from tests.desk import Desk
 

@@ -7,7 +7,7 @@ from node.chain.codec import encode
 from node.chain.envelope import sign
 from node.chain.messages import PayoutLine
 from node.identity import format_address
-from node.proof_inspection import MOST_RECEIPTS
+from node.inspection.proofs import MOST_RECEIPTS
 from node.store.memory import MemoryStore
 from ponas.v1 import query_service_pb2 as pb
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share

@@ -9,37 +9,38 @@ from typing import Any, get_args, get_type_hints
 import grpc
 import pytest
 
-from node import block_views, ledger_views, listing_views, proof_views, query, task_views, views
+from node import query
 from node.net.grpc_transport import GrpcServer
 from node.net.link import PeerLink
 from node.query import QueryServicer, fill
-from node.views import QueryError, StatusView, Views
+from node.views import blocks, ledger, listings, proofs, status, tasks
+from node.views.status import QueryError, StatusView, Views
 from ponas.v1 import query_service_pb2 as pb
 from ponas.v1 import types_pb2
 from ponas.v1.query_service_pb2_grpc import QueryServiceStub
 from tests.fixed_views import BLOCK, FALLBACK, FixedViews, hash_of
 
 PAIRS = {
-    views.StatusView: pb.GetStatusResponse,
-    block_views.BlockView: pb.GetBlockResponse,
-    views.RoundView: pb.GetRoundResponse,
-    listing_views.ListsView: pb.GetListsResponse,
-    views.TaskView: pb.GetTaskResponse,
-    ledger_views.AccountView: pb.GetAccountResponse,
-    ledger_views.BondsView: pb.ListBondsResponse,
-    ledger_views.HistoryView: pb.GetHistoryResponse,
-    ledger_views.SubmittedView: pb.SubmitTransactionResponse,
-    task_views.TaskQueueView: pb.ListTasksResponse,
-    task_views.TaskResultsView: pb.GetTaskResultsResponse,
-    task_views.ModelPartView: pb.GetModelResponse,
-    views.PoolView: pb.GetPoolResponse,
-    views.MinersView: pb.ListMinersResponse,
-    views.PoolEventsView: pb.ListPoolEventsResponse,
-    block_views.BlockBytesView: pb.GetBlockBytesResponse,
-    proof_views.ReceiptsView: pb.GetReceiptsResponse,
-    proof_views.PayoutNoticesView: pb.GetPayoutNoticesResponse,
-    proof_views.SharePageView: pb.GetShareLogResponse,
-    views.PeersView: pb.ListPeersResponse,
+    status.StatusView: pb.GetStatusResponse,
+    blocks.BlockView: pb.GetBlockResponse,
+    status.RoundView: pb.GetRoundResponse,
+    listings.ListsView: pb.GetListsResponse,
+    status.TaskView: pb.GetTaskResponse,
+    ledger.AccountView: pb.GetAccountResponse,
+    ledger.BondsView: pb.ListBondsResponse,
+    ledger.HistoryView: pb.GetHistoryResponse,
+    ledger.SubmittedView: pb.SubmitTransactionResponse,
+    tasks.TaskQueueView: pb.ListTasksResponse,
+    tasks.TaskResultsView: pb.GetTaskResultsResponse,
+    tasks.ModelPartView: pb.GetModelResponse,
+    status.PoolView: pb.GetPoolResponse,
+    status.MinersView: pb.ListMinersResponse,
+    status.PoolEventsView: pb.ListPoolEventsResponse,
+    blocks.BlockBytesView: pb.GetBlockBytesResponse,
+    proofs.ReceiptsView: pb.GetReceiptsResponse,
+    proofs.PayoutNoticesView: pb.GetPayoutNoticesResponse,
+    proofs.SharePageView: pb.GetShareLogResponse,
+    status.PeersView: pb.ListPeersResponse,
 }
 
 
@@ -73,7 +74,7 @@ def test_views_mirror_the_messages(view: type, message: Any) -> None:
 
 def test_phases_have_the_values_of_the_wire() -> None:
     wire = {name.removeprefix("PHASE_"): value for name, value in pb.Phase.items() if value}
-    assert wire == {phase.name: phase.value for phase in views.ViewPhase}
+    assert wire == {phase.name: phase.value for phase in status.ViewPhase}
 
 
 def test_bytes_become_hexadecimal_and_nothing_stays_unset() -> None:

@@ -12,6 +12,7 @@ import signal
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import overload
@@ -207,6 +208,8 @@ class _Worker:
         # daemon: the interpreter ends it at exit, should nobody have closed the executor.
         self._process = context.Process(target=_serve, args=(theirs, device), daemon=True)
         # Ctrl-C reaches the whole process group; a child still loading would answer it at length.
+        # A tracker that starts with the child would unblock the signal before the child has it.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()

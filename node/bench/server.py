@@ -28,7 +28,7 @@ from node.net.link import LinkClosed, ManagerLink, PeerLink
 from node.query import QueryServicer
 from node.store.rocks import open_store
 from node.store.writer import ThreadWriter
-from node.views import Views
+from node.views.status import Views
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.wire import space_to_wire
 from pool.manager.manager import Manager

@@ -33,7 +33,7 @@ from node.net.tending import tend
 from node.store.base import Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
-from node.views import BanView, PeersView, PeerView
+from node.views.status import BanView, PeersView, PeerView
 from ponas.v1.peer_service_pb2 import Hello, PeerMessage
 
 # Peers to come back to first after a restart.

@@ -11,7 +11,7 @@ import msgspec
 from nas.data.datasets import describe
 from nas.designs.genotype import Genotype
 from node.identity import format_address
-from node.views import BestView, MinerView, PoolEventView, PoolView
+from node.views.status import BestView, MinerView, PoolEventView, PoolView
 from pool.records.events import AnyEvent
 from pool.records.state import Best, Exploration, MinerState, PoolState
 from pool.rules.strategy import NO_ROUND

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from node.block_views import BlockBytesView, BlockView
-from node.ledger_views import Ledger
-from node.listing_views import Listings
-from node.proof_views import Proofs
-from node.task_views import PublishedTasks
+from node.views.blocks import BlockBytesView, BlockView
+from node.views.ledger import Ledger
+from node.views.listings import Listings
+from node.views.proofs import Proofs
+from node.views.tasks import PublishedTasks
 
 
 class QueryError(Exception):

@@ -7,7 +7,6 @@ listed was there in time, so those who have not are named.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from node.block_inspection import seats_known
 from node.chain.block import Block
 from node.chain.commits import commit_id
 from node.chain.eras import Seats
@@ -18,8 +17,9 @@ from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
 from node.identity import format_address
-from node.listing_views import ListedCommitView, ListerView, ListsView
-from node.views import UnknownItem
+from node.inspection.blocks import seats_known
+from node.views.listings import ListedCommitView, ListerView, ListsView
+from node.views.status import UnknownItem
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Heard:
 
 
 class ChainListings:
-    """Implements `node.listing_views.Listings` over what a node hears, and its chain."""
+    """Implements `node.views.listings.Listings` over what a node hears, and its chain."""
 
     def __init__(self, chain: Chain, rounds: Rounds, clock: Clock) -> None:
         self._chain = chain

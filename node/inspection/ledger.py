@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from enum import StrEnum
 
-from node.block_inspection import rewards_of, seats_known
 from node.chain.block import Block
 from node.chain.bonds import BondKey, BondKind
 from node.chain.eras import Seats
@@ -15,7 +14,8 @@ from node.chain.published.terms import Publish
 from node.consensus.chain import Chain
 from node.consensus.submissions import Submissions
 from node.identity import AddressError, format_address, parse_address
-from node.ledger_views import (
+from node.inspection.blocks import rewards_of, seats_known
+from node.views.ledger import (
     AccountProofView,
     AccountView,
     BondsView,
@@ -25,7 +25,7 @@ from node.ledger_views import (
     SubmittedView,
     UnbondingView,
 )
-from node.views import InvalidQuery, UnknownItem
+from node.views.status import InvalidQuery, UnknownItem
 
 SCANNED = 64
 """Blocks that one answer looks through; there is no index."""
@@ -40,7 +40,7 @@ class EntryKind(StrEnum):
 
 
 class ChainLedger:
-    """Implements `node.ledger_views.Ledger` over a node's chain."""
+    """Implements `node.views.ledger.Ledger` over a node's chain."""
 
     def __init__(self, chain: Chain, submissions: Submissions) -> None:
         self._chain = chain

@@ -1,7 +1,7 @@
 """Views of what pools have signed for this node's miner, and of the share log of its own pool.
 
-Like those of `node.views`, one class per message of query_service.proto. Envelopes are shown as
-they came, so that whoever asks can check the signature and need not believe this node.
+One class per message of query_service.proto. Envelopes are shown as they came, so that whoever asks
+can check the signature and need not believe this node.
 """
 
 from collections.abc import Sequence

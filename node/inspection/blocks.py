@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from nas.data.datasets import describe
 from nas.designs.genotype import HYPERPARAMETERS, Genotype
-from node.block_views import BlockView, LayerView, PayoutView, WinnerView
 from node.chain.block import Block
 from node.chain.eras import Eras
 from node.chain.genesis import Network
@@ -18,7 +17,8 @@ from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.records import TaskWin
 from node.identity import format_address
-from node.views import UnknownItem
+from node.views.blocks import BlockView, LayerView, PayoutView, WinnerView
+from node.views.status import UnknownItem
 
 
 def view_block(chain: Chain, designs: NasDesigns, block_id: bytes) -> BlockView:

@@ -7,8 +7,6 @@ from importlib.metadata import version
 from fpga_model.profile import profile_named
 from nas.data.datasets import describe
 from nas.designs.genotype import HYPERPARAMETERS
-from node.block_inspection import view_block
-from node.block_views import BlockBytesView, BlockView
 from node.chain.codec import encode
 from node.chain.lists import certified
 from node.chain.timing import phase_at
@@ -19,12 +17,13 @@ from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.validator import EQUIVOCATED
 from node.identity import Identity, format_address
-from node.ledger_views import Ledger
-from node.listing_views import Listings
+from node.inspection.blocks import view_block
 from node.net.drift import ClockVerdict
-from node.proof_views import Proofs
-from node.task_views import PublishedTasks
-from node.views import (
+from node.views.blocks import BlockBytesView, BlockView
+from node.views.ledger import Ledger
+from node.views.listings import Listings
+from node.views.proofs import Proofs
+from node.views.status import (
     ClaimView,
     CommitView,
     LayerRangesView,
@@ -42,12 +41,13 @@ from node.views import (
     ViewPhase,
     VoteView,
 )
+from node.views.tasks import PublishedTasks
 from pool.manager.manager import Manager
 from pool.records.view import event_view, miner_views, pool_view
 
 
 class NodeViews:
-    """Implements `node.views.Views`.
+    """Implements `node.views.status.Views`.
 
     `peers` and `refused` come from the peer network, `clock_verdict` says whether this node's
     clock lets it sign; `manager` is None on a node without a pool. `activity` tells

@@ -10,18 +10,18 @@ from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.records import TaskWin
 from node.identity import format_address
-from node.task_views import (
+from node.views.status import UnknownItem
+from node.views.tasks import (
     ModelPartView,
     QueuedTaskView,
     TaskQueueView,
     TaskResultsView,
     TaskResultView,
 )
-from node.views import UnknownItem
 
 
 class ChainTasks:
-    """Implements `node.task_views.PublishedTasks` over a node's chain."""
+    """Implements `node.views.tasks.PublishedTasks` over a node's chain."""
 
     def __init__(self, chain: Chain, designs: NasDesigns) -> None:
         self._chain = chain

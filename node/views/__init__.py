@@ -1,0 +1,1 @@
+"""What a node shows: plain values, one class per message of query_service.proto."""
