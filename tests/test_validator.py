@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -12,6 +13,7 @@ from node.chain.errors import Reason
 from node.consensus.false_claims import was_walked
 from node.consensus.validator import EQUIVOCATED, VALID
 from tests.chain_world import (
+    MODEL,
     PRODUCERS,
     ClaimPlan,
 )
@@ -78,6 +80,18 @@ async def test_what_was_found_false_is_not_evaluated_again() -> None:
     for _ in range(2):
         assert await bench.walk() is None
     assert bench.executor.asked == [TRUE + 1]
+
+
+@pytest.mark.parametrize("correct", [TRUE, TRUE + 1])
+@virtual_time
+async def test_a_claim_that_several_peers_bring_at_once_is_evaluated_once(correct: int) -> None:
+    bench = Bench(await claims_close())
+    claim = signed_claim(bench.claim(0, correct))
+    found = await asyncio.gather(
+        *(bench.counter.verify(claim, MODEL) for _ in range(3)), return_exceptions=True
+    )
+    assert len(set(map(str, found))) == 1
+    assert bench.executor.asked == [correct]
 
 
 @pytest.mark.parametrize("kind", [FailureKind.MODEL_FORMAT, FailureKind.MODEL_TOO_WIDE])

@@ -61,6 +61,8 @@ class Recorder:
 
     async def run(self, job: Any) -> Any:
         self.asked.append(job.claimed)
+        # A worker takes its time.
+        await asyncio.sleep(0)
         return self.answer(job)
 
     async def close(self) -> None:
@@ -102,9 +104,9 @@ class Bench:
         designs: Any = self.designs
         library = TaskLibrary(store, InlineWriter(store), _nobody, MemoryShelf())
         blobs = Blobs(self.chain, self.rounds, designs, self.fetch, clock)
-        counter = Counter(self.chain, self.rounds, designs, library, blobs, self.executor)
+        self.counter = Counter(self.chain, self.rounds, designs, library, blobs, self.executor)
         self.importer = Importer(
-            self.chain, self.rounds, designs, blobs, counter, self.aside, clock
+            self.chain, self.rounds, designs, blobs, self.counter, self.aside, clock
         )
         self.validator = Validator(self.chain, self.rounds, self.importer, clock)
 

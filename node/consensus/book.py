@@ -24,11 +24,11 @@ class RoundBook:
     nothing. `in_time` are the names of those that were here when they were due, `were_due` says
     whether lists of a quorum were. `incumbent_correct` is what the last winner's model counts on a
     published task's shard, once it was counted. `verdicts` says how this node judged a claim:
-    "valid", or why not; `counts` whether those that it evaluated hold, so that no model is
-    evaluated twice. `recounts` are the claims of the round before that were evaluated because a
-    block of this round calls them false. `refusals` are the rules that blocks of the round break,
-    by their ids, so that none is judged twice. `fetched_ahead` are the claims
-    whose body and model were asked for before the walk.
+    "valid", or why not; `counts` whether those that it evaluated hold and `logits` the hashes of
+    their logits, so that no model is evaluated twice. `recounts` are the claims of the round before
+    that were evaluated because a block of this round calls them false. `refusals` are the rules
+    that blocks of the round break, by their ids, so that none is judged twice. `fetched_ahead` are
+    the claims whose body and model were asked for before the walk.
     """
 
     round: int
@@ -44,6 +44,7 @@ class RoundBook:
     equivocators: set[bytes] = field(default_factory=set)
     verdicts: dict[bytes, str] = field(default_factory=dict)
     counts: dict[bytes, CountVerdict] = field(default_factory=dict)
+    logits: dict[bytes, bytes] = field(default_factory=dict)
     recounts: int = 0
     fetched_ahead: int = 0
     refusals: dict[bytes, tuple[Reason, str]] = field(default_factory=dict)

@@ -1,5 +1,8 @@
 """Counting the test images that a model has right, for claims of others and of one's own."""
 
+import asyncio
+from weakref import WeakValueDictionary
+
 from nas.designs.genotype import Genotype
 from nas.jobs import Count, Counted, Executor, FailureKind, JobFailed, Refuted, Verify
 from node.chain.context import RoundContext
@@ -35,6 +38,7 @@ class Counter:
         self._library = library
         self._blobs = blobs
         self._executor = executor
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def can_count(self) -> bool:
@@ -80,24 +84,27 @@ class Counter:
             raise JobFailed(f"the shard can't be opened: {error}") from error
 
     async def verify(self, claim: Signed[Claim], model: bytes) -> bytes:
-        """Hash of the logits of a model that counts as claimed; the verdict is noted.
+        """Hash of the logits of a model that counts as claimed; evaluated once.
 
         Raises Rejected(COUNT_DIFFERS), and JobFailed for a fault of this machine.
         """
-        book = self._rounds.book(claim.message.round)
-        if claim.id in book.counts:
-            # One that was found false costs nothing the second time.
+        # Several peers may bring one block at the same time.
+        async with self._turns.setdefault(claim.id, asyncio.Lock()):
+            book = self._rounds.book(claim.message.round)
+            if claim.id not in book.counts:
+                book.logits[claim.id] = logits_hash = await self._evaluate(claim, model)
+                book.counts[claim.id] = judge_count(claim, holds=bool(logits_hash))
             check_verdict(book.counts[claim.id])
+            return book.logits[claim.id]
+
+    async def _evaluate(self, claim: Signed[Claim], model: bytes) -> bytes:
         try:
-            logits_hash = await self._logits_if_true(claim, model)
+            return await self._logits_if_true(claim, model)
         except JobFailed as error:
             if error.kind is FailureKind.OTHER:
                 raise
             # What no machine can evaluate counts nothing.
-            logits_hash = b""
-        verdict = book.counts[claim.id] = judge_count(claim, holds=bool(logits_hash))
-        check_verdict(verdict)
-        return logits_hash
+            return b""
 
     async def _logits_if_true(self, claim: Signed[Claim], model: bytes) -> bytes:
         """Hash of the logits if model and incumbent count as claimed, else nothing."""
