@@ -323,7 +323,11 @@ class PeerNet:
         is_trusted = self._roster.is_trusted(session)
         verdict = self._bans.blame(error, remote, key, is_trusted=is_trusted)
         if verdict is not Verdict.KEEP:
-            _log.warning("peer_misbehaved", remote=remote, verdict=verdict.name.lower())
+            # The last offence may weigh nothing; all of them tell what the points were for.
+            offences = dict(self._bans.conduct_of(key).offences)
+            _log.warning(
+                "peer_misbehaved", remote=remote, verdict=verdict.name.lower(), offences=offences
+            )
             session.end(Refusal.BANNED if verdict is Verdict.BAN else Refusal.TOO_MANY_REFUSED)
         session.blame()
 
