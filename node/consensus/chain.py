@@ -14,7 +14,7 @@ from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
 from node.chain.messages import Envelope, Transaction, Vote
-from node.chain.state import State
+from node.chain.state import Checkpoint, State
 from node.chain.transition import apply_block, check_block, follow_block
 from node.chain.validity import DesignRules, check_searchable
 from node.consensus.backlog import Backlog
@@ -104,6 +104,13 @@ class Chain(ChainReader):
         self._enter(self.tree, block, state, logits_hash)
         if self.tree.final != final:
             await self._settle()
+        # Finality may have passed it by while it was judged or written, and in the store a height
+        # that is final has one block.
+        place = Checkpoint(block.round, block.id)
+        if state.height <= self.final_height and not self.tree.is_descendant(
+            self.tree.final.id, place
+        ):
+            await self._writer.write(self._blocks.drop(state.height, block.id))
 
     async def follow(self, blocks: Sequence[Block], aside: Aside) -> None:
         """Keep blocks that a quorum vouches for, each building on the one before it.
