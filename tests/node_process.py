@@ -54,6 +54,8 @@ class NodeProcess:
         self.folder = folder
         self._log = folder.with_name(f"{folder.name}.log")
         fixed = ("--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json")
+        # A worker of a life before, killed while it started, may still write into the file of then.
+        self._log.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             # A session of its own tells its descendants from all other processes.
             self._process = subprocess.Popen(
