@@ -115,6 +115,8 @@ async def test_a_solo_miner_wins_a_round_with_a_model_that_the_full_node_has_cou
         async with watching(full, miner) as watch:
             block = await watch.until_won()
             account = await watch.account(identity.address)
+        # The block is in the chain a moment before the walk tells of it.
+        await eventually(lambda: bool(full.events("claim_judged")))
         assert [full.stop(signal.SIGINT), miner.stop(signal.SIGTERM)] == [0, 0]
         await eventually(lambda: not full.processes() and not miner.processes())
         judged = {line["claim"]: line["verdict"] for line in full.events("claim_judged")}
