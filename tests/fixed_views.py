@@ -83,6 +83,7 @@ STATUS = StatusView(
     clock_offset_ms=-12,
     not_signing="",
     checkpoint="",
+    missing_blocks=0,
 )
 WINNER = WinnerView(
     unit=1,

@@ -235,6 +235,7 @@ async def test_a_node_that_prunes_keeps_what_is_of_use_and_can_have_the_rest_aga
     assert heights(store) == list(range(lowest, BLOCKS + 1))
     gap = (lowest - 1, past.blocks.ids_at(lowest - 1)[0])
     assert BlockStore(store, past.network).gap() == gap
+    assert life.chain.missing_blocks == lowest - 1
     # It is sound, starts again, serves nothing with a hole, and needs no more.
     examination = past.examine(store)
     assert (examination.gap, examination.damage, examination.blocks) == (

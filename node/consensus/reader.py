@@ -74,6 +74,12 @@ class ChainReader:
         """States that peers can start from, oldest first; their bytes are served as blobs."""
         return self._blocks.snapshots()
 
+    @property
+    def missing_blocks(self) -> int:
+        """How many blocks after genesis are not here, pruned or not fetched yet."""
+        gap = self._blocks.gap()
+        return 0 if gap is None else gap.height
+
     def denies(self, checkpoint: Checkpoint) -> bool:
         """Whether the final chain has no such block in a round that this node has blocks of."""
         if checkpoint.round > self.tree.final.round:

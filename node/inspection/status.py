@@ -118,6 +118,7 @@ class NodeViews:
             clock_offset_ms=clock.offset_ms,
             not_signing=clock.reason,
             checkpoint=self._checkpoint(),
+            missing_blocks=self._chain.missing_blocks,
         )
 
     def _checkpoint(self) -> str:

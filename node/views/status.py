@@ -93,6 +93,7 @@ class StatusView:
     clock_offset_ms: int | None
     not_signing: str
     checkpoint: str
+    missing_blocks: int
 
 
 @dataclass(frozen=True)

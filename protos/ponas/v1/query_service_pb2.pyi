@@ -90,6 +90,7 @@ class GetStatusResponse(_message.Message):
     CLOCK_OFFSET_MS_FIELD_NUMBER: _builtins.int
     NOT_SIGNING_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    MISSING_BLOCKS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     network: _builtins.str
     network_id: _builtins.str
@@ -120,6 +121,10 @@ class GetStatusResponse(_message.Message):
     checkpoint: _builtins.str
     """The newest final block that others can begin with (--checkpoint), as ROUND:ID;
     empty in the first era.
+    """
+    missing_blocks: _builtins.int
+    """How many of the first blocks are not here: pruned, or below a checkpoint that
+    this node began with, and still to be fetched.
     """
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peer]: ...
@@ -153,10 +158,11 @@ class GetStatusResponse(_message.Message):
         clock_offset_ms: _builtins.int | None = ...,
         not_signing: _builtins.str = ...,
         checkpoint: _builtins.str = ...,
+        missing_blocks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms", "clock_offset_ms", b"clock_offset_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms", "activity", b"activity", "checkpoint", b"checkpoint", "clock_offset_ms", b"clock_offset_ms", "final", b"final", "final_height", b"final_height", "final_round", b"final_round", "head", b"head", "head_round", b"head_round", "height", b"height", "justified", b"justified", "justified_round", b"justified_round", "network", b"network", "network_id", b"network_id", "not_signing", b"not_signing", "payout_address", b"payout_address", "peers", b"peers", "phase", b"phase", "phase_remaining_ms", b"phase_remaining_ms", "public_key", b"public_key", "refused", b"refused", "role", b"role", "round", b"round", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms", "activity", b"activity", "checkpoint", b"checkpoint", "clock_offset_ms", b"clock_offset_ms", "final", b"final", "final_height", b"final_height", "final_round", b"final_round", "head", b"head", "head_round", b"head_round", "height", b"height", "justified", b"justified", "justified_round", b"justified_round", "missing_blocks", b"missing_blocks", "network", b"network", "network_id", b"network_id", "not_signing", b"not_signing", "payout_address", b"payout_address", "peers", b"peers", "phase", b"phase", "phase_remaining_ms", b"phase_remaining_ms", "public_key", b"public_key", "refused", b"refused", "role", b"role", "round", b"round", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clock_offset_ms: _TypeAlias = _typing.Literal["clock_offset_ms"]  # noqa: Y015
     _WhichOneofArgType__clock_offset_ms: _TypeAlias = _typing.Literal["_clock_offset_ms", b"_clock_offset_ms"]  # noqa: Y015
