@@ -6,15 +6,18 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
 
 from node.bench.chains import Cast, fill_chain, make_cast
+from node.chain.codec import encode
+from node.chain.envelope import sign
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import network_to_json
 from node.chain.hashing import u64
+from node.chain.messages import Vote
 from node.cli.client import main
 from node.consensus.blockstore import BlockStore
 from node.consensus.chain import Chain
@@ -120,6 +123,25 @@ async def test_a_damaged_vote_or_model_goes_alone(cast: Cast, table: Table) -> N
     remove(store, examination)
     assert rows(store, table) == before
     assert examination.blocks == BLOCKS
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": bytes(32)}, {"round": BLOCKS - 1}], ids=["source", "round"]
+)
+async def test_a_vote_that_was_wrongly_signed_is_no_damage(
+    cast: Cast, wrong: dict[str, Any]
+) -> None:
+    """It may have been kept before its target came."""
+    store = MemoryStore()
+    last = await fill_chain(cast, BLOCKS, 1, store)
+    before = start(store, cast).tree
+    source = before.source_for(last)
+    vote = replace(Vote(source.round, source.id, BLOCKS, last, b"", b""), **wrong)
+    signed = sign(vote, cast.attesters[0], cast.network.id)
+    store.write([Put(Table.VOTES, u64(vote.round) + signed.id, encode(signed.envelope))])
+    after = start(store, cast).tree
+    assert (after.final, after.votes()) == (before.final, before.votes())
+    assert judge(store, cast).damage == ()
 
 
 @pytest.fixture

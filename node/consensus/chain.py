@@ -1,7 +1,7 @@
 """The blocks a node holds: a tree in memory, everything behind it in the store."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from node.aside import Aside
 from node.chain.block import Block, Header
@@ -9,7 +9,7 @@ from node.chain.branches import Entry
 from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, open_as
-from node.chain.errors import Reason, Rejected, SafetyAlarm
+from node.chain.errors import Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
@@ -236,7 +236,11 @@ class Chain(ChainReader):
                     state = apply_block(context, parent, block, self._designs)
                     self._enter(tree, block, state, record.logits_hash)
             for _, data in self._store.scan(Table.VOTES):
-                _readd(tree, open_as(Vote, decode(Envelope, data), self.network.id))
+                vote = open_as(Vote, decode(Envelope, data), self.network.id)
+                # It was kept before its target came, or before finality passed it by. What a
+                # voter signed wrongly is no damage.
+                with suppress(Rejected):
+                    tree.add_vote(vote)
         except (Rejected, SnapshotError) as error:
             raise StoreError(
                 f"the chain in the data folder is damaged: {error}; "
@@ -246,13 +250,3 @@ class Chain(ChainReader):
         *_, lowest = tree.chain(tree.final.id)
         self._settling.height = max(height, lowest.state.height - 1)
         return tree
-
-
-def _readd(tree: BlockTree, vote: Signed[Vote]) -> None:
-    try:
-        tree.add_vote(vote)
-    except Rejected as error:
-        # Since it was written, finality may have passed it by, or a checkpoint has replaced the
-        # chain by whose seats it counted.
-        if error.reason not in (Reason.STALE, Reason.NOT_ATTESTER):
-            raise

@@ -4,6 +4,7 @@ Counts of images are not repeated: models are kept for a while only.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from node.chain.block import open_header
 from node.chain.branches import Entry
 from node.chain.codec import decode
 from node.chain.envelope import open_as
-from node.chain.errors import Reason, Rejected
+from node.chain.errors import Rejected
 from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
@@ -175,14 +176,16 @@ def enter_record(tree: BlockTree, record: BlockRecord, designs: DesignRules) -> 
 
 
 def _enter_votes(tree: BlockTree, store: Store) -> Iterator[Damage]:
-    """Count the votes that are kept beside the blocks."""
+    """Count the votes that are kept beside the blocks; damage is only what is no vote."""
     for key, data in store.scan(Table.VOTES):
         try:
-            tree.add_vote(open_as(Vote, decode(Envelope, data), tree.network.id))
+            vote = open_as(Vote, decode(Envelope, data), tree.network.id)
         except Rejected as error:
-            # Finality may have passed it by since it was written.
-            if error.reason is not Reason.STALE:
-                yield Damage(Table.VOTES, key, str(error))
+            yield Damage(Table.VOTES, key, str(error))
+            continue
+        # It was kept before its target came, or before finality passed it by.
+        with suppress(Rejected):
+            tree.add_vote(vote)
 
 
 def _bad_blobs(store: Store) -> Iterator[Damage]:
