@@ -189,6 +189,7 @@ class Node:
                 self._library,
                 self._outside.clock,
                 self.submit,
+                self._readiness.why_lost,
             ),
             self._library,
             self._mining.on_duty(self._producer),
@@ -321,6 +322,7 @@ class Node:
             self._outside.clock,
             self._outside.rng,
             self.submit,
+            self._readiness.why_silent,
             self._setup.publishers,
         )
 

@@ -25,10 +25,13 @@ class Readiness:
 
     def why_silent(self) -> str:
         """Why this node must not sign now; empty if it may."""
+        return self.why_lost() or self._clock().reason
+
+    def why_lost(self) -> str:
+        """Why the chain here may not be the network's, whatever the clock says; empty if it is."""
         split = SPLIT if self._chain.tree.is_split() else ""
         alone = "" if self._bootstrap is None else self._bootstrap.why_silent
-        reasons = (alone, self._clock().reason, self._chain.backlog.reason, split)
-        return next(filter(None, reasons), "")
+        return next(filter(None, (alone, self._chain.backlog.reason, split)), "")
 
     def judge(self) -> ClockVerdict:
         """What is known of this node's clock, with whatever keeps it from signing."""

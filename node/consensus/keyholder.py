@@ -1,5 +1,7 @@
 """A key holder's duty in a paid round: to open the shard once all commitments are made."""
 
+from collections.abc import Callable
+
 import structlog
 from nacl.signing import SigningKey
 
@@ -16,10 +18,21 @@ _log = structlog.get_logger("keyholder")
 
 
 class KeyHolder:
-    """Reveals the keys that this node can make, for tasks that name it as a holder."""
+    """Reveals the keys that this node can make, for tasks that name it as a holder.
+
+    `why_lost` is asked before a key leaves: why this node's chain may not be the network's, or
+    nothing. A clock that is off is no reason: the lists of a quorum say that it is time, and to
+    withhold the key costs its publisher half of the reward.
+    """
 
     def __init__(
-        self, key: SigningKey, rounds: Rounds, library: TaskLibrary, clock: Clock, send: Send
+        self,
+        key: SigningKey,
+        rounds: Rounds,
+        library: TaskLibrary,
+        clock: Clock,
+        send: Send,
+        why_lost: Callable[[], str],
     ) -> None:
         self._key = key
         self._public_key = bytes(key.verify_key)
@@ -27,6 +40,7 @@ class KeyHolder:
         self._library = library
         self._clock = clock
         self._send = send
+        self._why_lost = why_lost
 
     async def reveal(self, context: RoundContext) -> None:
         """Send the key of the round's shard as soon as lists of a quorum are here, and only then:
@@ -37,8 +51,10 @@ class KeyHolder:
         key = self._library.key(paid.sealed.key)
         if key is None:
             _log.error("not_opened", round=context.round, reason="the secret is not here")
-        elif await lists_come(context, self._rounds, self._clock):
+        elif not await lists_come(context, self._rounds, self._clock):
+            _log.warning("not_opened", round=context.round, reason="no lists of a quorum")
+        elif reason := self._why_lost():
+            _log.warning("not_opened", round=context.round, reason=reason)
+        else:
             message = Key(context.round, paid.task_id, paid.shard, key)
             self._send(sign(message, self._key, context.network.id).envelope)
-        else:
-            _log.warning("not_opened", round=context.round, reason="no lists of a quorum")

@@ -68,7 +68,11 @@ class Pool(Protocol):
 
 
 class Producer:
-    """Commits once a round with its first unit, as late as is safe (consensus B5)."""
+    """Commits once a round with its first unit, as late as is safe (consensus B5).
+
+    `why_silent` is asked before a model is promised, committed and claimed: a reason not to sign
+    now, or nothing.
+    """
 
     def __init__(
         self,
@@ -86,6 +90,7 @@ class Producer:
         clock: Clock,
         rng: random.Random,
         send: Send,
+        why_silent: Callable[[], str],
         publishers: PublisherPolicy = MINES_FOR_ALL,
     ) -> None:
         self._publishers = publishers
@@ -103,6 +108,7 @@ class Producer:
         self._clock = clock
         self._rng = rng
         self._send = send
+        self._why_silent = why_silent
         self._delays_ms: deque[int] = deque(maxlen=SAMPLES)
         self._unpaid: set[int] = set()
 
@@ -135,6 +141,9 @@ class Producer:
         if reason := self._why_not(context):
             _log.info("round_declined", round=context.round, reason=reason)
             return
+        # What is promised would have to be claimed.
+        if self._is_silent(context.round):
+            return
         best = self._pool.best()
         if best is None or best.round != context.round:
             _log.warning("nothing_to_commit", round=context.round, reason="no confirmed model")
@@ -147,10 +156,17 @@ class Producer:
 
     def _commit(self, promised: Promised) -> None:
         claim = promised.claim
+        if self._is_silent(claim.round):
+            return
         commit = Commit(claim.round, claim.unit, promised.commitment)
         self._send(sign(commit, self._key, self._chain.network.id).envelope)
         self._unpaid.add(claim.round)
         _log.info("committed", round=claim.round, commitment=commit.commitment.hex())
+
+    def _is_silent(self, round_number: int) -> bool:
+        if reason := self._why_silent():
+            _log.warning("not_committing", round=round_number, reason=reason)
+        return bool(reason)
 
     async def _search(self, round_number: int) -> RoundContext:
         """Run the pool until it is time to commit; the context in which it has searched.
@@ -247,9 +263,8 @@ class Producer:
         if not await self._comes(context, lambda: book.secrets(context) is not None):
             _log.warning("not_claimed", round=context.round, reason="the test images are sealed")
             return
-        if not await self._comes(context, lambda: not self._chain.backlog.reason):
-            reason = self._chain.backlog.reason
-            _log.warning("not_claimed", round=context.round, reason=reason)
+        if not await self._comes(context, lambda: not self._why_silent()):
+            _log.warning("not_claimed", round=context.round, reason=self._why_silent())
             return
         claim = replace(committed.claim, secrets=book.secrets(context) or ())
         try:

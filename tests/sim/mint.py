@@ -107,6 +107,7 @@ class Mint(Node):
             self._outside.clock,
             self._outside.rng,
             self.submit,
+            self._readiness.why_silent,
         )
 
 

@@ -1,8 +1,12 @@
-"""An attester whose clock is off holds its tongue, says why, and speaks again."""
+"""A node whose clock is off holds its tongue, says why, and speaks again."""
 
 import pytest
+from structlog.testing import capture_logs
 
+from node.chain.messages import Kind
 from node.chain.timing import Phase
+from node.readiness import SPLIT
+from tests.sim.watch import before
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
 
@@ -28,6 +32,48 @@ async def test_attester_with_a_wrong_clock_signs_nothing_and_says_why(
         assert ("behind those of 4 peers" in status.not_signing) is is_silent
         # The others make up a quorum and go on.
         assert len(signers) == 3 + (not is_silent)
+    await world.close()
+
+
+@virtual_time
+async def test_producer_that_must_not_sign_commits_and_claims_nothing_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(seed=1, plan=Plan(full=4, managers=0, strong=0, weak=0, mints=1))
+    await world.start()
+    mint, sent = world["mint0"], list[int]()
+    before(mint.peers, "broadcast", lambda envelope: sent.append(envelope.kind))
+    for number, changes, reason in (
+        (2, (mint.peers, "clock_offsets_ms", lambda: [51] * 4), "this machine's clock is 51 ms"),
+        (3, (mint.chain.tree, "is_split", lambda: True), SPLIT),
+        (4, None, ""),
+    ):
+        await world.until_round(number)
+        sent.clear()
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            if changes is not None:
+                patch.setattr(*changes)
+            await world.until(number, Phase.CONFIRM)
+        assert sent == ([] if reason else [Kind.COMMIT, Kind.CLAIM])
+        said = [log for log in logs if log["event"] in ("not_committing", "not_claimed")]
+        assert [log["reason"].startswith(reason) for log in said] == [True] * bool(reason)
+    await world.close()
+
+
+@virtual_time
+async def test_producer_that_falls_silent_after_its_commitment_claims_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(seed=1, plan=Plan(full=4, managers=0, strong=0, weak=0, mints=1))
+    await world.start()
+    await world.until(2, Phase.TRAIN)
+    monkeypatch.setattr(world["mint0"].chain.tree, "is_split", lambda: True)
+    with capture_logs() as logs:
+        await world.until(2, Phase.CONFIRM)
+    seen = world["full0"].views.round(2)
+    assert len(seen.commits) == 1
+    assert seen.claims == []
+    assert [log["reason"] for log in logs if log["event"] == "not_claimed"] == [SPLIT]
     await world.close()
 
 

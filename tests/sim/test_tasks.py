@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from nacl.signing import SigningKey
+from structlog.testing import capture_logs
 
 from nas.data.sources import Labelled, Parts
 from nas.designs.space import Space
@@ -15,9 +17,11 @@ from node.chain.envelope import Signed, sign
 from node.chain.messages import Claim, Fallback, Faucet, Transaction
 from node.chain.params import DIGITS, FAST
 from node.chain.published.record import TaskRecord
+from node.chain.timing import Phase
 from node.publishing.policy import PublisherPolicy
 from node.publishing.prepare import Offer, Prepared, prepare
 from node.publishing.shelf import MemoryShelf, OwnTask
+from node.readiness import SPLIT
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
 
@@ -70,6 +74,15 @@ async def publish(world: World, made: Prepared) -> None:
     world[PUBLISHER].submit(signed(world, made.terms).envelope)
     await world.until_round(4)
     assert len(records(world)) == 1
+
+
+async def until_paid(world: World) -> int:
+    """The first round of the task, which has begun."""
+    while not any(record.reserved for record in records(world)):
+        await world.until_round(world[PUBLISHER].chain.tree.head().state.round + 2)
+    (record,) = records(world)
+    await world.until_round(record.reserved[0].round)
+    return record.reserved[0].round
 
 
 def records(world: World, name: str = PUBLISHER) -> list[TaskRecord]:
@@ -172,11 +185,7 @@ async def test_a_key_that_does_not_open_what_was_promised_is_as_good_as_withheld
 async def test_no_key_leaves_its_holder_without_a_quorum() -> None:
     world = World(seed=5, plan=PLAN)
     await publish(world, prepare_task(world))
-    while not any(record.reserved for record in records(world)):
-        await world.until_round(world[PUBLISHER].chain.tree.head().state.round + 2)
-    (record,) = records(world)
-    number = record.reserved[0].round
-    await world.until_round(number)
+    number = await until_paid(world)
     world.cut(["full0", "full1"])
     await world.until_round(number + 1)
     for name in world.machines:
@@ -184,6 +193,32 @@ async def test_no_key_leaves_its_holder_without_a_quorum() -> None:
         assert book is None or not book.opened
     world.heal()
     await world.until_round(number + 6)
+    await world.close()
+
+
+@virtual_time
+async def test_no_key_leaves_its_holder_on_a_chain_that_is_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(seed=5, plan=PLAN)
+    await publish(world, prepare_task(world))
+    number = await until_paid(world)
+    monkeypatch.setattr(world[PUBLISHER].chain.tree, "is_split", lambda: True)
+    with capture_logs() as logs:
+        await world.until(number, Phase.CLAIM)
+    assert not world["full1"]._rounds.book(number).opened
+    assert [log["reason"] for log in logs if log["event"] == "not_opened"] == [SPLIT]
+    await world.close()
+
+
+@virtual_time
+async def test_a_key_leaves_its_holder_whose_clock_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(seed=5, plan=PLAN)
+    await publish(world, prepare_task(world))
+    number = await until_paid(world)
+    monkeypatch.setattr(world[PUBLISHER].peers, "clock_offsets_ms", lambda: [51] * 4)
+    await world.until(number, Phase.CLAIM)
+    assert world["full1"]._rounds.book(number).opened
     await world.close()
 
 
