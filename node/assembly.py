@@ -239,8 +239,10 @@ class Node:
         for peer in self._outside.rng.sample(peers, min(len(peers), _ASKED_AT_A_GAP)):
             self.peers.request_sync(peer.public_key)
 
-    async def _fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
-        return await self.peers.fetch(blob_hash, max_bytes)
+    async def _fetch(
+        self, blob_hash: bytes, max_bytes: int, named_by: Envelope | None = None
+    ) -> bytes:
+        return await self.peers.fetch(blob_hash, max_bytes, named_by)
 
     def _on_round_failure(self, task: str, error: BaseException) -> None:
         # A round that went wrong is over with its end; a lost disk or a split chain is not.

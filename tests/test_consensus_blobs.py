@@ -3,6 +3,7 @@
 import asyncio
 
 from node.chain.hashing import blob_hash
+from node.chain.messages import Envelope
 from node.chain.timing import round_start
 from node.clock import LoopClock
 from node.consensus.blobs import Blobs
@@ -18,7 +19,7 @@ async def test_what_belongs_to_an_old_round_outlasts_the_round_in_which_it_was_f
     clock = LoopClock(asyncio.get_running_loop())
     bench = Bench(clock)
 
-    async def fetch(wanted: bytes, max_bytes: int) -> bytes:
+    async def fetch(wanted: bytes, max_bytes: int, _: Envelope | None) -> bytes:
         return BODY
 
     blobs = Blobs(bench.chain, bench.rounds, bench.designs, fetch, clock)

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from node.chain.hashing import blob_hash
+from node.chain.messages import Envelope
 from node.net.blobs import NotFound, serve_chunk
 from node.net.link import LinkClosed, PeerLink
 from node.net.protocol import BLOB_WAIT_MS, CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal
@@ -448,8 +449,15 @@ async def test_a_question_waits_for_a_blob_that_does_not_come_only_for_a_moment(
         await silent.close("enough")
 
 
+@pytest.mark.parametrize(
+    ("named_by", "order"),
+    [(None, ["second", "third", "first"]), (envelope(0), ["first", "second", "third"])],
+    ids=["nothing", "what the first told of"],
+)
 @virtual_time
-async def test_who_told_something_new_last_is_asked_first() -> None:
+async def test_who_told_of_what_names_the_blob_is_asked_first_then_who_told_something_new_last(
+    named_by: Envelope | None, order: list[str]
+) -> None:
     asked: list[str] = []
 
     async def note(name: str, link: PeerLink) -> None:
@@ -463,8 +471,10 @@ async def test_who_told_something_new_last_is_asked_first() -> None:
         for number, name in enumerate(("first", "third", "second")):
             await links[name].send(gossip(number))
             await pass_time(0.1)
+        # Who tells of it later has nothing of its own to tell.
+        await links["third"].send(gossip(0))
         noting = [asyncio.ensure_future(note(*each)) for each in links.items()]
-        fetching = asyncio.ensure_future(a.net.fetch(HASH, len(BLOB)))
+        fetching = asyncio.ensure_future(a.net.fetch(HASH, len(BLOB), named_by))
         await asyncio.gather(*noting)
-        assert asked == ["second", "third", "first"]
+        assert asked == order
         fetching.cancel()

@@ -12,7 +12,7 @@ from node.chain.block import Block
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
 from node.chain.errors import Reason, SafetyAlarm
-from node.chain.messages import Claim, Evidence
+from node.chain.messages import Claim, Envelope, Evidence
 from node.chain.params import FAST
 from node.chain.timing import Phase, deadline
 from node.clock import LoopClock
@@ -110,7 +110,7 @@ class Bench:
         )
         self.validator = Validator(self.chain, self.rounds, self.importer, clock)
 
-    async def fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
+    async def fetch(self, blob_hash: bytes, max_bytes: int, _: Envelope | None) -> bytes:
         """Peers that have nothing."""
         self.fetched.add(blob_hash)
         raise NotFound(blob_hash.hex())

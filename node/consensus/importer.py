@@ -77,7 +77,7 @@ class Importer:
         await self._blobs.body(claim, give_up_ms)
         # One whose body is known to be wrong may never have shown its model.
         if claim.id not in self._rounds.book(message.round).refusals:
-            await self._blobs.model(context, message, give_up_ms)
+            await self._blobs.model(context, claim, give_up_ms)
 
     async def open(self, header: Header, give_up_ms: int) -> tuple[Block, State]:
         """The block of a header and the state after it, by every rule but the count.
@@ -114,12 +114,13 @@ class Importer:
 
         Raises Rejected and NotFound.
         """
-        claim = block.header.message
+        header = block.header
         calls_false = tuple(accused(block.transactions, self.chain.network.id))
         for other in calls_false:
             await self._fetch_accused(block, other, give_up_ms)
-        if isinstance(claim, Fallback):
+        if isinstance(header.message, Fallback):
             return Prepared(block, state, None, calls_false)
+        claim = Signed(header.envelope, header.message, header.id)
         context = self.chain.tree.context_for(block.parent, block.round)
         model = await self._blobs.model(context, claim, give_up_ms)
         return Prepared(block, state, model, calls_false)
@@ -189,4 +190,4 @@ class Importer:
         message, now_ms = claim.message, self._clock.now_ms()
         await self.open(claim, now_ms)
         context = self.chain.tree.context_for(message.parent, message.round)
-        await self._counter.verify(claim, await self._blobs.model(context, message, now_ms))
+        await self._counter.verify(claim, await self._blobs.model(context, claim, now_ms))

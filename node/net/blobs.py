@@ -63,18 +63,15 @@ class BlobFetcher:
     """Fetches blobs from whoever is connected.
 
     Args:
-        sessions: the connected peers, in the order to ask them.
         refuse: told of a peer that broke a rule.
         tasks: owns the transfers.
     """
 
     def __init__(
         self,
-        sessions: Callable[[], Sequence[Session]],
         refuse: Callable[[Session, Refused], None],
         tasks: TaskOwner,
     ) -> None:
-        self._sessions = sessions
         self._refuse = refuse
         self._tasks = tasks
         # The bound is part of the key: a caller that expects too little must not make the
@@ -89,10 +86,13 @@ class BlobFetcher:
             (shared.task for (blob, _), shared in self._transfers.items() if blob == wanted), None
         )
 
-    async def fetch(self, wanted: bytes, max_bytes: int) -> bytes:
+    async def fetch(
+        self, wanted: bytes, max_bytes: int, sessions: Callable[[], Sequence[Session]]
+    ) -> bytes:
         """The blob whose hash is `wanted`; requests for the same one share a transfer.
 
-        The transfer ends with the last caller that waits for it.
+        `sessions` are the connected peers in the order to ask them. The transfer ends with the
+        last caller that waits for it.
 
         Raises:
             NotFound: every peer was asked, and none gave a blob of that hash and at most
@@ -102,7 +102,7 @@ class BlobFetcher:
         shared = self._transfers.get(key)
         if shared is None:
             start = self._kept.pop(key, b"")
-            transfer = _Transfer(wanted, max_bytes, self._sessions, self._refuse, start)
+            transfer = _Transfer(wanted, max_bytes, sessions, self._refuse, start)
             task = self._tasks.spawn(transfer.run(), name=f"fetch {wanted.hex()[:8]}")
             shared = self._transfers[key] = _Shared(transfer, task)
         shared.num_callers += 1

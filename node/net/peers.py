@@ -98,7 +98,7 @@ class PeerNet:
         self._syncer = Syncer(network_id, handler, self._roster.all, self._refuse, self._tasks)
         self.ancestors = AncestorFetcher(network_id, self._by_news, self._refuse)
         self.snapshots = SnapshotFinder(self._roster.all, self._refuse)
-        self._blobs = BlobFetcher(self._by_news, self._refuse, self._tasks)
+        self._blobs = BlobFetcher(self._refuse, self._tasks)
         self._dispatcher = Dispatcher(
             handler, self._relay, self._book, self._roster.addresses, clock, self._blobs
         )
@@ -150,13 +150,17 @@ class PeerNet:
         """Send a transaction to all peers, again where it was sent before; never waits."""
         self._relay.offer(envelope)
 
-    async def fetch(self, blob_hash: bytes, max_bytes: int) -> bytes:
+    async def fetch(
+        self, blob_hash: bytes, max_bytes: int, named_by: Envelope | None = None
+    ) -> bytes:
         """A blob of at most `max_bytes` by its hash, from whichever peer has it.
+
+        Who told of the object that it is `named_by` is asked first.
 
         Raises:
             NotFound: no connected peer gave it.
         """
-        return await self._blobs.fetch(blob_hash, max_bytes)
+        return await self._blobs.fetch(blob_hash, max_bytes, lambda: self._by_news(named_by))
 
     def request_sync(self, public_key: bytes | None = None) -> None:
         """Ask a peer, or the one with the highest head, for blocks until it has nothing new.
@@ -233,9 +237,11 @@ class PeerNet:
         finally:
             await link.close("only looking")
 
-    def _by_news(self) -> Sequence[Session]:
-        """The connected peers, first who told something new last: it has what goes with it."""
-        return sorted(self._roster.all(), key=lambda session: -session.last_news)
+    def _by_news(self, named_by: Envelope | None = None) -> Sequence[Session]:
+        """The connected peers, first who told of an object first: it has what goes with it, or has
+        it soon. Then who told something new last."""
+        teller = None if named_by is None else self._relay.teller(named_by)
+        return sorted(self._roster.all(), key=lambda each: (each is not teller, -each.last_news))
 
     async def _greet(self, link: PeerLink) -> Hello:
         is_trusted = link.outbound and self._roster.is_given(link.remote)

@@ -1,6 +1,6 @@
 """Gossip: every object judged once and passed on to those who have not sent it."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 
 from node.chain.hashing import blake, u64
@@ -15,6 +15,8 @@ from ponas.v1.types_pb2 import Envelope as EnvelopeMessage
 # Gossip remembered, to judge nothing twice; and what a peer that comes late is told.
 _SEEN = 65_536
 _RECENT = 256
+# Objects of which it is known who told of them first.
+_TOLD = 1_024
 
 
 class Relay:
@@ -30,6 +32,7 @@ class Relay:
         self._sessions = sessions
         self._seen = Seen(_SEEN)
         self._num_news = 0
+        self._tellers: OrderedDict[bytes, Session] = OrderedDict()
         self._recent: deque[PeerMessage] = deque(maxlen=_RECENT)
 
     def broadcast(self, envelope: Envelope) -> None:
@@ -69,12 +72,19 @@ class Relay:
             case Gossip.RELAY:
                 self._num_news += 1
                 session.last_news = self._num_news
+                self._tellers[key] = session
+                if len(self._tellers) > _TOLD:
+                    self._tellers.popitem(last=False)
                 self._spread(envelope, key)
             case Gossip.DEFER:
                 self._seen.discard(key)
                 session.delivered.discard(key)
             case Gossip.DROP:
                 pass
+
+    def teller(self, envelope: Envelope) -> Session | None:
+        """Who told of an object first; None if nobody did, or long ago."""
+        return self._tellers.get(_gossip_key(envelope))
 
     def _spread(self, envelope: Envelope, key: bytes) -> None:
         message = PeerMessage(gossip=envelope_to_proto(envelope))

@@ -190,9 +190,7 @@ class Watch:
         before(node._gate, "on_gossip", on_heard)
         before(node.chain, "_on_alarm", lambda _alarm: self._tell("on_alarm", name))
         before(node.peers, "broadcast", partial(self._on_signed, name))
-        before(
-            node.peers, "fetch", lambda blob_hash, _size: self._tell("on_fetch", name, blob_hash)
-        )
+        before(node.peers, "fetch", lambda blob_hash, *_: self._tell("on_fetch", name, blob_hash))
         after(node.chain.tree, "add_vote", on_vote)
         after(node.chain.tree, "add", on_block)
 
