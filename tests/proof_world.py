@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from node.chain.commits import commit_id, compute_payout_root
 from node.chain.hashing import blake, u64
 from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
+from pool.proofs.logaudit import Log
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.receipts import make_notices, make_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, Terms, open_page
-from pool.proofs.verification import Log, WonBlock
+from pool.proofs.verification import WonBlock
 from pool.records.tables import persistent
 from pool.rules.payout import payout_lines
 from pool.rules.window import RoundWork, forfeit, window, work_by_address
@@ -92,7 +93,7 @@ class PoolRecords:
         share_log = self._close(number, terms)
         commitment = blake("test/commitment", u64(number))
         notices = make_notices(number, commitment, share_log, lines)
-        for miner in work:
+        for miner in self.receipts:
             if public(miner) in notices:
                 self.notices.setdefault(miner, []).append(notices[public(miner)])
         id_ = commit_id(NETWORK_ID, MANAGER, Commit(number, UNIT, commitment))
@@ -111,7 +112,7 @@ class PoolRecords:
 
     def logs(self, miner: str) -> dict[bytes, Log]:
         """The logs of all notices of a miner."""
-        return {n.share_log: self.log(n.share_log) for n in self.notices[miner]}
+        return {n.share_log: self.log(n.share_log) for n in self.notices.get(miner, [])}
 
     def change_block(self, number: int, **changes: object) -> None:
         """Let the chain say something else of a round."""

@@ -174,10 +174,37 @@ def test_a_node_without_notices_says_so(served: Served, records: PoolRecords) ->
     assert result.exit_code == 0
 
 
+def test_a_pool_that_won_and_promised_nothing_has_an_exit_code(
+    served: Served, records: PoolRecords
+) -> None:
+    del records.notices["a"][1:]
+
+    result = served.run(records, "verify-payout", "--json")
+
+    assert payments(result) == {1: "paid", 2: "no-notice", 3: "no-notice"}
+    assert result.exit_code == 1
+    assert "no-notice" in served.run(records, "verify-payout").output
+    assert served.run(records, "verify-payout", "--round", "1").exit_code == 0
+    audited = json.loads(served.run(records, "audit-manager", "POOL", "--json").output)
+    assert {found["kind"] for found in audited["findings"]} == {"notice-missing"}
+    assert audited["payouts"] == 1
+
+
+def test_what_was_not_checked_is_not_said_to_agree(served: Served, records: PoolRecords) -> None:
+    records.notices["a"].clear()
+
+    result = served.run(records, "audit-manager", "POOL", final_round=0)
+
+    assert result.exit_code == 0
+    assert "0 of 6 receipts" in result.output
+    assert "0 payouts" in result.output
+
+
 def test_an_honest_pool_agrees_with_itself(served: Served, records: PoolRecords) -> None:
     result = served.run(records, "audit-manager", "POOL")
 
-    assert "agrees with the chain" in result.output
+    assert "4 of 6 receipts" in result.output
+    assert "3 payouts" in result.output
     assert result.exit_code == 0
 
 

@@ -194,17 +194,18 @@ def test_pages_are_found_by_hash_also_after_a_restart() -> None:
         assert found.page(b"\x03" * 32) is None
 
 
-def test_old_pages_go() -> None:
+def test_the_pages_of_the_newest_rounds_with_any_are_kept() -> None:
+    """A pool that has had no work for long pays by what it had before."""
     store = MemoryStore()
     shelf = PageShelf(store)
-    store.write(shelf.keep(1, b"\x01" * 32, b"first"))
-    store.write(shelf.keep(KEPT_PAGE_ROUNDS, b"\x02" * 32, b"second"))
-    assert shelf.page(b"\x01" * 32) == b"first"
-    store.write(shelf.keep(KEPT_PAGE_ROUNDS + 1, b"\x03" * 32, b"third"))
+    hashes = [bytes([number]) * 32 for number in range(KEPT_PAGE_ROUNDS + 1)]
+    for number, hash_ in enumerate(hashes[:-1]):
+        store.write(shelf.keep(1_000 * number, hash_, b"page"))
+    assert shelf.page(hashes[0]) == b"page"
+    store.write(shelf.keep(1_000 * KEPT_PAGE_ROUNDS, hashes[-1], b"page"))
 
     for found in (shelf, PageShelf(store)):
-        assert found.page(b"\x01" * 32) is None
-        assert found.page(b"\x02" * 32) == b"second"
+        assert [hash_ for hash_ in hashes if found.page(hash_) is None] == hashes[:1]
 
 
 def test_a_receipt_names_the_result() -> None:

@@ -1,5 +1,6 @@
 """Checking a manager's word: an honest pool has no findings, each lie has its own."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -7,20 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.chain.messages import PayoutLine
-from pool.proofs.receipts import make_receipt
-from pool.proofs.sharelog import Terms, pack_page
-from pool.proofs.verification import (
-    Finding,
-    Kind,
-    Log,
-    Payment,
-    audit_manager,
-    verify_payout,
-)
-from pool.rules.window import LOG_ROUNDS
+from node.chain.commits import commit_id
+from node.chain.hashing import blake, u64
+from node.chain.messages import Commit, PayoutLine, PayoutNotice
+from pool.proofs.findings import Finding, Kind
+from pool.proofs.logaudit import MAX_LOG_PAGES, Log, read_log
+from pool.proofs.receipts import make_notices, make_receipt
+from pool.proofs.sharelog import FIRST_PAGE, Page, Terms, open_page, pack_page
+from pool.proofs.verification import Payment, WonBlock, audit_manager, verify_payout
+from pool.rules.payout import TOTAL_WEIGHT
+from pool.rules.window import LOG_ROUNDS, WINDOW_ROUNDS
 from tests.pool_world import NETWORK_ID, public
-from tests.proof_world import MANAGER, PoolRecords, claim, share
+from tests.proof_world import MANAGER, UNIT, PoolRecords, claim, share
 
 
 def played(rounds: int = 3) -> PoolRecords:
@@ -32,8 +31,8 @@ def played(rounds: int = 3) -> PoolRecords:
 
 def audit(records: PoolRecords, miner: str = "a", **changes: object) -> tuple[Finding, ...]:
     known: dict[str, object] = {
-        "receipts": records.receipts[miner],
-        "notices": records.notices[miner],
+        "receipts": records.receipts.get(miner, []),
+        "notices": records.notices.get(miner, []),
         "blocks": records.blocks,
         "logs": records.logs(miner),
     }
@@ -56,7 +55,12 @@ def test_an_honest_pool_has_no_findings(rounds: list[dict[str, list[int]]], wins
         records.play(number, work, producer=MANAGER if wins else public("rival"))
 
     for miner in records.notices:
-        assert audit(records, miner) == ()
+        for finding in audit(records, miner):
+            # A hint alone: the payout has left out what is dust, or too old.
+            assert finding.kind is Kind.NOTICE_MISSING
+            assert public(miner) not in {
+                line.address for line in records.blocks[finding.round].lines
+            }
 
 
 def test_a_line_in_the_block_is_paid() -> None:
@@ -152,8 +156,9 @@ def test_a_page_that_is_not_handed_out_is_shown() -> None:
     del records.pages[first]
 
     assert kinds(audit(records)) == [(Kind.LOG_MISSING, 1), (Kind.LOG_MISSING, 2)]
-    assert kinds(audit(records, logs={first: Log(()), second: records.log(second)})) == [
-        (Kind.LOG_MISSING, 2)
+    assert kinds(audit(records, logs={first: records.log(first), second: Log((), second)})) == [
+        (Kind.LOG_MISSING, 1),
+        (Kind.LOG_MISSING, 2),
     ]
     assert kinds(audit(records, logs={})) == [(Kind.LOG_MISSING, 1), (Kind.LOG_MISSING, 2)]
 
@@ -201,4 +206,107 @@ def test_a_log_that_reaches_back_far_enough_needs_no_first_page() -> None:
     assert not Log(pages[-LOG_ROUNDS:]).is_deep
     assert Log(pages[-LOG_ROUNDS - 1 :]).is_deep
     logs = {newest.share_log: Log(pages[-LOG_ROUNDS - 1 :])}
-    assert audit(records, notices=[newest], logs=logs) == ()
+    assert audit(records, notices=[newest], blocks={}, logs=logs) == ()
+
+
+def test_a_won_block_after_receipted_work_without_a_notice_is_shown() -> None:
+    """The manager keeps everything: its block pays nobody else, and nobody is told."""
+    records = played(1)
+    records.change_block(1, lines=(PayoutLine(MANAGER, TOTAL_WEIGHT),))
+
+    assert kinds(audit(records, notices=[], logs={})) == [(Kind.NOTICE_MISSING, 1)]
+
+
+@pytest.mark.parametrize(
+    ("number", "work", "is_due"),
+    [(2, 1, True), (5, 1, True), (2, 0, False), (1, 1, False), (6, 1, False)],
+)
+def test_only_work_that_a_block_pays_calls_for_a_notice(
+    number: int, work: int, is_due: bool
+) -> None:
+    records = played(1)
+    records.blocks = {WINDOW_ROUNDS + 1: records.blocks[1]}
+    receipt = replace(records.receipts["a"][0], round=number, work=work)
+
+    found = audit(records, receipts=[receipt], notices=[], logs={})
+
+    assert kinds(found) == ([(Kind.NOTICE_MISSING, WINDOW_ROUNDS + 1)] if is_due else [])
+
+
+def test_a_block_that_somebody_else_won_calls_for_no_notice() -> None:
+    records = played(1)
+    records.change_block(1, producer=public("rival"))
+
+    assert audit(records, notices=[], logs={}) == ()
+
+
+def page_of(records: PoolRecords) -> Callable[[bytes], Page | None]:
+    return lambda hash_: open_page(records.pages[hash_], hash_) if hash_ in records.pages else None
+
+
+def test_rounds_without_work_are_no_gap_in_a_log() -> None:
+    records = PoolRecords()
+    for number in range(1, 3 * LOG_ROUNDS):
+        records.play(number, {"a": [100 if number % 5 else 0], "b": [100 if number % 5 else 0]})
+    newest = records.notices["a"][-1]
+
+    log = read_log(newest.share_log, page_of(records))
+
+    assert log.is_deep
+    assert log.pages[0].before != FIRST_PAGE
+    assert audit(records, notices=[newest], blocks={}, logs={newest.share_log: log}) == ()
+
+
+def skimmed(records: PoolRecords, number: int, before: bytes) -> PayoutNotice:
+    """A round whose lines leave nearly nothing to a miner, although its log holds all shares; the
+    log goes on with a page that the manager names."""
+    shares = tuple(share("a", episode, 100, number) for episode in range(3))
+    terms = (Terms(MANAGER, MANAGER, 0),)
+    hash_, data = pack_page(Page(MANAGER, number, before, shares, (), terms))
+    records.pages[hash_] = data
+    mine = PayoutLine(public("a"), 1_000)
+    rest = PayoutLine(MANAGER, TOTAL_WEIGHT - mine.weight)
+    lines = tuple(sorted((mine, rest), key=lambda line: line.address))
+    commitment = blake("test/commitment", u64(number))
+    id_ = commit_id(NETWORK_ID, MANAGER, Commit(number, UNIT, commitment))
+    records.blocks[number] = WonBlock(MANAGER, claim(number, lines), (id_,), lines)
+    return make_notices(number, commitment, hash_, lines)[public("a")]
+
+
+@pytest.mark.parametrize("pages", [1, MAX_LOG_PAGES])
+def test_a_log_that_does_not_reach_back_hides_no_skimming(pages: int) -> None:
+    """Empty pages of old rounds, after an invented one, are no reason to compute nothing."""
+    records = PoolRecords()
+    before = bytes([7]) * 32
+    for _ in range(pages):
+        before, data = pack_page(Page(MANAGER, 1, before))
+        records.pages[before] = data
+    notice = skimmed(records, 40, before)
+
+    logs = {notice.share_log: read_log(notice.share_log, page_of(records))}
+    found = audit(records, notices=[notice], logs=logs)
+
+    assert kinds(found) == [
+        (Kind.LOG_MISSING if pages == 1 else Kind.LOG_SHALLOW, 40),
+    ]
+
+
+def test_a_log_that_reaches_back_shows_the_skimming() -> None:
+    records = PoolRecords()
+    notice = skimmed(records, 40, FIRST_PAGE)
+
+    logs = {notice.share_log: read_log(notice.share_log, page_of(records))}
+
+    assert kinds(audit(records, notices=[notice], logs=logs)) == [(Kind.LINES_DIFFER, 40)]
+
+
+def test_a_notice_names_the_log_of_its_own_round() -> None:
+    records = played(2)
+    first, second = records.notices["a"]
+    # Paid again by the work of the round before.
+    stale = replace(second, share_log=first.share_log, payout_root=first.payout_root)
+    records.blocks.pop(2)
+
+    found = audit(records, notices=[first, stale])
+
+    assert (Kind.LINES_DIFFER, 2) in kinds(found)

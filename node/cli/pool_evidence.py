@@ -19,10 +19,10 @@ from node.chain.errors import NotCanonical, Rejected
 from node.chain.messages import Envelope, PayoutNotice, Receipt
 from node.identity import AddressError, parse_address
 from ponas.v1 import query_service_pb2 as query
+from pool.proofs.logaudit import Log, read_log
 from pool.proofs.receipts import ProofError, check_notice, open_receipt
-from pool.proofs.sharelog import FIRST_PAGE, Forfeited, Page, Share, Terms, pack_page
-from pool.proofs.verification import Log, WonBlock, won_block
-from pool.rules.window import LOG_ROUNDS
+from pool.proofs.sharelog import Forfeited, Page, Share, Terms, pack_page
+from pool.proofs.verification import WonBlock, won_block
 
 Ask = Callable[[str, Message], Any]
 """Calls a method of the query service; ends the program if there is no answer."""
@@ -80,17 +80,14 @@ def read_notices(ask: Ask, network_id: bytes) -> list[Signed[PayoutNotice]]:
     return notices
 
 
-def read_receipts(ask: Ask, network_id: bytes, manager: bytes) -> list[Receipt]:
-    """All receipts of a manager that the node keeps, signatures checked. Raises EvidenceError."""
-    rounds = ask("GetReceipts", query.GetReceiptsRequest()).rounds
+def read_receipts(ask: Ask, network_id: bytes) -> list[Signed[Receipt]]:
+    """All receipts that the node keeps, signatures checked. Raises EvidenceError."""
     receipts = []
-    for number in rounds:
+    for number in ask("GetReceipts", query.GetReceiptsRequest()).rounds:
         for shown in _receipts_of(ask, number):
             envelope = _envelope(shown.envelope)
-            if envelope.public_key != manager:
-                continue
             try:
-                receipts.append(open_receipt(envelope, network_id, manager).message)
+                receipts.append(open_receipt(envelope, network_id, envelope.public_key))
             except ProofError as error:
                 raise EvidenceError(f"a receipt of round {number}: {error}") from error
     return receipts
@@ -104,21 +101,8 @@ class LogReader:
         self._pages: dict[bytes, Page | None] = {}
 
     def read(self, notice: PayoutNotice) -> Log:
-        """The log of a notice, LOG_ROUNDS rounds deep or from the pool's first page on.
-
-        A page whose hash is another counts as not handed out.
-        """
-        pages: list[Page] = []
-        hash_ = notice.share_log
-        while hash_ != FIRST_PAGE:
-            page = self._page(hash_)
-            if page is None or (pages and page.round > pages[-1].round):
-                return Log(tuple(reversed(pages)), missing=hash_)
-            pages.append(page)
-            if page.round <= notice.round - LOG_ROUNDS:
-                break
-            hash_ = page.before
-        return Log(tuple(reversed(pages)))
+        """The log of a notice; a page whose hash is another counts as not handed out."""
+        return read_log(notice.share_log, self._page)
 
     def _page(self, hash_: bytes) -> Page | None:
         if hash_ not in self._pages:

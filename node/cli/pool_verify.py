@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +13,7 @@ import click
 from rich.table import Table
 
 from node.chain.envelope import Signed
-from node.chain.messages import PayoutNotice
+from node.chain.messages import PayoutNotice, Receipt
 from node.cli.asking import ask, ask_if_there, console, json_option, node_option
 from node.cli.pool_evidence import (
     Chain,
@@ -24,10 +26,13 @@ from node.cli.pool_evidence import (
 from node.cli.tables import shorten
 from node.endpoint import EndpointError, parse_endpoint
 from ponas.v1 import query_service_pb2 as query
-from pool.proofs.verification import Finding, Payment, audit_manager, verify_payout
+from pool.proofs.findings import Finding
+from pool.proofs.logaudit import due_in_logs
+from pool.proofs.verification import Payment, audit_manager, rounds_untold, verify_payout
 from pool.rules.payout import TOTAL_WEIGHT
 
 _NOT_FINAL = "not-final"
+_NO_NOTICE = "no-notice"
 _HOLDS = (Payment.PAID, Payment.NOT_WON, _NOT_FINAL)
 _FOUND = 1
 
@@ -51,20 +56,44 @@ def _verify(address: str, as_json: bool, number: int | None) -> None:
 def _payments(address: str, number: int | None) -> list[dict[str, Any]]:
     asks = partial(ask, address)
     status: Any = asks("GetStatus", query.GetStatusRequest())
-    notices = read_notices(asks, bytes.fromhex(status.network_id))
-    asked = [n for n in notices if number is None or n.message.round == number]
-    if not asked:
+    network_id = bytes.fromhex(status.network_id)
+    notices, receipts = read_notices(asks, network_id), read_receipts(asks, network_id)
+    if not notices and not receipts:
         return []
-    chain = read_chain(asks, min(notice.message.round for notice in asked))
-    return [
-        {
-            "round": notice.message.round,
-            "pool": notice.signer.hex(),
-            "share_percent": 100 * notice.message.weight / TOTAL_WEIGHT,
-            "payment": _payment(notice, chain),
-        }
-        for notice in asked
+    rounds = [n.message.round for n in notices] + [r.message.round for r in receipts]
+    chain = read_chain(asks, min(rounds))
+    promised = [
+        _row(
+            notice.message.round,
+            notice.signer,
+            100 * notice.message.weight / TOTAL_WEIGHT,
+            _payment(notice, chain),
+        )
+        for notice in notices
     ]
+    rows = [*promised, *_untold(receipts, notices, chain)]
+    return [row for row in rows if number is None or row["round"] == number]
+
+
+def _untold(
+    receipts: list[Signed[Receipt]], notices: list[Signed[PayoutNotice]], chain: Chain
+) -> Iterator[dict[str, Any]]:
+    for pool in sorted({receipt.signer for receipt in receipts}):
+        worked = (receipt.message for receipt in receipts if receipt.signer == pool)
+        told = (notice.message for notice in notices if notice.signer == pool)
+        for round_number in rounds_untold(pool, worked, told, chain.blocks):
+            yield _row(round_number, pool, None, _NO_NOTICE)
+
+
+def _row(
+    round_number: int, pool: bytes, share_percent: float | None, payment: str
+) -> dict[str, Any]:
+    return {
+        "round": round_number,
+        "pool": pool.hex(),
+        "share_percent": share_percent,
+        "payment": payment,
+    }
 
 
 def _payment(notice: Signed[PayoutNotice], chain: Chain) -> str:
@@ -74,37 +103,56 @@ def _payment(notice: Signed[PayoutNotice], chain: Chain) -> str:
     return verify_payout(notice.message, chain.network_id, notice.signer, block)
 
 
+@dataclass(frozen=True)
+class _Audited:
+    """What was checked of a manager's word, and what did not agree."""
+
+    manager: bytes
+    receipts: int
+    receipts_in_log: int
+    payouts: int
+    findings: tuple[Finding, ...]
+
+
 def _audit(address: str, as_json: bool, pool: str) -> None:
     try:
-        manager, findings = _findings(address, str(parse_endpoint(pool)))
+        audited = _audited(address, str(parse_endpoint(pool)))
     except EndpointError as error:
         raise click.BadParameter(f"{error}.", param_hint="POOL") from None
     except EvidenceError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
-        shown = [dataclasses.asdict(finding) for finding in findings]
-        click.echo(json.dumps({"manager": manager.hex(), "findings": shown}, indent=2))
-    elif findings:
-        console().print(_table([dataclasses.asdict(finding) for finding in findings]))
+        shown = dataclasses.asdict(audited) | {"manager": audited.manager.hex()}
+        click.echo(json.dumps(shown, indent=2))
+    elif audited.findings:
+        console().print(_table([dataclasses.asdict(finding) for finding in audited.findings]))
     else:
-        click.echo("All that this pool has signed agrees with the chain and with its share log.")
-    raise click.exceptions.Exit(_FOUND if findings else 0)
+        click.echo(
+            f"All that was checked agrees: {audited.receipts_in_log} of {audited.receipts} "
+            f"receipts with the share log, {audited.payouts} payouts with the log and the chain."
+        )
+    raise click.exceptions.Exit(_FOUND if audited.findings else 0)
 
 
-def _findings(address: str, pool: str) -> tuple[bytes, tuple[Finding, ...]]:
+def _audited(address: str, pool: str) -> _Audited:
     asks = partial(ask, address)
     status: Any = ask(pool, "GetStatus", query.GetStatusRequest())
     manager, network_id = bytes.fromhex(status.public_key), bytes.fromhex(status.network_id)
-    receipts = read_receipts(asks, network_id, manager)
+    receipts = [r.message for r in read_receipts(asks, network_id) if r.signer == manager]
     notices = [n.message for n in read_notices(asks, network_id) if n.signer == manager]
     if not receipts and not notices:
         raise EvidenceError(f"the node at {address} keeps nothing signed by the pool at {pool}")
-    oldest = min([r.round for r in receipts] + [n.round for n in notices])
-    chain = read_chain(asks, oldest)
+    chain = read_chain(asks, min([r.round for r in receipts] + [n.round for n in notices]))
     final = [notice for notice in notices if notice.round <= chain.final_round]
     reader = LogReader(partial(ask_if_there, pool))
     logs = {notice.share_log: reader.read(notice) for notice in final}
-    return manager, audit_manager(network_id, manager, receipts, final, chain.blocks, logs)
+    return _Audited(
+        manager,
+        len(receipts),
+        len(list(due_in_logs(receipts, final, logs))),
+        len(final),
+        audit_manager(network_id, manager, receipts, final, chain.blocks, logs),
+    )
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
@@ -112,10 +160,14 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     for name in rows[0]:
         table.add_column(name.replace("_", " "))
     for row in rows:
-        table.add_row(
-            *(f"{v:.4f}" if isinstance(v, float) else shorten(str(v)) for v in row.values())
-        )
+        table.add_row(*map(_cell, row.values()))
     return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else shorten(str(value))
 
 
 verify_payout_command = click.Command(
@@ -129,7 +181,8 @@ verify_payout_command = click.Command(
         ),
     ],
     help="Check that pools paid this node's miner what they promised before the block existed.\n\n"
-    "Exit code 1 if a promise was broken.",
+    "Exit code 1 if a promise was broken, or if a pool won with this miner's work behind it and "
+    "promised nothing.",
 )
 
 audit_manager_command = click.Command(

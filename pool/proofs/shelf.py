@@ -18,7 +18,8 @@ KEPT_ROUNDS = 64
 """Newest rounds whose receipts and notices a miner keeps."""
 
 KEPT_PAGE_ROUNDS = KEPT_ROUNDS + LOG_ROUNDS
-"""Newest rounds whose pages a manager keeps: a log that reaches back far enough for each notice."""
+"""Newest rounds with pages whose pages a manager keeps: a log that reaches back far enough for each
+notice, also of a pool that had no work for long."""
 
 MAX_NOTICES = 8
 """Notices of one manager that a miner keeps for a round: one for each commitment."""
@@ -54,13 +55,7 @@ class ReceiptShelf:
 
     def rounds(self) -> Iterator[int]:
         """The rounds of which anything is kept, ascending."""
-        start = u64(0)
-        while (found := next(self._store.scan(Table.RECEIPTS, start), None)) is not None:
-            number = _round_of(found[0])
-            yield number
-            if number == MAX_INT:
-                return
-            start = u64(number + 1)
+        return _rounds(self._store, Table.RECEIPTS)
 
     def _keep(
         self, round_number: int, kind: Kind, id_: bytes, envelope: Envelope
@@ -85,7 +80,8 @@ class PageShelf:
 
     def keep(self, round_number: int, hash_: bytes, data: bytes) -> Sequence[Change]:
         """What to write so that a page is kept, in the batch of the event that closed it."""
-        oldest = round_number - KEPT_PAGE_ROUNDS + 1
+        rounds = {*_rounds(self._store, Table.SHARE_INDEX), round_number}
+        oldest = sorted(rounds)[-KEPT_PAGE_ROUNDS:][0]
         outdated = list(_older(self._store, Table.SHARE_INDEX, oldest))
         pages = [Delete(Table.SHARE_PAGES, row.key[_ROUND_BYTES:]) for row in outdated]
         indexed = Put(Table.SHARE_INDEX, u64(round_number) + hash_, b"")
@@ -94,6 +90,16 @@ class PageShelf:
     def page(self, hash_: bytes) -> bytes | None:
         """The canonical bytes of a page, or None if it is not kept."""
         return self._store.get(Table.SHARE_PAGES, hash_)
+
+
+def _rounds(store: Store, table: Table) -> Iterator[int]:
+    start = u64(0)
+    while (found := next(store.scan(table, start), None)) is not None:
+        number = _round_of(found[0])
+        yield number
+        if number == MAX_INT:
+            return
+        start = u64(number + 1)
 
 
 def _older(store: Store, table: Table, oldest: int) -> Iterator[Delete]:

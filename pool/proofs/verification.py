@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from node.chain.block import Block
-from node.chain.commits import commit_id, compute_payout_root
+from node.chain.commits import commit_id
 from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
-from pool.proofs.recount import lines_of_log, work_of_log
-from pool.proofs.sharelog import FIRST_PAGE, Page, Share, ShareLogError, share_hash
-from pool.rules.window import LOG_ROUNDS
+from pool.proofs.findings import Finding, Kind
+from pool.proofs.logaudit import Log, audit_logs
+from pool.rules.payout import MAX_LINES
+from pool.rules.window import WINDOW_ROUNDS
 
 
 @dataclass(frozen=True)
@@ -37,51 +38,6 @@ class Payment(StrEnum):
     OTHER_COMMITMENT = "other-commitment"
     OTHER_ROOT = "other-root"
     NOT_IN_BLOCK = "not-in-block"
-
-
-class Kind(StrEnum):
-    """What a manager's records don't agree on."""
-
-    NOT_PAID = "not-paid"
-    OTHER_COMMITMENT = "other-commitment"
-    OTHER_ROOT = "other-root"
-    MODEL_WON_ELSEWHERE = "model-won-elsewhere"
-    LOG_MISSING = "log-missing"
-    SHARE_MISSING = "share-missing"
-    WORK_LOWERED = "work-lowered"
-    WORK_FORFEITED = "work-forfeited"
-    LINES_DIFFER = "lines-differ"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One disagreement; `detail` is a sentence for people."""
-
-    kind: Kind
-    round: int
-    detail: str
-
-
-@dataclass(frozen=True)
-class Log:
-    """The pages that a manager handed out for a notice's share log, old to new, with their hashes.
-
-    `missing` is the hash of a page that it did not hand out, or None.
-    """
-
-    pages: tuple[Page, ...]
-    missing: bytes | None = None
-
-    @property
-    def is_deep(self) -> bool:
-        """Whether the pages reach back far enough to compute the lines again."""
-        if self.missing is not None or not self.pages:
-            return False
-        if self.pages[0].before == FIRST_PAGE:
-            return True
-        # The oldest round may begin in a page that is not here, so it must not count.
-        kept = work_of_log(self.pages)
-        return len(kept) == LOG_ROUNDS and kept[0].round > self.pages[0].round
 
 
 def won_block(block: Block) -> WonBlock | None:
@@ -126,11 +82,14 @@ def audit_manager(
     `share_log` of a notice. A round without a block, or whose block is somebody else's, owes
     nothing.
     """
+    of_logs = tuple(audit_logs(receipts, notices, logs))
+    lost = max((each.round for each in of_logs if each.kind is Kind.WORK_FORFEITED), default=0)
+    left = [receipt for receipt in receipts if receipt.round > lost]
     findings = [
         *_payments(network_id, manager, notices, blocks),
         *_models(manager, receipts, blocks),
-        *_logs(notices, logs),
-        *_shares(receipts, notices, logs),
+        *_untold(manager, left, notices, blocks),
+        *of_logs,
     ]
     return tuple(sorted(findings, key=lambda finding: (finding.round, finding.kind)))
 
@@ -178,67 +137,37 @@ def _models(
             yield Finding(Kind.MODEL_WON_ELSEWHERE, receipt.round, detail)
 
 
-def _logs(notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]) -> Iterator[Finding]:
-    for notice in notices:
-        log = logs.get(notice.share_log)
-        if log is None or log.missing is not None:
-            missing = notice.share_log if log is None or log.missing is None else log.missing
-            detail = f"the pool does not hand out page {missing.hex()[:12]} of its share log"
-            yield Finding(Kind.LOG_MISSING, notice.round, detail)
-        elif log.is_deep:
-            yield from _recount(notice, log)
+def rounds_untold(
+    manager: bytes,
+    receipts: Iterable[Receipt],
+    notices: Iterable[PayoutNotice],
+    blocks: Mapping[int, WonBlock],
+) -> tuple[int, ...]:
+    """Rounds won by a manager that receipted work of the rounds before, and sent no notice.
+
+    A hint, no proof: `blocks` that others won are passed over, and what a block pays goes by rounds
+    with work, so that a pool that has just grown pays fewer rounds back than are looked at here.
+    """
+    told = {notice.round for notice in notices}
+    worked = {receipt.round for receipt in receipts if receipt.work > 0}
+    return tuple(
+        number
+        for number, block in sorted(blocks.items())
+        if block.producer == manager
+        and number not in told
+        and not worked.isdisjoint(range(number - WINDOW_ROUNDS + 1, number + 1))
+    )
 
 
-def _recount(notice: PayoutNotice, log: Log) -> Iterator[Finding]:
-    try:
-        is_same = compute_payout_root(lines_of_log(log.pages)) == notice.payout_root
-        detail = "the payout lines don't follow from the share log"
-    except ShareLogError as error:
-        is_same, detail = False, str(error)
-    if not is_same:
-        yield Finding(Kind.LINES_DIFFER, notice.round, detail)
-
-
-def _shares(
-    receipts: Sequence[Receipt], notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]
+def _untold(
+    manager: bytes,
+    receipts: Sequence[Receipt],
+    notices: Sequence[PayoutNotice],
+    blocks: Mapping[int, WonBlock],
 ) -> Iterator[Finding]:
-    if not receipts:
-        return
-    # Logs overlap; what they share is the same pages.
-    pages = {id(page): page for log in logs.values() for page in log.pages}.values()
-    logged = {share_hash(share): share for page in pages for share in page.shares}
-    yield from _forfeits(receipts[0].miner, pages)
-    spans = [
-        (logs[notice.share_log].pages[0], notice.round)
-        for notice in notices
-        if notice.share_log in logs and logs[notice.share_log].pages
-    ]
-    for receipt in receipts:
-        # Results after the commitment of a round are in the next round's first pages; and the
-        # oldest round may begin in a page that is not here.
-        is_covered = any(
-            (oldest.round < receipt.round or oldest.before == FIRST_PAGE) and receipt.round < newest
-            for oldest, newest in spans
-        )
-        if is_covered and receipt.share not in logged:
-            yield _lost(receipt, logged.values())
-
-
-def _lost(receipt: Receipt, logged: Iterable[Share]) -> Finding:
-    for share in logged:
-        named = (share.miner, share.model_hash, share.correct, share.size)
-        asked = (receipt.miner, receipt.model_hash, receipt.correct, receipt.size)
-        if receipt.model_hash and named == asked and share.work < receipt.work:
-            detail = f"the log credits {share.work} for a result that was receipted {receipt.work}"
-            return Finding(Kind.WORK_LOWERED, receipt.round, detail)
-    detail = f"the receipted result {receipt.share.hex()[:12]} is not in the share log"
-    return Finding(Kind.SHARE_MISSING, receipt.round, detail)
-
-
-def _forfeits(miner: bytes, pages: Iterable[Page]) -> Iterator[Finding]:
-    for page in pages:
-        for forfeit in page.forfeits:
-            if forfeit.miner == miner:
-                reason = forfeit.reason.decode("ascii", "replace")
-                detail = f"the pool took all work before back: {reason}"
-                yield Finding(Kind.WORK_FORFEITED, page.round, detail)
+    detail = (
+        "the pool won after work that it has receipted, and sent no notice; a payout leaves out "
+        f"less than a millionth, all but {MAX_LINES:,} lines, and work that was taken back"
+    )
+    for number in rounds_untold(manager, receipts, notices, blocks):
+        yield Finding(Kind.NOTICE_MISSING, number, detail)

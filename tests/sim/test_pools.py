@@ -11,9 +11,9 @@ from node.chain.messages import PayoutLine
 from pool.decisions.pay import LEASE_BROKEN
 from pool.manager import manager as manager_module
 from pool.proofs import openpage
+from pool.proofs.findings import Kind
 from pool.proofs.openpage import OpenPage
 from pool.proofs.sharelog import Share
-from pool.proofs.verification import Kind
 from pool.records import books as books_module
 from pool.records import events
 from tests.sim.adversaries.miners import SecondKey, ShareInflater, SkimmingManager, SoloDefector

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TypeVar
 
 from node.assembly import Node
 from node.chain.codec import decode
 from node.chain.messages import Envelope, PayoutNotice, Receipt
-from pool.proofs.sharelog import FIRST_PAGE, Page, open_page, share_hash
+from pool.proofs.findings import Finding
+from pool.proofs.logaudit import read_log
+from pool.proofs.sharelog import Page, open_page, share_hash
 from pool.proofs.shelf import PageShelf, ReceiptShelf
-from pool.proofs.verification import Finding, Log, WonBlock, audit_manager, won_block
+from pool.proofs.verification import WonBlock, audit_manager, won_block
 from pool.rules.audits import Fault
-from pool.rules.window import LOG_ROUNDS
 from tests.sim.watch import Invariant, Watch
 
 M = TypeVar("M", Receipt, PayoutNotice)
@@ -50,31 +52,22 @@ class BooksAreTrue(Invariant):
         shelf = ReceiptShelf(miner._outside.store)
         receipts = _signed_by(key, Receipt, rounds, shelf.receipts)
         notices = _signed_by(key, PayoutNotice, rounds, shelf.notices)
-        logs = {each.share_log: self._log(manager, each) for each in notices}
+        page_of = partial(self._page, manager)
+        logs = {each.share_log: read_log(each.share_log, page_of) for each in notices}
         blocks = self._blocks(final.id, rounds)
         for finding in audit_manager(self.scene.network.id, key, receipts, notices, blocks, logs):
             # Who was away when its work was to be looked into is not paid for it.
             if not finding.detail.endswith((Fault.MODEL_MISSING, Fault.STATE_MISSING)):
                 yield finding
 
-    def _log(self, manager: Node, notice: PayoutNotice) -> Log:
-        pages = []
-        for page in self._back_from(manager, notice.share_log):
-            pages.append(page)
-            if page.round <= notice.round - LOG_ROUNDS:
-                break
-        return Log(tuple(reversed(pages)))
-
-    def _back_from(self, manager: Node, page_hash: bytes) -> Iterator[Page]:
-        """Pages of the manager's log, from one back to the first that it keeps."""
-        shelf = PageShelf(manager._outside.store)
-        while page_hash != FIRST_PAGE:
-            if page_hash not in self._pages:
-                if (data := shelf.page(page_hash)) is None:
-                    return
-                self._enter(page_hash, open_page(data, page_hash))
-            yield self._pages[page_hash]
-            page_hash = self._pages[page_hash].before
+    def _page(self, manager: Node, page_hash: bytes) -> Page | None:
+        """A page of the manager's log, if it keeps it."""
+        if page_hash not in self._pages:
+            data = PageShelf(manager._outside.store).page(page_hash)
+            if data is None:
+                return None
+            self._enter(page_hash, open_page(data, page_hash))
+        return self._pages[page_hash]
 
     def _enter(self, page_hash: bytes, page: Page) -> None:
         self._pages[page_hash] = page

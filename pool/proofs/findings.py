@@ -1,0 +1,31 @@
+"""What a check of a manager's word can come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a manager's records don't agree on."""
+
+    NOT_PAID = "not-paid"
+    OTHER_COMMITMENT = "other-commitment"
+    OTHER_ROOT = "other-root"
+    MODEL_WON_ELSEWHERE = "model-won-elsewhere"
+    NOTICE_MISSING = "notice-missing"
+    LOG_MISSING = "log-missing"
+    LOG_SHALLOW = "log-shallow"
+    SHARE_MISSING = "share-missing"
+    WORK_LOWERED = "work-lowered"
+    WORK_FORFEITED = "work-forfeited"
+    LINES_DIFFER = "lines-differ"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One disagreement; `detail` is a sentence for people."""
+
+    kind: Kind
+    round: int
+    detail: str
