@@ -103,7 +103,7 @@ class Follower:
 def _ignore(*_: object) -> None: ...
 
 
-async def _nobody(blob_hash: bytes, max_bytes: int) -> bytes:
+async def _nobody(blob_hash: bytes, max_bytes: int, _: Envelope | None = None) -> bytes:
     raise LookupError(blob_hash.hex())
 
 
