@@ -1,10 +1,17 @@
 """Starting from a state instead of from genesis: what a snapshot has to be, that it is enough."""
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
 from node.bench.chains import Cast, fill_chain, make_cast
@@ -16,7 +23,8 @@ from node.chain.genesis import Network, first_bonds
 from node.chain.hashing import blob_hash
 from node.chain.messages import MAX_ATTESTERS, Fallback
 from node.chain.params import DEVNET
-from node.chain.state import Ancestor, Checkpoint, compute_root, genesis_state
+from node.chain.state import Account, Ancestor, Checkpoint, compute_root, genesis_state
+from node.chain.table import Table as StateTable
 from node.consensus.blockstore import SNAPSHOTS_KEPT
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
@@ -112,66 +120,203 @@ async def test_every_height_is_found_after_a_restart(cast: Cast) -> None:
     assert len(again.after([cast.network.genesis_id], BLOCKS + 5)) == BLOCKS
 
 
-def other_balance(snapshot: dict[str, object]) -> None:
-    account = snapshot["block"]["state"]["accounts"][0][1]  # type: ignore[index]
-    account["balance"] += 1
+Spoil = Callable[[dict[str, Any]], None]
 
 
-def other_parent_state(snapshot: dict[str, object]) -> None:
-    snapshot["parent"]["state"]["issued"] += 1  # type: ignore[index]
+def change_head(row: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:
+    head = msgspec.msgpack.decode(row["head"])
+    change(head)
+    row["head"] = msgspec.msgpack.encode(head)
 
 
-def other_beacon(snapshot: dict[str, object]) -> None:
-    snapshot["block"]["state"]["beacon"] = bytes(32)  # type: ignore[index]
+def other_balance(snapshot: dict[str, Any]) -> None:
+    accounts = bytearray(snapshot["block"]["tables"][0])
+    # Behind key, length and tag.
+    accounts[32 + 4 + 1] ^= 1
+    snapshot["block"]["tables"][0] = bytes(accounts)
 
 
-def other_era_rounds(snapshot: dict[str, object]) -> None:
-    snapshot["block"]["state"]["eras"]["rounds"] = 0  # type: ignore[index]
+def swapped_rows(snapshot: dict[str, Any]) -> None:
+    accounts = snapshot["block"]["tables"][0]
+    first, second = islice(rows_of(accounts, 32), 2)
+    rest = accounts[len(first) + len(second) :]
+    snapshot["block"]["tables"][0] = second + first + rest
 
 
-def shifted_ids(snapshot: dict[str, object]) -> None:
+def row_twice(snapshot: dict[str, Any]) -> None:
+    accounts = snapshot["block"]["tables"][0]
+    snapshot["block"]["tables"][0] = next(rows_of(accounts, 32)) + accounts
+
+
+def row_cut_off(snapshot: dict[str, Any]) -> None:
+    snapshot["block"]["tables"][1] = snapshot["block"]["tables"][1][:-1]
+
+
+def key_alone(snapshot: dict[str, Any]) -> None:
+    snapshot["block"]["tables"][0] += bytes(31)
+
+
+def table_left_out(snapshot: dict[str, Any]) -> None:
+    snapshot["block"]["tables"].pop()
+
+
+def large_head(snapshot: dict[str, Any]) -> None:
+    change_head(snapshot["block"], lambda head: head.update(more=bytes(2**16)))
+
+
+def deep_head(snapshot: dict[str, Any]) -> None:
+    snapshot["block"]["head"] = b"\x81\xa4more" + b"\x91" * 60_000
+
+
+def other_parent_state(snapshot: dict[str, Any]) -> None:
+    change_head(snapshot["parent"], lambda head: head.update(issued=head["issued"] + 1))
+
+
+def other_beacon(snapshot: dict[str, Any]) -> None:
+    change_head(snapshot["block"], lambda head: head.update(beacon=bytes(32)))
+
+
+def other_era_rounds(snapshot: dict[str, Any]) -> None:
+    change_head(snapshot["block"], lambda head: head["eras"].update(rounds=0))
+
+
+def shifted_ids(snapshot: dict[str, Any]) -> None:
     """The same bytes one after the other, but read as other ids."""
-    ancestor = snapshot["block"]["state"]["ancestors"][0]  # type: ignore[index]
+    change_head(snapshot["block"], lambda head: shift_ids(head["ancestors"][0]))
+
+
+def shift_ids(ancestor: dict[str, Any]) -> None:
     (number, block), (source_number, source) = ancestor["block"], ancestor["source"]
     source_bytes = source_number.to_bytes(8, "big") + source
     ancestor["block"] = [number, block[:24]]
     ancestor["source"] = [int.from_bytes(block[24:], "big"), source_bytes]
 
 
-def negative_round(snapshot: dict[str, object]) -> None:
-    snapshot["block"]["state"]["round"] = -1  # type: ignore[index]
+def negative_round(snapshot: dict[str, Any]) -> None:
+    change_head(snapshot["block"], lambda head: head.update(round=-1))
 
 
-def no_header(snapshot: dict[str, object]) -> None:
-    snapshot["parent"]["header"] = b""  # type: ignore[index]
+def no_header(snapshot: dict[str, Any]) -> None:
+    snapshot["parent"]["header"] = b""
 
 
-def parent_twice(snapshot: dict[str, object]) -> None:
+def parent_twice(snapshot: dict[str, Any]) -> None:
     snapshot["parent"] = snapshot["block"]
+
+
+def rows_of(table: bytes, key_bytes: int) -> Iterator[bytes]:
+    while table:
+        end = key_bytes + 4 + int.from_bytes(table[key_bytes : key_bytes + 4], "big")
+        yield table[:end]
+        table = table[end:]
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (other_balance, "not the one its header names"),
+        (swapped_rows, "not after the one before it"),
+        (row_twice, "not after the one before it"),
+        (row_cut_off, "a row of bonds is cut off"),
+        (key_alone, "a row of accounts is cut off"),
+        (table_left_out, "this is no snapshot"),
+        (large_head, "beside its tables a state has at most"),
+        (deep_head, "this is no snapshot"),
         (other_parent_state, "not the one its header names"),
         (other_beacon, "not the one its header names"),
         (other_era_rounds, "not the one its header names"),
         (shifted_ids, "not the one its header names"),
         (negative_round, "this is no snapshot"),
-        (no_header, "another genesis"),
+        (no_header, "do not follow each other"),
         (parent_twice, "do not follow each other"),
     ],
 )
-async def test_a_changed_snapshot_is_refused(
-    cast: Cast, spoil: Callable[[dict[str, object]], None], words: str
-) -> None:
+async def test_a_changed_snapshot_is_refused(cast: Cast, spoil: Spoil, words: str) -> None:
     checkpoint, data = snapshot_of(await from_genesis(cast), BLOCKS - 6)
     snapshot = msgspec.msgpack.decode(data)
     assert decode_snapshot(msgspec.msgpack.encode(snapshot), checkpoint, cast.network)
     spoil(snapshot)
     with pytest.raises(SnapshotError, match=words):
         decode_snapshot(msgspec.msgpack.encode(snapshot), checkpoint, cast.network)
+
+
+async def test_a_snapshot_with_another_genesis_is_refused(cast: Cast) -> None:
+    chain = await from_genesis(cast)
+    checkpoint, data = snapshot_of(chain, 1)
+    snapshot = msgspec.msgpack.decode(data)
+    snapshot["parent"]["tables"][0] = b""
+    with pytest.raises(SnapshotError, match="another genesis"):
+        decode_snapshot(msgspec.msgpack.encode(snapshot), checkpoint, cast.network)
+
+
+@pytest.fixture(scope="module")
+def genuine(cast: Cast) -> tuple[Checkpoint, bytes]:
+    """A snapshot, and of which block it is."""
+    return snapshot_of(asyncio.run(from_genesis(cast)), BLOCKS - 6)
+
+
+@given(data=st.binary(max_size=300))
+def test_random_bytes_are_refused(cast: Cast, data: bytes) -> None:
+    with pytest.raises(SnapshotError):
+        decode_snapshot(data, Checkpoint(1, bytes(32)), cast.network)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_changed_bytes_are_refused_or_the_same_state(
+    cast: Cast, genuine: tuple[Checkpoint, bytes], data: st.DataObject
+) -> None:
+    checkpoint, sound = genuine
+    start = data.draw(st.integers(0, len(sound)))
+    end = data.draw(st.integers(start, min(start + 40, len(sound))))
+    changed = sound[:start] + data.draw(st.binary(max_size=40)) + sound[end:]
+    with contextlib.suppress(SnapshotError):
+        (_, entry), (_, known) = (
+            decode_snapshot(each, checkpoint, cast.network) for each in (changed, sound)
+        )
+        assert entry.id == known.id
+        assert compute_root(entry.state) == compute_root(known.state)
+
+
+def hostile_rows(snapshot: dict[str, Any]) -> None:
+    """As many rows as there is place for, in the order in which they are due."""
+    keys = [number.to_bytes(32, "big") for number in range(10_000)]
+    table = StateTable((key, Account()) for key in keys)
+    snapshot["parent"]["tables"][0] = b"".join(key + bytes(4) for key, _ in table.items())
+
+
+def hostile_tables(snapshot: dict[str, Any]) -> None:
+    snapshot["parent"]["tables"] = [b""] * 180_000
+
+
+def hostile_names(snapshot: dict[str, Any]) -> None:
+    snapshot["more"] = [[]] * 360_000
+
+
+@pytest.mark.parametrize("spoil", [hostile_rows, hostile_tables, hostile_names])
+def test_hostile_bytes_take_little_more_memory_than_they_are(
+    cast: Cast, genuine: tuple[Checkpoint, bytes], spoil: Spoil
+) -> None:
+    checkpoint, sound = genuine
+    snapshot = msgspec.msgpack.decode(sound)
+    spoil(snapshot)
+    if spoil is hostile_names:
+        # What has another name is passed over, so the rest has to be wrong.
+        parent_twice(snapshot)
+    data = msgspec.msgpack.encode(snapshot)
+    del snapshot
+    assert len(data) > 350_000
+    # What is made only once, at the first use.
+    with contextlib.suppress(SnapshotError):
+        decode_snapshot(data, checkpoint, cast.network)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SnapshotError):
+            decode_snapshot(data, checkpoint, cast.network)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < len(data) + 2**18
 
 
 def test_the_votes_of_a_full_era_fit_a_snapshot() -> None:

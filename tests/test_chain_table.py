@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from node.chain.codec import encode
 from node.chain.state import Account
-from node.chain.table import EMPTY, Table, TableProof, verify_proof
+from node.chain.table import Table, TableProof, verify_proof
+from node.chain.trie import EMPTY, OutOfOrder, hash_entries
 
 KEYS = st.integers(0, 40).map(lambda number: number.to_bytes(1, "big"))
 RECORDS = st.builds(Account, st.integers(0, 3), st.integers(0, 3))
@@ -101,3 +102,32 @@ def test_a_key_that_is_not_there() -> None:
     with pytest.raises(KeyError):
         Table[Account]()[b"key"]
     assert len(Table[Account]().delete(b"key")) == 0
+
+
+@given(ENTRIES)
+def test_the_root_is_found_from_entries_in_a_row(entries: dict[bytes, Account]) -> None:
+    table = Table(entries.items())
+    assert hash_entries((key, encode(record)) for key, record in table.items()) == table.root
+
+
+@given(ENTRIES, st.data())
+def test_entries_in_another_order_have_no_root(
+    entries: dict[bytes, Account], data: st.DataObject
+) -> None:
+    due = [(key, encode(record)) for key, record in Table(entries.items()).items()]
+    shuffled = data.draw(st.permutations(due))
+    if shuffled == due:
+        assert hash_entries(shuffled) == Table(entries.items()).root
+    else:
+        with pytest.raises(OutOfOrder):
+            hash_entries(shuffled)
+
+
+@given(ENTRIES.filter(bool), st.data())
+def test_an_entry_that_comes_twice_has_no_root(
+    entries: dict[bytes, Account], data: st.DataObject
+) -> None:
+    due = [(key, encode(record)) for key, record in Table(entries.items()).items()]
+    place = data.draw(st.integers(0, len(due) - 1))
+    with pytest.raises(OutOfOrder):
+        hash_entries([*due[: place + 1], *due[place:]])

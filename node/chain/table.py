@@ -14,12 +14,9 @@ from functools import lru_cache
 from typing import Annotated, Generic, Protocol, TypeAlias, TypeVar
 
 from node.chain.codec import Bytes, RepeatedBytes, encode
-from node.chain.hashing import HASH_BYTES, blake
+from node.chain.trie import EMPTY, MAX_DEPTH, hash_branch, hash_leaf, path_of
 
 MAX_RECORD_BYTES = 2**16
-MAX_DEPTH = 8 * HASH_BYTES
-EMPTY = bytes(HASH_BYTES)
-"""Hash of a subtree without entries."""
 
 
 class Record(Protocol):
@@ -57,7 +54,7 @@ class _Leaf(Generic[V]):
     @property
     def digest(self) -> bytes:
         if self._digest is None:
-            self._digest = _hash_leaf(self.key, encode(self.record))
+            self._digest = hash_leaf(self.key, encode(self.record))
         return self._digest
 
 
@@ -73,7 +70,7 @@ class _Branch(Generic[V]):
     @property
     def digest(self) -> bytes:
         if self._digest is None:
-            self._digest = _hash_branch(_digest(self.left), _digest(self.right))
+            self._digest = hash_branch(_digest(self.left), _digest(self.right))
         return self._digest
 
 
@@ -159,7 +156,7 @@ def verify_proof(root: bytes, key: bytes, record: bytes | None, proof: TableProo
     if depth > MAX_DEPTH:
         return False
     if record is not None:
-        node = _hash_leaf(key, record)
+        node = hash_leaf(key, record)
     elif not proof.other_key:
         node = EMPTY
     else:
@@ -167,10 +164,10 @@ def verify_proof(root: bytes, key: bytes, record: bytes | None, proof: TableProo
         shared = (1 << depth) - 1
         if proof.other_key == key or (_path(proof.other_key) ^ way) & shared:
             return False
-        node = _hash_leaf(proof.other_key, proof.other_record)
+        node = hash_leaf(proof.other_key, proof.other_record)
     for level in reversed(range(depth)):
         beside = proof.siblings[level]
-        node = _hash_branch(beside, node) if way >> level & 1 else _hash_branch(node, beside)
+        node = hash_branch(beside, node) if way >> level & 1 else hash_branch(node, beside)
     return node == root
 
 
@@ -220,16 +217,8 @@ def _remove(node: _Node[V], depth: int, path: int) -> _Node[V]:
 @lru_cache(maxsize=16_384)
 def _path(key: bytes) -> int:
     """Remembered, since a transaction looks at the same two accounts again and again."""
-    return int.from_bytes(blake("ponas/table/path", key), "little")
+    return path_of(key)
 
 
 def _digest(node: _Node[V]) -> bytes:
     return EMPTY if node is None else node.digest
-
-
-def _hash_leaf(key: bytes, record: bytes) -> bytes:
-    return blake("ponas/table/leaf", key, record)
-
-
-def _hash_branch(left: bytes, right: bytes) -> bytes:
-    return blake("ponas/table/branch", left, right)

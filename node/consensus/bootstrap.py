@@ -24,7 +24,8 @@ from node.tasks import TaskOwner
 
 TRUSTED_ERAS = 5
 """Half of the time that a bond on its way back stays slashable: older words are worth nothing."""
-MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024
+MAX_SNAPSHOT_BYTES = 64 * 1024 * 1024
+"""Two states of 700,000 accounts each; a larger one is come to through the history."""
 
 _ASK_EVERY_MS = 1_000
 # So often in vain, and the history is taken instead: peers keep states for a short time. Then the
