@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from immutables import Map
 
 from pool.proofs.recount import lines_of_log
-from pool.proofs.sharelog import PAGE_SHARES, Page, Share, Terms, open_page, share_hash
+from pool.proofs.sharelog import PAGE_SHARES, Held, Page, Share, Terms, open_page, share_hash
 from pool.records import seen as seen_module
 from pool.records.books import (
     Books,
@@ -23,31 +23,35 @@ from pool.rules.window import LOG_ROUNDS, WINDOW_ROUNDS
 from tests.pool_world import public
 from tests.proof_world import MANAGER, share
 
+Step = tuple[str, str, int] | str | dict[str, int]
+held_back = st.dictionaries(st.sampled_from("abc"), st.integers(1, 20), max_size=2)
 steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from("abc"), st.sampled_from("abcx"), st.integers(0, 10**15)),
         st.sampled_from("abc"),
-        st.none(),
+        held_back,
     ),
     max_size=40,
 )
 
 
 @given(steps)
-def test_lines_follow_from_the_log(played: list[tuple[str, str, int] | str | None]) -> None:
-    """Results (miner, address, work), forfeits (a miner) and ends of rounds, in any order."""
+def test_lines_follow_from_the_log(played: list[Step]) -> None:
+    """Results (miner, address, work), forfeits (a miner) and ends of rounds, where work is held
+    back from a round on, in any order."""
     books, pages, number = Books(), list[Page](), 1
-    for at, step in enumerate([*played, None]):
+    for at, step in enumerate([*played, {}]):
         if isinstance(step, tuple):
             miner, address, work = step
             entry = msgspec.structs.replace(share(miner, at, work, number), address=public(address))
             books = with_result(books, entry, (share_hash(entry),))
-        elif step is not None:
+        elif isinstance(step, str):
             books = with_forfeited(books, public(step), "count-differs")
         else:
-            lines = compute_lines(books, number, public("finder"), MANAGER, 10)
+            held = tuple(Held(public(miner), since) for miner, since in step.items())
+            lines = compute_lines(books, number, public("finder"), MANAGER, 10, held)
             terms = Terms(public("finder"), MANAGER, 10)
-            hash_, data, books = with_page_closed(books, MANAGER, number, terms)
+            hash_, data, books = with_page_closed(books, MANAGER, number, terms, held)
             pages.append(open_page(data, hash_))
             assert lines_of_log(pages) == lines
             books = with_round_ended(books, number, {})
@@ -92,6 +96,23 @@ def test_a_forfeit_takes_all_work_and_the_streak() -> None:
     assert books.standing(public("a")).streak == 0
     assert books.standing(public("b")).streak == 1
     assert books.page.forfeits[0].reason == b"count-differs"
+
+
+def test_work_held_back_is_paid_later_and_the_others_as_if_it_had_never_been_there() -> None:
+    both, honest = Books(), Books()
+    for number in range(1, WINDOW_ROUNDS + 3):
+        of_b = share("b", number, 7 * number, number)
+        both = with_result(with_result(both, share("a", number, 10**6, number), ()), of_b, ())
+        honest = with_result(honest, of_b, ())
+        both, honest = with_round_ended(both, number, {}), with_round_ended(honest, number, {})
+
+    def weights(books: Books, *held: Held) -> dict[bytes, int]:
+        lines = compute_lines(books, WINDOW_ROUNDS + 3, public("finder"), MANAGER, 0, held)
+        return {line.address: line.weight for line in lines}
+
+    assert weights(both, Held(public("a"), 1)) == weights(honest)
+    partly = weights(both, Held(public("a"), WINDOW_ROUNDS + 2))
+    assert 0 < partly[public("a")] < weights(both)[public("a")]
 
 
 def test_a_payout_leaves_nothing_at_stake_but_the_streak() -> None:

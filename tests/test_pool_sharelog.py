@@ -12,14 +12,16 @@ from node.chain.errors import NotCanonical
 from node.chain.messages import MAX_GENOTYPE_BYTES
 from ponas.v1 import pool_service_pb2 as pb
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
-from pool.proofs.recount import lines_of_log, work_of_log
+from pool.proofs.recount import held_of_log, lines_of_log, work_of_log
 from pool.proofs.sharelog import (
     FIRST_PAGE,
     MAX_FORFEITS,
+    MAX_HELD,
     MAX_PAGE_BYTES,
     MAX_REASON_BYTES,
     PAGE_SHARES,
     Forfeited,
+    Held,
     Page,
     Share,
     ShareLogError,
@@ -40,7 +42,8 @@ def a_page(**changes: object) -> Page:
 
 
 def test_a_page_comes_back_as_it_was() -> None:
-    page = a_page(forfeits=(Forfeited(public("a"), b"count-differs", 2),))
+    forfeits = (Forfeited(public("a"), b"count-differs", 2),)
+    page = a_page(forfeits=forfeits, held=(Held(public("b"), 1),))
     hash_, data = pack_page(page)
 
     assert open_page(data, hash_) == page
@@ -48,13 +51,15 @@ def test_a_page_comes_back_as_it_was() -> None:
 
 def test_protobuf_reads_a_page_and_writes_the_same_bytes() -> None:
     forfeits = (Forfeited(public("a"), b"count-differs", 2),)
-    _, data = pack_page(a_page(forfeits=forfeits, terms=(Terms(public("a"), MANAGER, 10),)))
+    terms, held = (Terms(public("a"), MANAGER, 10),), (Held(public("b"), 7),)
+    _, data = pack_page(a_page(forfeits=forfeits, terms=terms, held=held))
 
     message = pb.SharePage.FromString(data)
 
     assert message.SerializeToString(deterministic=True) == data
     assert message.shares[1].work == share("b").work
     assert message.terms[0].fee_permille == 10
+    assert (message.held[0].miner, message.held[0].since) == (public("b"), 7)
 
 
 def test_the_bytes_are_those_of_the_protocol() -> None:
@@ -96,7 +101,8 @@ def test_the_longest_page_is_within_the_bound() -> None:
         number,
     )
     forfeits = (Forfeited(b"\xff" * 32, b"x" * MAX_REASON_BYTES, PAGE_SHARES),) * MAX_FORFEITS
-    page = Page(MANAGER, number, FIRST_PAGE, (entry,) * PAGE_SHARES, forfeits)
+    held = (Held(b"\xff" * 32, number),) * MAX_HELD
+    page = Page(MANAGER, number, FIRST_PAGE, (entry,) * PAGE_SHARES, forfeits, held=held)
 
     assert len(encode(page)) <= MAX_PAGE_BYTES
 
@@ -201,6 +207,29 @@ def test_a_forfeit_takes_what_came_before_and_no_more() -> None:
     (of_round,) = work_of_log([open_page(data, hash_)])
 
     assert dict(of_round.work) == {public("b") * 2: 7, public("a") * 2: 11}
+
+
+def test_work_is_held_back_by_the_pages_since_the_terms_before() -> None:
+    terms = (Terms(public("finder"), MANAGER, 0),)
+    first, second, third = (Held(public(name), 1) for name in "abc")
+    log = [
+        a_page(held=(first,), terms=terms),
+        a_page(held=(second,)),
+        a_page(held=(third,), terms=terms),
+    ]
+
+    assert held_of_log(log[:1]) == (first,)
+    assert held_of_log(log) == (second, third)
+    assert held_of_log([]) == ()
+
+
+def test_work_held_back_is_not_in_the_lines() -> None:
+    page = a_page(shares=(share("a", 0, 5), share("b", 0, 7)))
+    terms = Terms(public("finder"), MANAGER, 0)
+    log = [replace(page, terms=(terms,), held=(Held(public("a"), 1),))]
+
+    assert {line.address for line in lines_of_log(log)} == {public("b"), public("finder")}
+    assert work_of_log(log)[0].total == 12, "it stays in the window"
 
 
 def test_a_log_without_terms_gives_no_lines() -> None:

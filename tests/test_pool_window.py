@@ -14,6 +14,7 @@ from pool.rules.window import (
     forfeit,
     window,
     window_size,
+    withheld,
     work_by_address,
 )
 
@@ -43,6 +44,21 @@ def test_the_window_is_exact_and_holds_the_newest(rounds: list[RoundWork]) -> No
     assert [round_.round for round_ in paid] == numbers[len(numbers) - len(paid) :]
     for who, units in paid[0].work.items() if paid else ():
         assert 0 < units <= by_number[paid[0].round].work[who]
+
+
+@given(histories, st.integers(1, 20))
+def test_work_held_back_counts_for_nothing(rounds: list[RoundWork], since: int) -> None:
+    cheats = [
+        RoundWork.of(each.round, each.work.set(CHEATER * 2, 10**21))
+        if each.round >= since
+        else each
+        for each in rounds
+    ]
+
+    left = withheld(cheats, {CHEATER: since})
+
+    assert work_by_address(window(left)) == work_by_address(window(rounds))
+    assert withheld(cheats, {}) == tuple(cheats)
 
 
 @given(histories, st.randoms(use_true_random=False))

@@ -12,7 +12,7 @@ from node.store.memory import MemoryStore
 from ponas.v1 import query_service_pb2 as pb
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.receipts import make_notices, make_receipt
-from pool.proofs.sharelog import FIRST_PAGE, Terms
+from pool.proofs.sharelog import FIRST_PAGE, Held, Terms
 from pool.proofs.shelf import PageShelf, ReceiptShelf
 from tests.fixed_views import FixedViews
 from tests.pool_world import NETWORK_ID, key_of, public
@@ -73,7 +73,8 @@ async def test_notices_are_shown_old_to_new() -> None:
 async def test_a_page_is_shown_by_its_hash() -> None:
     store = MemoryStore()
     page = with_forfeit(with_share(OpenPage(), share("a")), public("b"), "count-differs")
-    hash_, data, _ = close_page(page, MANAGER, 7, Terms(public("a"), MANAGER, 10))
+    terms, held = Terms(public("a"), MANAGER, 10), (Held(public("a"), 6),)
+    hash_, data, _ = close_page(page, MANAGER, 7, terms, held)
     store.write(PageShelf(store).keep(7, hash_, data))
 
     async with serving(FixedViews(store=store)) as stub:
@@ -83,6 +84,7 @@ async def test_a_page_is_shown_by_its_hash() -> None:
     assert shown.shares[0].address == format_address(public("a"))
     assert shown.shares[0].genotype == share("a").genotype.hex()
     assert (shown.forfeits[0].reason, shown.forfeits[0].after) == ("count-differs", 1)
+    assert (shown.held[0].miner, shown.held[0].since) == (public("a").hex(), 6)
     assert (shown.terms.manager, shown.terms.fee_permille) == (format_address(MANAGER), 10)
 
 

@@ -21,7 +21,7 @@ from node.identity import AddressError, parse_address
 from ponas.v1 import query_service_pb2 as query
 from pool.proofs.logaudit import Log, read_log
 from pool.proofs.receipts import ProofError, check_notice, open_receipt
-from pool.proofs.sharelog import Forfeited, Page, Share, Terms, pack_page
+from pool.proofs.sharelog import Forfeited, Held, Page, Share, Terms, pack_page
 from pool.proofs.verification import WonBlock, won_block
 
 Ask = Callable[[str, Message], Any]
@@ -140,6 +140,7 @@ def _page_of(shown: query.GetShareLogResponse, hash_: bytes) -> Page | None:
                 for forfeit in shown.forfeits
             ),
             terms=(_terms_of(shown.terms),) if shown.HasField("terms") else (),
+            held=tuple(Held(bytes.fromhex(entry.miner), entry.since) for entry in shown.held),
         )
         found, _ = pack_page(page)
     except (NotCanonical, ValueError):

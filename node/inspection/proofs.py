@@ -9,6 +9,7 @@ from node.chain.messages import Envelope, PayoutNotice, Receipt
 from node.identity import format_address
 from node.views.proofs import (
     ForfeitView,
+    HeldView,
     PayoutNoticesView,
     PayoutNoticeView,
     ReceiptsView,
@@ -71,6 +72,7 @@ class ShelfProofs:
                 ),
                 None,
             ),
+            held=[HeldView(entry.miner, entry.since) for entry in page.held],
         )
 
 

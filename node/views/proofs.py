@@ -79,6 +79,12 @@ class TermsView:
 
 
 @dataclass(frozen=True)
+class HeldView:
+    miner: bytes
+    since: int
+
+
+@dataclass(frozen=True)
 class SharePageView:
     pool: bytes
     round: int
@@ -86,6 +92,7 @@ class SharePageView:
     shares: Sequence[ShareView]
     forfeits: Sequence[ForfeitView]
     terms: TermsView | None
+    held: Sequence[HeldView]
 
 
 class Proofs(Protocol):

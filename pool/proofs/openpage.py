@@ -12,6 +12,7 @@ from pool.proofs.sharelog import (
     MAX_REASON_BYTES,
     PAGE_SHARES,
     Forfeited,
+    Held,
     Page,
     Share,
     Terms,
@@ -71,15 +72,20 @@ def with_forfeit(page: OpenPage, miner: bytes, reason: str) -> OpenPage:
 
 
 def close_page(
-    page: OpenPage, pool: bytes, round_number: int, terms: Terms | None = None
+    page: OpenPage,
+    pool: bytes,
+    round_number: int,
+    terms: Terms | None = None,
+    held: tuple[Held, ...] = (),
 ) -> tuple[bytes, bytes, OpenPage]:
     """Hash and bytes of the page, and the empty one that follows.
 
     A page is closed when it is full, when its round ends, and with the `terms` when the pool
-    commits: its hash is the `share_log` of the notices. `pool` is the manager's key.
+    commits: its hash is the `share_log` of the notices. `pool` is the manager's key, `held` are at
+    most MAX_HELD miners whose work the commitment leaves out.
     """
     entries = () if terms is None else (terms,)
-    closed = Page(pool, round_number, page.before, page.shares, page.forfeits, entries)
+    closed = Page(pool, round_number, page.before, page.shares, page.forfeits, entries, held)
     hash_, data = pack_page(closed)
     return hash_, data, OpenPage(before=hash_)
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from node.chain.messages import PayoutLine
-from pool.proofs.sharelog import Forfeited, Page, Share, ShareLogError
+from pool.proofs.sharelog import Forfeited, Held, Page, Share, ShareLogError
 from pool.records.tables import Owned, Table
 from pool.rules.payout import PayoutError, payout_lines
-from pool.rules.window import RoundWork, forfeit, window, with_round, without, work_by_address
+from pool.rules.window import (
+    RoundWork,
+    forfeit,
+    window,
+    with_round,
+    withheld,
+    without,
+    work_by_address,
+)
 
 
 def work_of_log(pages: Sequence[Page]) -> tuple[RoundWork, ...]:
@@ -39,6 +47,15 @@ def _entries(page: Page) -> Iterator[Share | Forfeited]:
         yield from page.shares[at : at + 1]
 
 
+def held_of_log(pages: Sequence[Page]) -> tuple[Held, ...]:
+    """Whose work the commitment that a log ends with leaves out, in the log's order."""
+    held: list[Held] = []
+    for page in pages[:-1]:
+        # What stands before other terms is of another commitment.
+        held = [] if page.terms else [*held, *page.held]
+    return (*held, *(entry for page in pages[-1:] for entry in page.held))
+
+
 def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:
     """The payout lines that follow from a log, whose last page holds the terms.
 
@@ -48,7 +65,8 @@ def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:
     if not pages or not pages[-1].terms:
         raise ShareLogError("the log ends without the terms of a payout")
     (terms,) = pages[-1].terms
-    work = work_by_address(window(work_of_log(pages)))
+    held = {entry.miner: entry.since for entry in held_of_log(pages)}
+    work = work_by_address(window(withheld(work_of_log(pages), held)))
     try:
         return payout_lines(work, terms.finder, terms.manager, terms.fee_permille)
     except PayoutError as error:

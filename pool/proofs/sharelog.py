@@ -3,7 +3,7 @@
 Each page names the one before, so the hash of the newest stands for the whole log. A page ends when
 it is full and when the pool commits; that last one of a round holds the terms of the payout, from
 which `pool.proofs.recount` computes the lines again (consensus F2). Fields and numbers are those of
-`SharePage`, `Share`, `Forfeited` and `PayoutTerms` in pool_service.proto.
+`SharePage`, `Share`, `Forfeited`, `Held` and `PayoutTerms` in pool_service.proto.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ PAGE_SHARES = 1_024
 MAX_FORFEITS = 1_024
 """Forfeits of a page; one more ends it."""
 
+MAX_HELD = 1_024
+"""Miners whose work a page says is held back; more of them fill further pages."""
+
 MAX_REASON_BYTES = 64
 
 MAX_PAGE_BYTES = 1 << 20
-"""A page of 1,024 shares and forfeits, each as long as can be, is shorter."""
+"""A page of 1,024 shares, forfeits and miners held back, each as long as can be, is shorter."""
 
 FIRST_PAGE = bytes(HASH_BYTES)
 """What the first page of a log names as the one before."""
@@ -72,6 +75,17 @@ class Forfeited:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A miner's work of round `since` and later is left out of a commitment's lines.
+
+    No audit speaks for it yet. It is in the lines of later commitments that don't hold it back.
+    """
+
+    miner: Annotated[bytes, Bytes(1)]
+    since: Annotated[int, Uint(2)]
+
+
+@dataclass(frozen=True)
 class Terms:
     """How a round's work becomes payout lines: finder's and manager's address, and the fee."""
 
@@ -82,7 +96,8 @@ class Terms:
 
 @dataclass(frozen=True)
 class Page:
-    """A part of one round's log. `terms` holds one entry in the page that the pool committed to."""
+    """A part of one round's log. `terms` holds one entry in the page that the pool committed to,
+    and `held` is of the commitment that has its terms in this page or the first one after it."""
 
     pool: Annotated[bytes, Bytes(1)]
     round: Annotated[int, Uint(2)]
@@ -90,6 +105,7 @@ class Page:
     shares: Annotated[tuple[Share, ...], RepeatedMessage(4, PAGE_SHARES, Share)] = ()
     forfeits: Annotated[tuple[Forfeited, ...], RepeatedMessage(5, MAX_FORFEITS, Forfeited)] = ()
     terms: Annotated[tuple[Terms, ...], RepeatedMessage(6, 1, Terms)] = ()
+    held: Annotated[tuple[Held, ...], RepeatedMessage(7, MAX_HELD, Held)] = ()
 
 
 def share_hash(share: Share) -> bytes:

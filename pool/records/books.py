@@ -13,14 +13,22 @@ from immutables import Map
 
 from node.chain.messages import PayoutLine
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
-from pool.proofs.sharelog import Share, Terms
+from pool.proofs.sharelog import Held, Share, Terms
 from pool.records.seen import Seen, with_next_round, with_paid
 from pool.records.tables import Table, persistent, refilled
 from pool.rules import appraisal
 from pool.rules.appraisal import Standing
 from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
-from pool.rules.window import RoundWork, forfeit, window, with_round, without, work_by_address
+from pool.rules.window import (
+    RoundWork,
+    forfeit,
+    window,
+    with_round,
+    withheld,
+    without,
+    work_by_address,
+)
 
 _NEWCOMER = Standing()
 
@@ -86,10 +94,14 @@ def with_forfeited(books: Books, miner: bytes, reason: str) -> Books:
 
 
 def with_page_closed(
-    books: Books, pool: bytes, round_number: int, terms: Terms | None = None
+    books: Books,
+    pool: bytes,
+    round_number: int,
+    terms: Terms | None = None,
+    held: tuple[Held, ...] = (),
 ) -> tuple[bytes, bytes, Books]:
     """Hash and bytes of the open page, to be kept, and the books with an empty one."""
-    hash_, data, page = close_page(books.page, pool, round_number, terms)
+    hash_, data, page = close_page(books.page, pool, round_number, terms, held)
     return hash_, data, msgspec.structs.replace(books, page=page)
 
 
@@ -125,8 +137,17 @@ def without_standings(books: Books, miners: Iterable[bytes]) -> Books:
 
 
 def compute_lines(
-    books: Books, round_number: int, finder: bytes, manager: bytes, fee_permille: int
+    books: Books,
+    round_number: int,
+    finder: bytes,
+    manager: bytes,
+    fee_permille: int,
+    held: Iterable[Held] = (),
 ) -> tuple[PayoutLine, ...]:
-    """The payout lines of a commitment made now, in the round that is going on."""
-    work = work_by_address(window(with_round(books.past, round_number, books.earned)))
-    return payout_lines(work, finder, manager, fee_permille)
+    """The payout lines of a commitment made now, in the round that is going on.
+
+    Work that is `held` back is left out, and stays in the books.
+    """
+    since = {entry.miner: entry.since for entry in held}
+    rounds = withheld(with_round(books.past, round_number, books.earned), since)
+    return payout_lines(work_by_address(window(rounds)), finder, manager, fee_permille)

@@ -106,6 +106,27 @@ def without(work: Table[bytes, int], miner: bytes) -> Table[bytes, int]:
     return work
 
 
+def withheld(rounds: Sequence[RoundWork], held: Mapping[bytes, int]) -> tuple[RoundWork, ...]:
+    """The rounds without work that is held back: of each miner, from the round on that `held` has.
+
+    So the window is measured as if that work had never been there.
+    """
+    first = min(held.values(), default=None)
+    if first is None:
+        return tuple(rounds)
+    return tuple(each if each.round < first else _without_held(each, held) for each in rounds)
+
+
+def _without_held(round_: RoundWork, held: Mapping[bytes, int]) -> RoundWork:
+    never = round_.round + 1
+    kept = {
+        who: units
+        for who, units in round_.work.items()
+        if round_.round < held.get(who[:HASH_BYTES], never)
+    }
+    return RoundWork.of(round_.round, refilled(round_.work, kept))
+
+
 def _cut(round_: RoundWork, units: int) -> RoundWork:
     # In an order of their own, so that equal remainders don't depend on who came first.
     ordered = sorted(round_.work.items())

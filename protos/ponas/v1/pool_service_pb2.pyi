@@ -447,6 +447,7 @@ class SharePage(_message.Message):
     SHARES_FIELD_NUMBER: _builtins.int
     FORFEITS_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     pool: _builtins.bytes
     round: _builtins.int
     before: _builtins.bytes
@@ -463,6 +464,12 @@ class SharePage(_message.Message):
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PayoutTerms]:
         """One in the page that is closed for a commitment, else none."""
 
+    @_builtins.property
+    def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___Held]:
+        """At most 1,024: whose work the next commitment leaves out. More of them stand in pages before
+        the one with its terms.
+        """
+
     def __init__(
         self,
         *,
@@ -472,10 +479,11 @@ class SharePage(_message.Message):
         shares: _abc.Iterable[Global___Share] | None = ...,
         forfeits: _abc.Iterable[Global___Forfeited] | None = ...,
         terms: _abc.Iterable[Global___PayoutTerms] | None = ...,
+        held: _abc.Iterable[Global___Held] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "forfeits", b"forfeits", "pool", b"pool", "round", b"round", "shares", b"shares", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "forfeits", b"forfeits", "held", b"held", "pool", b"pool", "round", b"round", "shares", b"shares", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,6 +570,32 @@ class Forfeited(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Forfeited: _TypeAlias = Forfeited  # noqa: Y015
+
+@_typing.final
+class Held(_message.Message):
+    """A miner's work of this round and later ones is held back from a commitment's lines: no audit
+    speaks for it yet. It stays in the log, and in the lines of later commitments without this entry.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINER_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    miner: _builtins.bytes
+    since: _builtins.int
+    def __init__(
+        self,
+        *,
+        miner: _builtins.bytes = ...,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["miner", b"miner", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Held: _TypeAlias = Held  # noqa: Y015
 
 @_typing.final
 class PayoutTerms(_message.Message):

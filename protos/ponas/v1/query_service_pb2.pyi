@@ -2272,6 +2272,7 @@ class GetShareLogResponse(_message.Message):
     SHARES_FIELD_NUMBER: _builtins.int
     FORFEITS_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     pool: _builtins.str
     round: _builtins.int
     before: _builtins.str
@@ -2284,6 +2285,8 @@ class GetShareLogResponse(_message.Message):
     def terms(self) -> Global___TermsView:
         """Set in the last page before a commitment."""
 
+    @_builtins.property
+    def held(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldView]: ...
     def __init__(
         self,
         *,
@@ -2293,10 +2296,11 @@ class GetShareLogResponse(_message.Message):
         shares: _abc.Iterable[Global___ShareView] | None = ...,
         forfeits: _abc.Iterable[Global___ForfeitView] | None = ...,
         terms: Global___TermsView | None = ...,
+        held: _abc.Iterable[Global___HeldView] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "forfeits", b"forfeits", "pool", b"pool", "round", b"round", "shares", b"shares", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "forfeits", b"forfeits", "held", b"held", "pool", b"pool", "round", b"round", "shares", b"shares", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2382,6 +2386,30 @@ class ForfeitView(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ForfeitView: _TypeAlias = ForfeitView  # noqa: Y015
+
+@_typing.final
+class HeldView(_message.Message):
+    """The miner's work since a round is left out of the next commitment's lines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINER_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    miner: _builtins.str
+    since: _builtins.int
+    def __init__(
+        self,
+        *,
+        miner: _builtins.str = ...,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["miner", b"miner", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldView: _TypeAlias = HeldView  # noqa: Y015
 
 @_typing.final
 class TermsView(_message.Message):
