@@ -11,7 +11,6 @@ from nacl.signing import SigningKey
 
 from nas.jobs import Counted, JobFailed
 from node.aside import Aside
-from node.chain.block import Block
 from node.chain.commits import commit_id, commit_of, compute_payout_root
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
@@ -33,6 +32,7 @@ from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
 from node.consensus.signed_before import SignedBefore
+from node.consensus.winnings import Paid, Winnings
 from node.net.blobs import NotFound
 from node.publishing.library import TaskLibrary
 from node.publishing.policy import MINES_FOR_ALL, PublisherPolicy
@@ -48,7 +48,7 @@ _LOOK_EVERY_MS = 1_000
 _LOOK_AGAIN_MS = 100
 
 
-class Pool(Protocol):
+class Pool(Paid, Protocol):
     """What a producer asks of the pool it commits for."""
 
     @property
@@ -63,8 +63,6 @@ class Pool(Protocol):
     async def promise(self, claim: Claim, best: ConfirmedBest, commitment: bytes) -> None: ...
 
     def promised(self) -> Promised | None: ...
-
-    def paid(self, round_number: int) -> None: ...
 
 
 class Producer:
@@ -109,8 +107,8 @@ class Producer:
         self._rng = rng
         self._send = send
         self._why_silent = why_silent
+        self._winnings = Winnings(bytes(key.verify_key), chain, pool)
         self._delays_ms: deque[int] = deque(maxlen=SAMPLES)
-        self._unpaid: set[int] = set()
 
     @property
     def committed(self) -> Promised | None:
@@ -160,7 +158,6 @@ class Producer:
             return
         commit = Commit(claim.round, claim.unit, promised.commitment)
         self._send(sign(commit, self._key, self._chain.network.id).envelope)
-        self._unpaid.add(claim.round)
         _log.info("committed", round=claim.round, commitment=commit.commitment.hex())
 
     def _is_silent(self, round_number: int) -> bool:
@@ -182,7 +179,7 @@ class Producer:
             context = current
             if is_other or not is_started:
                 is_started = self._start(context)
-            self._note_paid()
+            self._winnings.tell()
             due_ms = min(self._commit_at_ms(round_number), self._clock.now_ms() + _LOOK_EVERY_MS)
             await self._clock.sleep_until(due_ms)
             self._delays_ms.append(max(0, self._clock.now_ms() - due_ms))
@@ -231,23 +228,6 @@ class Producer:
         """Length of the round's train phase, and when it ends, in ms."""
         end_ms = deadline(self._chain.network, round_number, Phase.TRAIN)
         return end_ms - round_start(self._chain.network, round_number), end_ms
-
-    def _note_paid(self) -> None:
-        """Tell the pool of its blocks that have become final."""
-        final = self._chain.tree.final.round
-        for number in sorted(number for number in self._unpaid if number <= final):
-            self._unpaid.discard(number)
-            block = self._final_block(number)
-            if block is not None and block.header.signer == bytes(self._key.verify_key):
-                self._pool.paid(number)
-
-    def _final_block(self, round_number: int) -> Block | None:
-        for height in range(self._chain.final_height, 0, -1):
-            block_id = self._chain.id_at(height)
-            block = None if block_id is None else self._chain.block(block_id)
-            if block is None or block.round <= round_number:
-                return block if block is not None and block.round == round_number else None
-        return None
 
     async def claim(self, round_number: int) -> None:
         """Count the committed model on the test images and claim it, if a quorum listed it."""

@@ -219,6 +219,11 @@ class Manager:
         self._core.forfeit(broken)
         return broken.evidence
 
+    @property
+    def paid_round(self) -> int:
+        """The newest round of which it knows that its block is final, 0 for none."""
+        return self._core.pool.paid_round
+
     def paid(self, round_number: int) -> None:
         """A block of the pool is final."""
         self._core.happen(events.Paid(self._core.now_ms(), round_number))

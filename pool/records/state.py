@@ -262,7 +262,8 @@ class PoolState(Record, frozen=True):
     `strong` and `weak` count the connected miners treated so, `awaited` those that explored when
     the manager was started anew and are not back; `turned_away` counts failed registrations by
     reason. `audits` wait to be done, one of a miner at most, by its key. `promise` is the newest
-    commitment. `last_best` is that of the round before this one.
+    commitment, `paid_round` the newest round whose block of this pool is known to be final.
+    `last_best` is that of the round before this one.
     """
 
     miners: Table[bytes, MinerState] = persistent()
@@ -279,6 +280,7 @@ class PoolState(Record, frozen=True):
     books: Books = Books()
     audits: Table[bytes, Pending] = persistent()
     promise: Promise | None = None
+    paid_round: int = 0
     last_best: Best | None = None
 
     @property

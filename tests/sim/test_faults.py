@@ -8,6 +8,7 @@ from node.chain.bonds import BondKey, BondKind
 from node.chain.messages import Fallback
 from node.chain.state import Checkpoint, compute_held
 from node.chain.timing import Phase
+from pool.records import events
 from tests.sim.adversaries.producers import Crook, overstate
 from tests.sim.adversaries.tampering import hide_commits
 from tests.sim.world import Plan, World
@@ -115,6 +116,39 @@ async def test_a_commitment_that_a_crash_has_kept_back_is_sent_after_the_restart
     world.boot("manager0")
     await world.until_round(3)
     assert winner(world) == (2, world.machines["manager0"].setup.identity.public_key)
+    await world.close()
+
+
+@virtual_time
+async def test_a_restarted_pool_hears_once_of_each_block_that_became_final() -> None:
+    world = World(seed=8, plan=Plan())
+    await world.start()
+    # Round 2 becomes final just before the manager goes, too late for it to be told.
+    await world.until(3, Phase.VALIDATE)
+    await world.clock.sleep_until(world.clock.now_ms() + 500)
+    assert final(world, "manager0").round == 2
+    await world.kill("manager0")
+    world.boot("manager0")
+    # What is final when it is back is told, and what was told is not told again.
+    await world.until(5, Phase.LIST)
+    await world.kill("manager0")
+    await world.until_round(7)
+    world.boot("manager0")
+    await world.until(8, Phase.TRAIN)
+    chain, own = world["full0"].chain, world.key("manager0")
+    signers = {
+        entry.block.round: (entry.block.header.signer, entry.block.is_fallback)
+        for entry in chain.tree.chain(chain.tree.head().id)
+        if entry.block is not None
+    }
+    manager = world["manager0"]._mining.manager
+    assert manager is not None
+    told = [each.round for _, each in manager.events(1) if isinstance(each, events.Paid)]
+    final_round = final(world, "manager0").round
+    assert 2 in told
+    assert told == sorted(
+        number for number, by in signers.items() if by == (own, False) and number <= final_round
+    )
     await world.close()
 
 

@@ -60,4 +60,4 @@ def committed(pool: PoolState, event: events.Committed) -> PoolState:
 
 def paid(pool: PoolState, event: events.Paid) -> PoolState:
     """Nothing of the work in the window can be lost any more."""
-    return pool.but(books=with_payout(pool.books))
+    return pool.but(books=with_payout(pool.books), paid_round=event.round)
