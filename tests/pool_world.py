@@ -123,6 +123,11 @@ class PoolWorld:
         self.network.listen("pool", _no_peers, self.manager.serve)
         self._running["manager"] = self.spawn(self.manager.run(), "manager")
 
+    @property
+    def is_manager_running(self) -> bool:
+        """Whether nothing went wrong in the background of the manager."""
+        return not self._running["manager"].done()
+
     def history(self) -> list[AnyEvent]:
         """All events that are synced, oldest first."""
         found: list[AnyEvent] = []

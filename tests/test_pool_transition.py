@@ -4,6 +4,7 @@ import random
 
 import msgspec
 import pytest
+from immutables import Map
 
 from pool.decisions.admission import MAX_CONNECTED, refuse_join
 from pool.decisions.advance import advance, hand_out
@@ -16,7 +17,7 @@ from pool.records.books import compute_lines
 from pool.records.codec import decode_event, decode_state, encode_event, encode_state
 from pool.records.events import AnyEvent
 from pool.records.refusals import Refusal
-from pool.records.state import KEPT_ASSIGNMENTS, PoolState, Promise, RoundTask
+from pool.records.state import KEPT_ASSIGNMENTS, Exploration, PoolState, Promise, RoundTask
 from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.delivery import Delivery
@@ -175,6 +176,37 @@ def test_a_backup_that_becomes_weak_frees_the_search_that_it_covered() -> None:
     assert round_of(pool).searches[0].holder == b""
     assert set(round_of(pool).free) == {0, 1}
     assert pool.miners[public("b")].covers is None
+
+
+@pytest.mark.parametrize(("strength", "holder"), [("weak", "b"), ("strong", "s")])
+def test_only_a_strong_owner_takes_its_search_back_from_its_backup(
+    strength: str, holder: str
+) -> None:
+    pool = handed_out(open_round(strong="sbc"))
+    pool = pool.but(round=round_of(pool).but(backups=Map({S: public("b")})))
+    pool = after(pool, *decide_leave(pool, S, "gone", 1_000))
+
+    pool = after(pool, *decide_join(pool, S, S, Strength(strength), 2_000))
+
+    assert round_of(pool).searches[0].holder == public(holder)
+    assert in_hand(pool, holder).work == Exploration(0)
+    assert 0 not in round_of(pool).free
+
+
+def test_a_search_that_is_handed_on_takes_no_other_from_its_first_owner() -> None:
+    pool = handed_out(open_round(strong="sbd"))
+    pool = after(pool, result_of(pool, "b", 340))
+    for key in (S, public("b")):
+        pool = after(pool, events.Retyped(1_000, key, Strength.WEAK, "slow"))
+    pool = after(pool, events.Retyped(2_000, S, Strength.STRONG, "fast"))
+    assert (pool.miners[S].own, round_of(pool).searches[0].owner) == (1, S)
+
+    pool = after(pool, *decide_join(pool, public("c"), public("c"), Strength.STRONG, 3_000))
+    assert in_hand(pool, "c").work == Exploration(0)
+    pool = after(pool, result_of(pool, "s", 350))
+
+    assert pool.miners[S].own == 1
+    assert in_hand(pool, "s").work == Exploration(1)
 
 
 def test_who_is_forgotten_leaves_nothing_in_the_books() -> None:

@@ -16,11 +16,16 @@ from pool.rules.strength import Typing, resolve_strength
 def decide_join(
     pool: PoolState, key: bytes, payout_address: bytes, declared: Strength, now_ms: int
 ) -> tuple[AnyEvent, ...]:
-    """A miner has proved its key: it is typed, and gets its lease back if a backup has it."""
+    """A miner has proved its key: it is typed, and gets its lease back if a backup has it.
+
+    Only a strong one does: a weak one would drop the search, and nobody would go on with it.
+    """
     known = pool.miners.get(key)
     typing = _typing(pool, known, declared, now_ms)
     joined = events.Joined(now_ms, key, payout_address, declared, typing.strength, typing.reason)
     if known is None or known.own is None or pool.round is None:
+        return (joined,)
+    if typing.strength is Strength.WEAK:
         return (joined,)
     holder = pool.round.searches[known.own].holder
     if holder in (key, b""):
@@ -31,10 +36,13 @@ def decide_join(
 def decide_leave(pool: PoolState, key: bytes, reason: str, now_ms: int) -> tuple[AnyEvent, ...]:
     """A miner's connection has ended, or it did not come back after a restart.
 
-    If a backup was designated for it and is free, that goes on with the search.
+    If a backup was designated for it and is free, that goes on with the search. Nothing for a miner
+    that is not known.
     """
     left = events.Left(now_ms, key, reason)
-    round_, miner = pool.round, pool.miners[key]
+    round_, miner = pool.round, pool.miners.get(key)
+    if miner is None:
+        return ()
     number = miner.own if miner.covers is None else miner.covers
     if round_ is None or not round_.is_open or number is None:
         return (left,)
@@ -80,10 +88,10 @@ def is_available(miner: MinerState) -> bool:
 
 
 def decide_ban(pool: PoolState, key: bytes, now_ms: int) -> events.Banned | None:
-    """Send a known miner away if its points call for it."""
-    miner = pool.miners[key]
-    until_ms = ban_until(miner.conduct, now_ms)
-    if until_ms is None:
+    """Send a miner away if it is known and its points call for it."""
+    miner = pool.miners.get(key)
+    until_ms = None if miner is None else ban_until(miner.conduct, now_ms)
+    if miner is None or until_ms is None:
         return None
     return events.Banned(now_ms, key, until_ms, faded(miner.conduct, now_ms))
 

@@ -24,9 +24,12 @@ Draw = Callable[[RoundState, int], Subspace]
 
 
 def next_step(pool: PoolState, key: bytes, draw: Draw, now_ms: int) -> tuple[AnyEvent, ...]:
-    """Give a miner its next piece of work or let it rest; nothing if it is to go on as it does."""
-    miner, round_ = pool.miners[key], pool.round
-    if not miner.connected:
+    """Give a miner its next piece of work or let it rest; nothing if it is to go on as it does.
+
+    Who was due may have left since then, and even be forgotten: then nothing, too.
+    """
+    miner, round_ = pool.miners.get(key), pool.round
+    if miner is None or not miner.connected:
         return ()
     step, current = step_of(pool, miner), miner.current
     if current is not None and _is_same(current.work, step):

@@ -25,6 +25,7 @@ from pool.manager.core import Core
 from pool.records import events
 from pool.records.state import Audit, Pending
 from pool.rules.audits import AuditKind, Fault, judge_count, judge_repetition, state_timeout_ms
+from pool.rules.delivery import Delivery
 
 BLOB_TIMEOUT_MS = 10_000
 """How long a miner may take to hand over a model."""
@@ -181,7 +182,8 @@ class Audits:
     def _state_timeout_ms(self, audit: Audit) -> int:
         pool = self._core.pool
         phase_ms = 0 if pool.round is None else pool.round.task.phase_ms
-        return state_timeout_ms(pool.miners[audit.miner].delivery, phase_ms)
+        miner = pool.miners.get(audit.miner)
+        return state_timeout_ms(Delivery() if miner is None else miner.delivery, phase_ms)
 
     async def _fetch(self, audit: Audit, hash_: bytes, max_bytes: int, timeout_ms: int) -> bytes:
         fault = Fault.MODEL_MISSING if audit.kind is AuditKind.COUNT else Fault.STATE_MISSING

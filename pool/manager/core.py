@@ -78,6 +78,11 @@ class Core:
         if self.pool.miners:
             self.happen(events.Restarted(self.now_ms()))
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing happens any more."""
+        return self._is_closed
+
     def now_ms(self) -> int:
         """The time of the manager's clock; if that was set, the records are told first."""
         now_ms = self._clock.now_ms()
@@ -124,7 +129,7 @@ class Core:
 
     def ban_if_due(self, key: bytes) -> None:
         """Send a miner away if its faults have added up."""
-        banned = decide_ban(self.pool, key, self.now_ms()) if key in self.pool.miners else None
+        banned = decide_ban(self.pool, key, self.now_ms())
         if banned is None:
             return
         self.happen(banned)

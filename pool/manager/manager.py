@@ -237,6 +237,10 @@ class Manager:
             return
         except LinkClosed:
             return
+        if self._core.is_closed:
+            # It would have a session without being known.
+            await link.close("the manager stops")
+            return
         key, sessions = registration.key, self._core.sessions
         refusal = refuse_join(self._core.pool, key, self._core.now_ms())
         if refusal is not None:

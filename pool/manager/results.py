@@ -79,11 +79,15 @@ class Results:
             return
         if claims_best(checked, self._round):
             session.is_confirming = True
-            self._core.tasks.spawn(self._confirm(session, checked), name="confirm")
+            confirm = self._confirm(session, report, self._turn(checked))
+            self._core.tasks.spawn(confirm, name="confirm")
         else:
             self._accept(checked)
 
     def _check(self, session: Session, report: Report) -> Checked | None:
+        if session.key not in self._core.pool.miners:
+            # It left while its claim was looked into, and a new round has forgotten it since.
+            return None
         now_ms = self._core.now_ms()
         try:
             return check(report, self._core.pool, session.key, now_ms)
@@ -93,11 +97,13 @@ class Results:
             self._refuse(session, report, refusal)
         return None
 
-    async def _confirm(self, session: Session, checked: Checked) -> None:
+    async def _confirm(
+        self, session: Session, report: Report, turn: AbstractAsyncContextManager[None]
+    ) -> None:
         task = self._round.task
         try:
-            async with self._turn(checked):
-                best, model = await self._confirmed(session, checked.report)
+            async with turn:
+                best, model = await self._confirmed(session, report)
         finally:
             session.is_confirming = False
         self.judge_waiting(session)

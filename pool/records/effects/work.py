@@ -25,8 +25,8 @@ def lease_granted(pool: PoolState, event: events.LeaseGranted) -> PoolState:
     if event.drawn is None:
         search = round_.searches[number]
         owner = miners.get(search.owner)
-        if owner is not None and owner.key != miner.key:
-            # The search is handed on for good.
+        if owner is not None and owner.key != miner.key and owner.own == number:
+            # The search is handed on for good. Who gave it up before may have another by now.
             miners = miners.set(owner.key, owner.but(own=None))
         search = continued(search, miner.key).but(owner=miner.key, holder=miner.key)
     else:
