@@ -7,6 +7,7 @@ import pytest
 from immutables import Map
 
 from node.clock import LoopClock
+from node.errors import StoreError
 from node.store.base import Change, Table
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
@@ -53,6 +54,24 @@ async def test_synced_returns_although_events_never_stop() -> None:
         await journal.synced()
 
     assert next(journal.read(1)).event == TurnedAway(0, b"", "timeout")
+    await tasks.close()
+
+
+class FullDisk(InlineWriter):
+    """Writes nothing."""
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        raise StoreError("the disk is full")
+
+
+@virtual_time
+async def test_synced_says_why_the_store_failed() -> None:
+    store, tasks = MemoryStore(), TaskOwner()
+    journal = Journal(store, FullDisk(store), LoopClock(asyncio.get_running_loop()), tasks)
+    journal.record([TurnedAway(0, b"", "timeout")])
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        await journal.synced()
     await tasks.close()
 
 

@@ -112,13 +112,13 @@ class Journal:
 
         Later events don't prolong the wait. Raises StoreError if the store fails.
         """
-        if self._flushing is None:
+        if (flushing := self._flushing) is None:
             return
         written = asyncio.get_running_loop().create_future()
         self._then.append(partial(written.set_result, None))
-        await asyncio.wait((written, self._flushing), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((written, flushing), return_when=asyncio.FIRST_COMPLETED)
         if not written.done():
-            await self._flushing
+            await flushing
 
     async def _save(self) -> None:
         while self._saving is not None:
