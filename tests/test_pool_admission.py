@@ -18,6 +18,7 @@ from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.appraisal import Standing
 from pool.rules.audits import CERTAIN_SHARES
+from pool.rules.worth import Worth
 from tests.pool_states import after, handed_out, open_round, result_of
 from tests.pool_world import PHASE_MS, PoolWorld, public
 from tests.test_pool_manager import RawMiner
@@ -45,15 +46,24 @@ def test_a_crowd_of_strangers_leaves_room_for_miners_with_paid_shares() -> None:
     )
 
 
-def test_only_in_a_full_pool_and_only_without_results_is_a_stranger_idle() -> None:
+def test_only_in_a_full_pool_and_only_without_paid_shares_is_a_stranger_idle() -> None:
     pool = handed_out(open_round(strong="s"))
     full = pool.but(strong=MAX_CONNECTED - RESERVED)
-    worked = after(pool, result_of(pool, "s")).miners[S]
+    worked = after(pool, result_of(pool, "s")).but(strong=MAX_CONNECTED - RESERVED)
 
     assert is_idle(full, full.miners[S], IDLE_MS + 1)
     assert not is_idle(full, full.miners[S], IDLE_MS)
     assert not is_idle(pool, pool.miners[S], IDLE_MS + 1)
-    assert not is_idle(full, worked, IDLE_MS + 1)
+    assert not is_idle(worked, worked.miners[S], IDLE_MS + 1)
+
+
+def test_results_that_cost_nothing_keep_no_place() -> None:
+    pool = handed_out(open_round(strong="s"))
+    free = result_of(pool, "s").but(work=0, worth=Worth.UNTRAINED, trainings=(), audit=None)
+    pool = after(pool, free).but(strong=MAX_CONNECTED - RESERVED)
+
+    assert pool.miners[S].accepted == 1
+    assert is_idle(pool, pool.miners[S], IDLE_MS + 1)
 
 
 def test_strangers_that_left_are_forgotten_and_nobody_with_work(
@@ -104,7 +114,7 @@ async def test_idle_strangers_make_room_in_a_full_pool(monkeypatch: pytest.Monke
     idle = await RawMiner(world, "idle").connect(Strength.WEAK)
     await world.pass_ms(3 * PHASE_MS)
 
-    assert "has brought no result yet" in await idle.closed()
+    assert "has no paid share yet" in await idle.closed()
     assert world.manager.state.miners[public("useful")].connected
     await RawMiner(world, "newcomer").connect()
     await world.close()

@@ -26,7 +26,7 @@ SPARE = 5_000
 """Miners that may be met until the next look at those that can be forgotten."""
 
 IDLE_MS = 600_000
-"""How long a stranger without any accepted result may hold a place that others want."""
+"""How long a stranger without any paid share may hold a place that others want."""
 
 
 def refuse_join(pool: PoolState, key: bytes, now_ms: int) -> tuple[str, str] | None:
@@ -50,10 +50,13 @@ def refuse_join(pool: PoolState, key: bytes, now_ms: int) -> tuple[str, str] | N
 
 
 def is_idle(pool: PoolState, miner: MinerState, connected_ms: int) -> bool:
-    """Whether a miner that has been connected for so long has to make room for others."""
+    """Whether a miner that has been connected for so long, and has no paid share since it joined or
+    failed an audit, has to make room for others."""
     phase_ms = 0 if pool.round is None else pool.round.task.phase_ms
     is_full = pool.strong + pool.weak >= MAX_CONNECTED - RESERVED
-    return is_full and miner.accepted == 0 and connected_ms > max(IDLE_MS, 2 * phase_ms)
+    # What is accepted may have cost nothing: failures are only claimed.
+    has_paid_shares = pool.books.standing(miner.key).streak > 0
+    return is_full and not has_paid_shares and connected_ms > max(IDLE_MS, 2 * phase_ms)
 
 
 def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:

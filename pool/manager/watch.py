@@ -56,7 +56,7 @@ class Watch:
         pool = self._core.pool
         for session in list(self._core.sessions.values()):
             if is_idle(pool, pool.miners[session.key], now_ms - session.since_ms):
-                session.channel.end("the pool is full, and this miner has brought no result yet")
+                session.channel.end("the pool is full, and this miner has no paid share yet")
         forgotten = decide_forgotten(pool, self._core.now_ms())
         if forgotten is not None:
             self._core.happen(forgotten)
