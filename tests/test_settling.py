@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from tests.chain_world import ATTESTERS, World
+from dataclasses import replace
+from typing import cast
+
+from node.chain.block import Block
+from node.chain.branches import Entry
+from node.chain.codec import encode
+from node.chain.forkchoice import BlockTree
+from node.chain.hashing import blob_hash
+from node.chain.state import genesis_state
+from node.chain.table import Table as StateTable
+from node.consensus.blockstore import BlockStore
+from node.consensus.records import TaskWin
+from node.consensus.settling import MODELS_KEPT, Settling
+from node.store.base import Put, Table
+from node.store.memory import MemoryStore
+from tests.chain_world import ATTESTERS, ClaimPlan, World
 from tests.desk import Desk
+from tests.task_world import make_record, make_terms
+
+TASK = blob_hash(b"a published task")
 
 
 async def test_a_block_that_comes_after_its_height_is_final_is_not_kept() -> None:
@@ -16,3 +34,88 @@ async def test_a_block_that_comes_after_its_height_is_final_is_not_kept() -> Non
         assert desk.chain.record(late.id) is None
     served = [header for header, _ in desk.chain.after([desk.world.genesis], limit=9)]
     assert served == [block.header.envelope for block in blocks]
+
+
+class OneBlock:
+    """As much of a tree as is asked for when its only block is final."""
+
+    def __init__(self, block: Entry) -> None:
+        self.final = block.checkpoint
+        self._block = block
+
+    def __contains__(self, _: bytes) -> bool:
+        return False
+
+    def entry(self, _: bytes) -> Entry:
+        return self._block
+
+    def chain(self, _: bytes) -> list[Entry]:
+        return [self._block]
+
+
+class Keeper:
+    """What a node keeps of blocks that have won rounds of one task."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.store = MemoryStore()
+        self.restart()
+
+    def restart(self) -> None:
+        network = self.world.network
+        self.settling = Settling(self.store, BlockStore(self.store, network), network.id)
+
+    def win(self, height: int, model: bytes) -> None:
+        """A block of this height wins a round of the task, and is final."""
+        plan = ClaimPlan(edit_claim=lambda claim: replace(claim, model_hash=blob_hash(model)))
+        block = self.world.claim_block(self.world.genesis, 1, plan)
+        win = TaskWin(TASK, 0, make_terms(), bytes(32), blob_hash(model))
+        self.store.write(
+            [
+                Put(Table.BLOBS, blob_hash(model), model),
+                Put(Table.TASK_WINS, block.id, encode(win)),
+            ]
+        )
+        self.settling.note(block, height, b"")
+        self.settle(height, block, is_running=True)
+
+    def settle(self, height: int, block: Block | None = None, *, is_running: bool) -> None:
+        """A block of this height is final, after which the task still runs or does not."""
+        tasks = StateTable([(TASK, make_record())] if is_running else ())
+        state = replace(genesis_state(self.world.network), height=height, tasks=tasks)
+        final = Entry(bytes(32) if block is None else block.id, state, block)
+        changes = self.settling.settle(cast("BlockTree", OneBlock(final)), is_checked=True)
+        self.store.write(changes)
+        self.settling.height = height
+
+    def has(self, model: bytes) -> bool:
+        return self.store.get(Table.BLOBS, blob_hash(model)) is not None
+
+
+def test_models_that_have_won_are_kept_as_long_as_their_task_runs_and_for_a_while_after() -> None:
+    keeper = Keeper()
+    keeper.win(10, b"first")
+    keeper.win(12, b"second")
+    end = 12 + 2 * MODELS_KEPT
+    keeper.settle(end, is_running=True)
+    keeper.settle(end + MODELS_KEPT - 1, is_running=False)
+    assert keeper.has(b"first")
+    assert keeper.has(b"second")
+    keeper.settle(end + MODELS_KEPT, is_running=False)
+    assert not keeper.has(b"first")
+    assert not keeper.has(b"second")
+
+
+def test_models_that_have_won_are_kept_over_a_restart() -> None:
+    keeper = Keeper()
+    keeper.win(10, b"model")
+    keeper.restart()
+    end = 10 + 2 * MODELS_KEPT
+    keeper.settle(end, is_running=True)
+    assert keeper.has(b"model")
+    # The task may have ended before the restart, nobody knows when.
+    keeper.restart()
+    keeper.settle(end + MODELS_KEPT, is_running=False)
+    assert keeper.has(b"model")
+    keeper.settle(end + 2 * MODELS_KEPT, is_running=False)
+    assert not keeper.has(b"model")

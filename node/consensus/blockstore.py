@@ -13,6 +13,7 @@ from node.chain.context import RoundContext
 from node.chain.eras import Eras
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
+from node.chain.messages import Claim
 from node.chain.movements import Movement
 from node.chain.state import Checkpoint, State
 from node.consensus.records import BlockRecord, TaskWin, block_key, height_of, id_of
@@ -163,8 +164,8 @@ class BlockStore:
 
 def put_win(context: RoundContext, block: Block) -> list[Change]:
     """Write which published task a block has won, if it has: the state forgets done tasks."""
-    paid = context.paid
-    if paid is None or block.is_fallback:
+    paid, claim = context.paid, block.header.message
+    if paid is None or not isinstance(claim, Claim):
         return []
-    win = TaskWin(paid.task_id, paid.shard, paid.terms, paid.record.publisher)
+    win = TaskWin(paid.task_id, paid.shard, paid.terms, paid.record.publisher, claim.model_hash)
     return [Put(Table.TASK_WINS, block.id, encode(win))]

@@ -42,6 +42,7 @@ class TaskWin:
     shard: Annotated[int, Uint(2, MAX_SHARDS - 1)]
     terms: Annotated[Publish, Message(3, Publish)]
     publisher: Annotated[bytes, Bytes(4)]
+    model_hash: Annotated[bytes, Bytes(5)]
 
 
 def block_key(height: int, block_id: bytes) -> bytes:

@@ -4,15 +4,17 @@ from collections.abc import Iterator, Sequence
 
 from node.chain.block import Block
 from node.chain.branches import Entry
+from node.chain.codec import decode
 from node.chain.forkchoice import BlockTree
 from node.chain.messages import Claim
 from node.consensus.blockstore import BlockStore
 from node.consensus.false_claims import accused
+from node.consensus.records import TaskWin
 from node.consensus.snapshot import encode_snapshot
 from node.store.base import Change, Delete, Store, Table
 
 MODELS_KEPT = 64
-"""Heights below the final one at which models are still served."""
+"""Heights below the final one at which models are still served, and after its end a task's."""
 
 
 class Settling:
@@ -28,6 +30,12 @@ class Settling:
         self._logits: dict[bytes, bytes] = {}
         # Greatest height of a block that names a model or accuses a body, by the blob's hash.
         self._named: dict[bytes, int] = {}
+        # Task and model by the block that has won, of tasks that may still run.
+        self._wins = {
+            block_id: (win.task_id, win.model_hash)
+            for block_id, data in store.scan(Table.TASK_WINS)
+            if store.get(Table.BLOBS, (win := decode(TaskWin, data)).model_hash) is not None
+        }
         # The newest snapshot that waits until all below it is checked: a block and its parent.
         self._withheld: tuple[Entry, Entry] | None = None
         self.height = 0
@@ -54,6 +62,7 @@ class Settling:
         """
         final_chain = tree.chain(tree.final.id)
         fresh = [entry for entry in final_chain if entry.state.height > self.height]
+        self._note_wins(fresh)
         changes = [*self._lost_blocks(fresh), *self._old_blobs(tree.entry(tree.final.id))]
         if found := self._new_snapshot(tree, fresh):
             self._withheld = found
@@ -79,6 +88,7 @@ class Settling:
             for block_id in self._blocks.ids_at(entry.state.height):
                 if block_id != entry.id:
                     self._logits.pop(block_id, None)
+                    self._wins.pop(block_id, None)
                     yield from self._blocks.drop(entry.state.height, block_id)
 
     def _old_blobs(self, final: Entry) -> Iterator[Change]:
@@ -87,16 +97,33 @@ class Settling:
         for block_id in list(self._logits):
             if (self._blocks.height(block_id) or 0) <= oldest:
                 del self._logits[block_id]
-        # Who wins a published task next has to beat its last winner.
-        incumbents = {
-            incumbent.model_hash
-            for record in final.state.tasks.values()
-            for incumbent in record.incumbents
-        }
+        self._name_again(final)
         for named, height in list(self._named.items()):
-            if height <= oldest and named not in incumbents:
+            if height <= oldest:
                 del self._named[named]
                 yield Delete(Table.BLOBS, named)
+
+    def _note_wins(self, fresh: Sequence[Entry]) -> None:
+        for entry in fresh:
+            if (data := self._store.get(Table.TASK_WINS, entry.id)) is not None:
+                win = decode(TaskWin, data)
+                self._wins[entry.id] = win.task_id, win.model_hash
+
+    def _name_again(self, final: Entry) -> None:
+        """Models of tasks that are not over are kept as if the final block had named them.
+
+        Their publishers fetch them, and who wins next has to beat the last of them.
+        """
+        tasks, height = final.state.tasks, final.state.height
+        for record in tasks.values():
+            self._named |= dict.fromkeys((each.model_hash for each in record.incumbents), height)
+        for block_id, (task_id, model) in list(self._wins.items()):
+            if task_id in tasks:
+                self._named[model] = height
+            else:
+                del self._wins[block_id]
+                # After a restart it may have no name any more.
+                self._named.setdefault(model, height)
 
     def _new_snapshot(self, tree: BlockTree, fresh: Sequence[Entry]) -> tuple[Entry, Entry] | None:
         """The newest of these final blocks that begins an era, after its parent."""
