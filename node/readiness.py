@@ -7,7 +7,7 @@ from node.consensus.chain import Chain
 from node.net.drift import ClockVerdict, judge_clock
 from node.net.peers import PeerNet
 
-SPLIT = "the chain has been split for more than an era; its operators have to choose a side"
+SPLIT = "the sides of a fork have drawn different seats; their operators have to choose a side"
 
 
 class Readiness:

@@ -8,21 +8,39 @@ from dataclasses import replace
 import pytest
 from nacl.signing import SigningKey
 
+from node.chain.bonds import BondKind
+from node.chain.envelope import sign
+from node.chain.messages import AddBond
 from node.chain.params import FAST
-from tests.chain_world import ATTESTERS, World, make_network
+from tests.chain_world import ATTESTERS, FEE, PRODUCERS, World, make_network, public
 
 ERA = 4
 LEFT, RIGHT = ATTESTERS[:2], ATTESTERS[2:]
+NEWCOMER = PRODUCERS[0]
 
 
-def split(last_round: int, left: Sequence[SigningKey], right: Sequence[SigningKey]) -> World:
-    """Two branches from round 1 on to `last_round`, each with the votes of its own side."""
+def split(
+    last_round: int,
+    left: Sequence[SigningKey],
+    right: Sequence[SigningKey],
+    bonded_on_the_left: tuple[SigningKey, ...] = (NEWCOMER,),
+) -> World:
+    """Two branches from round 1 on to `last_round`, each with the votes of its own side.
+
+    Whoever bonds on the left gets a seat there, drawn by the first block of the next era.
+    """
     world = World(make_network(replace(FAST, era_rounds=ERA, unit_fee=0)))
     base = world.add(world.fallback_block(world.genesis, 1)).id
+    bonds = [
+        sign(AddBond(BondKind.ATTEST, public(key), FAST.unit_bond, 0, FEE), key, world.network.id)
+        for key in bonded_on_the_left
+    ]
     for place, voters in enumerate((left, right)):
         parent = base
         for number in range(2, last_round + 1):
-            block = world.add(world.fallback_block(parent, number, place))
+            news = tuple(bonds) if number == 2 and voters is left else ()
+            block = world.fallback_block(parent, number, place, transactions=news)
+            world.add(block)
             for vote in world.votes(block.id, voters):
                 world.tree.add_vote(vote)
             parent = block.id
@@ -34,9 +52,14 @@ def test_a_fork_of_two_halves_is_a_split_after_an_era(last_round: int, is_split:
     assert split(last_round, LEFT, RIGHT).tree.is_split() is is_split
 
 
+def test_a_fork_whose_sides_have_the_same_seats_is_no_split() -> None:
+    """Two quorums of the same seats share an honest one, however old the fork is."""
+    assert not split(4 * ERA, LEFT, RIGHT, bonded_on_the_left=()).tree.is_split()
+
+
 def test_a_third_does_not_make_a_split() -> None:
     """Else an attester alone could silence all others."""
-    assert not split(3 * ERA, LEFT, RIGHT[:1]).tree.is_split()
+    assert not split(3 * ERA - 1, LEFT, RIGHT[:1]).tree.is_split()
 
 
 def test_a_branch_below_the_final_block_is_no_split() -> None:
@@ -51,4 +74,4 @@ def test_a_branch_below_the_final_block_is_no_split() -> None:
 
 
 def test_a_long_chain_without_a_fork_is_no_split() -> None:
-    assert not split(4 * ERA, LEFT, ()).tree.is_split()
+    assert not split(3 * ERA - 1, LEFT, ()).tree.is_split()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from node.chain.block import Block
 from node.chain.envelope import Signed
-from node.chain.errors import Reason
+from node.chain.errors import Reason, Rejected
 from node.chain.messages import Fallback
 from node.chain.timing import Phase, deadline
 from node.clock import LoopClock
 from node.consensus.intake import Intake
 from node.tasks import TaskOwner
-from tests.chain_world import GENOTYPE, PRODUCERS, ClaimPlan
+from tests.chain_world import ATTESTERS, GENOTYPE, OUTSIDER, PRODUCERS, ClaimPlan
 from tests.virtual_time import virtual_time
 from tests.walk_world import TRUE, Bench, claims_close, signed_claim
 
@@ -85,3 +87,17 @@ async def test_a_header_on_an_unknown_block_asks_for_blocks() -> None:
     await door.intake.take_header(signed_claim(block))
     assert (door.gaps, door.fetched) == (1, set())
     assert clock.now_ms() < deadline(door.world.network, 1, Phase.VALIDATE)
+
+
+@virtual_time
+async def test_a_vote_of_who_may_have_a_seat_on_another_branch_ends_no_sync() -> None:
+    door = Door(await claims_close())
+    block = door.world.add(door.world.fallback_block(door.world.genesis, 1))
+    votes = [door.world.vote(key, block.id).envelope for key in (OUTSIDER, *ATTESTERS[:3])]
+    await door.intake.take_chain([], votes, more_follow=False)
+    assert door.chain.tree.is_backed(block.id)
+    # Once the block is here, all can see that it has none.
+    await door.chain.adopt(block, door.chain.apply(block))
+    with pytest.raises(Rejected) as refused:
+        await door.intake.take_chain([], votes, more_follow=False)
+    assert refused.value.reason is Reason.NOT_ATTESTER

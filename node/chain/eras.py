@@ -109,8 +109,8 @@ class Eras:
         return round_number // self.rounds
 
     def knows(self, round_number: int) -> bool:
-        """Whether no block that is to come can change the seats of a round."""
-        return self.era_of(round_number) <= self.era + 1
+        """Whether the seats of a round are here, and no block that is to come can change them."""
+        return self.era_of(round_number) in (self.last_era, self.era, self.era + 1)
 
     def enter(self, round_number: int) -> Eras:
         """The eras in a block of a round, before it has drawn the seats of the next one."""

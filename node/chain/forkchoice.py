@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from node.chain.block import Block
+from node.chain.bonds import BondKey, BondKind
 from node.chain.branches import Branches, Entry
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed
@@ -86,7 +87,8 @@ class BlockTree(Branches):
     def add_vote(self, vote: Signed[Vote]) -> bool:
         """Count a vote, or hold it until its target is known; whether it is new.
 
-        One of an era whose seats this node can't know yet is not kept. Raises Rejected:
+        One for an unknown block is not kept if only another branch can tell what it weighs. Raises
+        Rejected:
         NOT_ATTESTER, STALE, VOTE_TARGET, VOTE_SOURCE; and SafetyAlarm.
         """
         if vote.message.round <= self._horizon:
@@ -159,10 +161,10 @@ class BlockTree(Branches):
         return head
 
     def is_split(self) -> bool:
-        """Whether a fork without finality is older than an era on both of its sides.
+        """Whether a fork without finality is older than an era on both of its sides, and they have
+        drawn different seats, so that each may have a quorum of its own (consensus A3).
 
-        The sides may then have drawn different seats, each with a quorum of its own (consensus
-        A3). A side counts if more than a third votes for it, so that nobody makes one alone.
+        A side counts if more than a third votes for it, so that nobody makes one alone.
         """
         head, weights = self.head(), self._subtree_weights()
         era_rounds = head.state.eras.rounds
@@ -175,9 +177,16 @@ class BlockTree(Branches):
             # What lies below the final block has lost, however long it has grown.
             if fork is None or fork < self.final.round:
                 continue
-            if min(entry.state.round, head.state.round) > fork + era_rounds:
+            is_old = min(entry.state.round, head.state.round) > fork + era_rounds
+            if is_old and self._seats_since(fork, head) != self._seats_since(fork, entry):
                 return True
         return False
+
+    def _seats_since(self, fork: int, tip: Entry) -> set[Seats]:
+        """All that a branch has drawn, seats of the era to come too."""
+        branch = takewhile(lambda entry: entry.state.round > fork, self.chain(tip.id))
+        eras = [entry.state.eras for entry in branch]
+        return {era.current for era in eras} | {era.next for era in eras}
 
     def _refusal(self, vote: Signed[Vote]) -> Rejected | None:
         """What is wrong with a vote whose target is known."""
@@ -190,12 +199,16 @@ class BlockTree(Branches):
         """Keep a vote for a block that has not come yet, as far as its voter's seat is known."""
         if vote.signer in self._seats_to_come(vote.message.round).weights:
             return self._book.hold(vote)
-        if not self._followed.state.eras.knows(vote.message.round):
+        # On the block's branch it may have one: in an era that is over or to come, or where this
+        # branch took the seat of somebody that it has not heard for long.
+        state = self._followed.state
+        is_bonded = state.bond(BondKey(BondKind.ATTEST, vote.signer)) is not None
+        if is_bonded or not state.eras.knows(vote.message.round):
             return False
         raise Rejected(Reason.NOT_ATTESTER, f"{vote.signer.hex()[:8]} does not attest")
 
     def _seats_to_come(self, round_number: int) -> Seats:
-        """Seats of a round by the chain this node follows; nobody's if they are open yet."""
+        """Seats of a round by the chain this node follows; nobody's if it can't tell."""
         eras = self._followed.state.eras
         return eras.seats_at(round_number) if eras.knows(round_number) else Seats()
 

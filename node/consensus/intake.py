@@ -202,7 +202,12 @@ class Intake:
                 if vote.message.round <= now + 1:
                     self._chain.add_vote(vote, is_in_block=are_in_block)
             except Rejected as error:
-                if error.reason is not Reason.STALE:
+                # Of another branch, where other keys may have seats.
+                is_elsewhere = (
+                    error.reason is Reason.NOT_ATTESTER
+                    and vote.message.target not in self._chain.tree
+                )
+                if error.reason is not Reason.STALE and not is_elsewhere:
                     raise
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from node.chain.block import Block
 from node.chain.bonds import UNBOND_ERAS, BondKind
-from node.chain.errors import Rejected
 from node.chain.messages import AddBond, Unbond
 from node.chain.params import FAST
 from node.store.memory import MemoryStore
@@ -92,8 +89,7 @@ async def test_keys_whose_bonds_have_left_convince_nobody() -> None:
     final = world["mint0"].chain.tree.final
     stage, forged = await sign_another_history(world)
     # Who was there follows none of it.
-    with pytest.raises(Rejected, match="does not attest"):
-        await stage.show("mint0", *forged)
+    await stage.show("mint0", *forged)
     assert world["mint0"].chain.tree.final == final
     assert not any(block.id in world["mint0"].chain.tree for block in forged)
     # A newcomer that hears the forger alone waits for a while, then takes it for the chain; but it
