@@ -26,6 +26,7 @@ from node.consensus.keyholder import KeyHolder
 from node.consensus.mempool import Mempool
 from node.consensus.producer import Producer
 from node.consensus.sealer import Sealer
+from node.consensus.searchable import SearchableCheck
 from node.consensus.signed_before import SignedBefore
 from node.consensus.submissions import Submissions
 from node.consensus.validator import Validator
@@ -105,10 +106,12 @@ class Node:
             self._round_tasks,
             self._ask_for_blocks,
         )
+        searchable = SearchableCheck(self.chain, outside.aside)
         self._gate = ChainGate(
             self.chain,
             self._rounds,
             self._mempool,
+            searchable,
             intake,
             self._informer,
             self._library,
@@ -133,7 +136,12 @@ class Node:
         self._bootstrap = self._make_bootstrap()
         self._readiness = Readiness(self.chain, self.peers, self._bootstrap)
         self._submissions = Submissions(
-            self.chain, self._mempool, outside.store, outside.writer, self.peers.offer
+            self.chain,
+            self._mempool,
+            outside.store,
+            outside.writer,
+            searchable,
+            self.peers.offer,
         )
         self._mining = Mining(
             setup,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from node.aside import inline
 from node.chain.block import Block
 from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
 from node.chain.messages import Envelope, Transaction
 from node.consensus.chain import Chain
 from node.consensus.mempool import Mempool
+from node.consensus.searchable import SearchableCheck
 from node.consensus.submissions import Submissions
 from node.store.base import Store, Table
 from node.store.memory import MemoryStore
@@ -34,7 +36,12 @@ class Desk:
         self.mempool = Mempool()
         self.sent.clear()
         self.submissions = Submissions(
-            self.chain, self.mempool, self.store, writer, self.sent.append
+            self.chain,
+            self.mempool,
+            self.store,
+            writer,
+            SearchableCheck(self.chain, inline),
+            self.sent.append,
         )
 
     async def submit(self, *transactions: Signed[Transaction]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -122,7 +122,7 @@ class ScriptedHandler:
     """A `ChainHandler` whose chain is a list of blocks, known by their place in it."""
 
     def __init__(self) -> None:
-        self.judge: Callable[[Envelope], Gossip] = check_signature
+        self.judge: Callable[[Envelope], Gossip | Awaitable[Gossip]] = check_signature
         self.heard: list[Envelope] = []
         self.blobs: dict[bytes, bytes] = {}
         self.snapshots: dict[bytes, bytes] = {}
@@ -147,7 +147,7 @@ class ScriptedHandler:
             self._known[self.id_at(height)] = height
         return self._known
 
-    def on_gossip(self, envelope: Envelope) -> Gossip:
+    def on_gossip(self, envelope: Envelope) -> Gossip | Awaitable[Gossip]:
         verdict = self.judge(envelope)
         self.heard.append(envelope)
         return verdict

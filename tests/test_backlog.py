@@ -27,6 +27,7 @@ from node.consensus.importer import Importer
 from node.consensus.informer import Informer
 from node.consensus.intake import Intake
 from node.consensus.mempool import Mempool
+from node.consensus.searchable import SearchableCheck
 from node.publishing.library import TaskLibrary
 from node.publishing.shelf import MemoryShelf
 from node.store.base import Table
@@ -79,6 +80,7 @@ class Follower:
             chain=self.chain,
             rounds=rounds,
             mempool=mempool,
+            searchable=SearchableCheck(self.chain, inline),
             intake=Intake(self.chain, rounds, importer, inline, clock, self.tasks, _ignore),
             informer=Informer(OUTSIDER, self.chain, rounds, mempool, _ignore),
             library=library,

@@ -1,13 +1,14 @@
 """Gossip and sync among nodes in memory, on virtual time; hostile peers among them."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from node.chain.envelope import sign
-from node.chain.errors import Reason, Rejected
-from node.chain.messages import MAX_PAYLOAD_BYTES, Envelope, Transfer
+from node.chain.errors import InvalidBlock, Reason, Rejected
+from node.chain.messages import MAX_PAYLOAD_BYTES, Envelope, Kind, Transfer
 from node.net.link import LinkClosed
 from node.net.protocol import MAX_BODIES, MAX_LOCATOR, Gossip, Refusal
 from node.net.roster import MAX_INBOUND
@@ -81,13 +82,85 @@ async def test_dropped_and_deferred_objects_go_no_further() -> None:
         await link.send(gossip(2))
         await pass_time(5)
         assert b.handler.heard == []
-        # What was deferred may come again, also from the same peer; what was dropped may not.
+        # What was deferred may come from another peer; from the same one neither.
         a.handler.judge = accept_all
-        await link.send(gossip(2))
         await link.send(gossip(1))
+        await link.send(gossip(2))
+        await pass_time(5)
+        assert b.handler.heard == []
+        assert a.net.refused == {Refusal.REPLAYED: 2}
+        other = await world.intrude("a", "trudy")
+        await other.send(gossip(1))
+        await other.send(gossip(2))
         await pass_time(5)
         assert b.handler.heard == [envelope(2)]
-        assert a.net.refused == {Refusal.REPLAYED: 1}
+        assert a.net.refused == {Refusal.REPLAYED: 2}
+
+
+@virtual_time
+async def test_useless_transactions_are_judged_at_a_rate_and_cost_no_points() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        a.handler.judge = lambda _: Gossip.DEFER
+        link = await world.intrude("a")
+        for _ in range(600):
+            await link.send(PeerMessage(gossip=envelope_to_proto(transaction(1))))
+        await pass_time(0.05)
+        await link.send(gossip(1))
+        await pass_time(1)
+        judged = [each.kind for each in a.handler.heard].count(Kind.TRANSFER)
+        assert 512 <= judged < 540
+        # All else is heard of it, and transactions of others are.
+        assert a.handler.heard[-1] == envelope(1)
+        other = await world.intrude("a", "trudy")
+        await other.send(PeerMessage(gossip=envelope_to_proto(transaction(2))))
+        await pass_time(1)
+        assert a.handler.heard[-1] == transaction(2)
+        # After a minute it is listened to again.
+        await pass_time(60)
+        a.handler.judge = accept_all
+        await link.send(PeerMessage(gossip=envelope_to_proto(transaction(3))))
+        await pass_time(1)
+        assert a.handler.heard[-1] == transaction(3)
+        assert a.net.refused == {}
+
+
+@virtual_time
+async def test_what_takes_long_to_judge_holds_nothing_up() -> None:
+    async with open_world() as world:
+        a, b = world.add("a"), world.add("b", ["a"])
+        await pass_time(5)
+        judged = asyncio.Event()
+
+        async def judge_later() -> Gossip:
+            await judged.wait()
+            return Gossip.RELAY
+
+        a.handler.judge = lambda heard: judge_later() if heard == envelope(1) else Gossip.RELAY
+        link = await world.intrude("a")
+        await link.send(gossip(1))
+        await link.send(gossip(2))
+        await pass_time(5)
+        assert b.handler.heard == [envelope(2)]
+        judged.set()
+        await pass_time(5)
+        assert b.handler.heard == [envelope(2), envelope(1)]
+
+
+@virtual_time
+async def test_who_sent_what_is_refused_late_is_blamed_all_the_same() -> None:
+    async def refuse() -> Gossip:
+        raise InvalidBlock(Reason.TASK_WITNESS, "no such hardware")
+
+    async with open_world() as world:
+        a = world.add("a")
+        a.handler.judge = lambda _: refuse()
+        link = await world.intrude("a")
+        for number in range(3):
+            await link.send(gossip(number))
+        _, closed = await drain(link)
+        assert closed == Refusal.TOO_MANY_REFUSED
+        assert a.net.refused[Reason.TASK_WITNESS] == 3
 
 
 @virtual_time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from nacl.signing import SigningKey
 
@@ -10,9 +12,18 @@ from node.chain.errors import Reason, Rejected
 from node.chain.messages import Transaction
 from node.consensus import mempool as mempool_module
 from node.consensus import submissions as submissions_module
-from tests.chain_world import ATTESTERS, ENDOWMENT, FEE, PRODUCERS, ScriptedDesigns, World
+from tests.chain_world import (
+    ATTESTERS,
+    ENDOWMENT,
+    FEE,
+    PARAMETERS,
+    PRODUCERS,
+    ScriptedDesigns,
+    World,
+    make_network,
+)
 from tests.desk import Desk
-from tests.task_world import make_terms
+from tests.task_world import SUBSIDY, make_terms
 
 ONE, OTHER = PRODUCERS
 PAYEE = b"r" * 32
@@ -52,13 +63,18 @@ async def test_nothing_is_kept_or_sent_of_what_was_refused(desk: Desk) -> None:
 
 
 async def test_a_task_that_can_not_be_searched_is_refused(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only the search engine can tell; a block that carried it would be refused by all."""
     refusal = (Reason.INFEASIBLE, "no such hardware")
     monkeypatch.setattr(ScriptedDesigns, "refuse_task", lambda _self, _terms: refusal)
+    chain = replace(
+        PARAMETERS, subsidy=SUBSIDY, tasks=replace(PARAMETERS.tasks, min_test_images=20)
+    )
+    desk = Desk(World(make_network(chain)))
+    terms = make_terms(fee=10 * FEE)
     with pytest.raises(Rejected) as refused:
-        await desk.submissions.submit(sign(make_terms(), ONE, desk.world.network.id).envelope)
+        await desk.submissions.submit(sign(terms, ONE, desk.world.network.id).envelope)
     assert refused.value.reason is Reason.INFEASIBLE
     assert desk.mempool.transactions() == ()
 

@@ -1,6 +1,6 @@
 """The peer network's door to the chain: every message from outside comes in here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -24,7 +24,7 @@ from node.chain.messages import (
 from node.chain.published.play import check_key
 from node.chain.published.record import PaidShard
 from node.chain.published.sealing import hash_key
-from node.chain.published.terms import Key
+from node.chain.published.terms import Key, Publish
 from node.chain.sealing import check_seal
 from node.chain.timing import phase_at
 from node.clock import Clock
@@ -33,6 +33,7 @@ from node.consensus.chain import Chain
 from node.consensus.informer import Informer
 from node.consensus.intake import Intake
 from node.consensus.mempool import Mempool
+from node.consensus.searchable import SearchableCheck
 from node.net.blobs import NotFound
 from node.net.protocol import Gossip
 from node.publishing.library import TaskLibrary
@@ -59,6 +60,7 @@ class ChainGate:
         chain: Chain,
         rounds: Rounds,
         mempool: Mempool,
+        searchable: SearchableCheck,
         intake: Intake,
         informer: Informer,
         library: TaskLibrary,
@@ -70,6 +72,7 @@ class ChainGate:
         self._chain = chain
         self._rounds = rounds
         self._mempool = mempool
+        self._searchable = searchable
         self._intake = intake
         self._informer = informer
         self._library = library
@@ -113,7 +116,7 @@ class ChainGate:
                 return blob
         return None
 
-    def on_gossip(self, envelope: Envelope) -> Gossip:
+    def on_gossip(self, envelope: Envelope) -> Gossip | Awaitable[Gossip]:
         signed = open_envelope(envelope, self._chain.network.id)
         self._informer.hear(signed)
         if isinstance(signed.message, Transaction):
@@ -187,12 +190,26 @@ class ChainGate:
         except NotFound as error:
             _log.warning("shard_not_here", task=paid.task_id, reason=str(error))
 
-    def _on_transaction(self, signed: Signed[Transaction]) -> Gossip:
-        self._chain.check_transaction(signed)
+    def _on_transaction(self, signed: Signed[Transaction]) -> Gossip | Awaitable[Gossip]:
+        context, head = self._chain.next_context(), self._chain.tree.head().state
+        try:
+            if isinstance(signed.message, Publish):
+                self._mempool.check(signed, context, head)
+                return self._on_task(signed)
+            self._mempool.add(signed, context, head)
+        except Rejected:
+            # A peer on another head may well hold it good, and this node may do so later.
+            return Gossip.DEFER
+        return Gossip.RELAY
+
+    async def _on_task(self, signed: Signed[Transaction]) -> Gossip:
+        """Judge a task that could be queued by all rules but whether it can be searched."""
+        if not self._searchable.has_room:
+            return Gossip.DEFER
+        await self._searchable.check(signed)
         try:
             self._mempool.add(signed, self._chain.next_context(), self._chain.tree.head().state)
         except Rejected:
-            # A peer on another head may well hold it good, and this node may do so later.
             return Gossip.DEFER
         return Gossip.RELAY
 

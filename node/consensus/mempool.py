@@ -40,10 +40,21 @@ class Mempool:
         return sum(map(len, self._queues.values()))
 
     def add(self, signed: Waiting, context: RoundContext, head: State) -> None:
-        """Keep a transaction that `head` can apply after those of the same sender that wait.
+        """Keep a transaction that `check` lets pass. Raises Rejected as it does."""
+        nonce, queue = signed.message.nonce, self._queues.get(signed.signer, [])
+        yields = self.check(signed, context, head)
+        if yields is not None:
+            self._put(yields, self._queues[yields][:-1])
+        before = [held for held in queue if held.message.nonce < nonce]
+        after = [held for held in queue if held.message.nonce > nonce]
+        self._put(signed.signer, [*before, signed, *after])
 
-        Raises Rejected: KNOWN, UNDERPRICED, ORPHAN_NONCE, SENDER_FULL, MEMPOOL_FULL, or the rule
-        of the chain that it breaks.
+    def check(self, signed: Waiting, context: RoundContext, head: State) -> bytes | None:
+        """Whether `head` can apply a transaction after those of the same sender that wait.
+
+        Returns the sender that loses a place to it, if one has to. Raises Rejected: KNOWN,
+        UNDERPRICED, ORPHAN_NONCE, SENDER_FULL, MEMPOOL_FULL, or the rule of the chain that it
+        breaks.
         """
         nonce, queue = signed.message.nonce, self._queues.get(signed.signer, [])
         rival = next((held for held in queue if held.message.nonce == nonce), None)
@@ -60,15 +71,12 @@ class Mempool:
         yields = None if rival else self._who_yields(signed)
         # 3. The chain can apply it.
         before = [held for held in queue if held.message.nonce < nonce]
-        after = [held for held in queue if held.message.nonce > nonce]
         standing, refusal = _apply_row(context, head, [*before, signed])
         if queue and (rival is not None or signed not in standing):
             self._wasted[signed.signer] += 1
         if signed not in standing:
             raise refusal or Rejected(Reason.NONCE, f"nonce {nonce}, the account is at {first}")
-        if yields is not None:
-            self._put(yields, self._queues[yields][:-1])
-        self._put(signed.signer, [*before, signed, *after])
+        return yields
 
     def next_nonce(self, sender: bytes, head: State) -> int:
         """The nonce of a sender's next transaction, behind all of its that wait."""

@@ -6,13 +6,17 @@ from itertools import groupby
 import structlog
 
 from node.chain.codec import decode, encode
+from node.chain.context import RoundContext
 from node.chain.draft import Draft
 from node.chain.envelope import Signed, open_transaction
 from node.chain.errors import Reason, Rejected
 from node.chain.messages import Envelope, Transaction
+from node.chain.published.terms import Publish
+from node.chain.state import State
 from node.chain.transactions import apply_transaction
 from node.consensus.chain import Chain
 from node.consensus.mempool import MAX_HELD, Mempool
+from node.consensus.searchable import SearchableCheck
 from node.store.base import Delete, Put, Store, Table
 from node.store.writer import Writer
 
@@ -40,11 +44,13 @@ class Submissions:
         mempool: Mempool,
         store: Store,
         writer: Writer,
+        searchable: SearchableCheck,
         send: Callable[[Envelope], None],
     ) -> None:
         self._chain = chain
         self._mempool = mempool
         self._writer = writer
+        self._searchable = searchable
         self._send = send
         kept = (decode(Envelope, data) for _, data in store.scan(Table.SUBMITTED))
         opened = (open_transaction(envelope, chain.network.id) for envelope in kept)
@@ -61,7 +67,10 @@ class Submissions:
         if len(self._kept) >= MAX_HELD:
             raise Rejected(Reason.MEMPOOL_FULL, f"{MAX_HELD} transactions of this node wait")
         try:
-            self._offer(signed)
+            if isinstance(signed.message, Publish):
+                self._mempool.check(signed, *self._ground())
+                await self._searchable.check(signed)
+            self._mempool.add(signed, *self._ground())
         except Rejected as refusal:
             # It may have come from a peer before.
             if refusal.reason is not Reason.KNOWN:
@@ -111,7 +120,7 @@ class Submissions:
     def _refusal(self, signed: Signed[Transaction]) -> Rejected | None:
         """Why the mempool does not hold it, unless it does."""
         try:
-            self._offer(signed)
+            self._mempool.add(signed, *self._ground())
         except Rejected as refusal:
             return None if refusal.reason is Reason.KNOWN else refusal
         return None
@@ -130,6 +139,6 @@ class Submissions:
             return True
         return False
 
-    def _offer(self, signed: Signed[Transaction]) -> None:
-        self._chain.check_transaction(signed)
-        self._mempool.add(signed, self._chain.next_context(), self._chain.tree.head().state)
+    def _ground(self) -> tuple[RoundContext, State]:
+        """What the mempool judges by."""
+        return self._chain.next_context(), self._chain.tree.head().state

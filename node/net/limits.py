@@ -22,20 +22,24 @@ class TokenBucket:
         self._capacity = self._level = _TOKEN * capacity
         self._filled_ms = clock.now_ms()
 
-    def take(self) -> bool:
-        """Take a token if there is one."""
+    def has(self) -> bool:
+        """Whether there is a token."""
         now_ms = self._clock.now_ms()
         # A clock that was set back brings no tokens and takes none.
         passed_ms = max(0, now_ms - self._filled_ms)
         self._filled_ms = now_ms
         self._level = min(self._capacity, self._level + passed_ms * self._per_minute)
-        if self._level < _TOKEN:
+        return self._level >= _TOKEN
+
+    def take(self) -> bool:
+        """Take a token if there is one."""
+        if not self.has():
             return False
         self._level -= _TOKEN
         return True
 
     def wait_ms(self) -> int:
-        """Milliseconds after the last `take` until the next can succeed."""
+        """Milliseconds after the last `has` or `take` until the next can succeed."""
         return max(0, -((self._level - _TOKEN) // self._per_minute))
 
 

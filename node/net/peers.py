@@ -94,7 +94,7 @@ class PeerNet:
         remembered = self._memory.load()
         self._book = AddressBook(rng, remembered.known)
         self._bans = Bans(clock, remembered.bans, self._memory.keep_bans)
-        self._relay = Relay(handler, self._roster.all)
+        self._relay = Relay(handler, self._roster.all, self._refuse, self._tasks)
         self._syncer = Syncer(network_id, handler, self._roster.all, self._refuse, self._tasks)
         self.ancestors = AncestorFetcher(network_id, self._by_news, self._refuse)
         self.snapshots = SnapshotFinder(self._roster.all, self._refuse)

@@ -1,6 +1,6 @@
 """The peer protocol: what nodes refuse, how much they allow, and what they ask of the chain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -116,7 +116,6 @@ class Gossip(Enum):
 
     RELAY = "new and valid: pass it on"
     DROP = "known or stale: pass nothing on"
-    # A peer sends an object once a link, so it will not come again from the one it came from.
     DEFER = "not decidable yet: forget it was here, so that another peer may bring it"
 
 
@@ -127,8 +126,8 @@ class ChainHandler(Protocol):
         """Round and id of the head."""
         ...
 
-    def on_gossip(self, envelope: Envelope) -> Gossip:
-        """Judge an object.
+    def on_gossip(self, envelope: Envelope) -> Gossip | Awaitable[Gossip]:
+        """Judge an object; what takes long is judged while the loop goes on.
 
         Raises:
             Rejected: it breaks a rule, which is counted against its sender.

@@ -1,13 +1,15 @@
 """Gossip: every object judged once and passed on to those who have not sent it."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
+from node.chain.errors import Rejected
 from node.chain.hashing import blake, u64
 from node.chain.messages import TRANSACTIONS, Envelope
 from node.net.limits import Seen
 from node.net.protocol import ChainHandler, Gossip, Refusal, Refused
 from node.net.session import Session
+from node.tasks import TaskOwner
 from node.wire import envelope_from_proto, envelope_to_proto
 from ponas.v1.peer_service_pb2 import PeerMessage
 from ponas.v1.types_pb2 import Envelope as EnvelopeMessage
@@ -25,11 +27,21 @@ class Relay:
     Args:
         handler: says what is to become of an object.
         sessions: the connected peers.
+        refuse: told of a peer whose object broke a rule, if that took long to find out.
+        tasks: owns what takes long.
     """
 
-    def __init__(self, handler: ChainHandler, sessions: Callable[[], Iterable[Session]]) -> None:
+    def __init__(
+        self,
+        handler: ChainHandler,
+        sessions: Callable[[], Iterable[Session]],
+        refuse: Callable[[Session, Rejected], None],
+        tasks: TaskOwner,
+    ) -> None:
         self._handler = handler
         self._sessions = sessions
+        self._refuse = refuse
+        self._tasks = tasks
         self._seen = Seen(_SEEN)
         self._num_news = 0
         self._tellers: OrderedDict[bytes, Session] = OrderedDict()
@@ -63,12 +75,32 @@ class Relay:
         envelope = envelope_from_proto(message)
         key = _gossip_key(envelope)
         is_again = not session.delivered.add(key)
-        # Who has taken a transaction in offers it until it is final.
-        if is_again and envelope.kind not in TRANSACTIONS:
+        if envelope.kind in TRANSACTIONS:
+            # Who has taken a transaction in offers it until it is final, so none is refused for
+            # coming again; but each one judged in vain is work that nobody pays for.
+            if not session.useless.has():
+                return
+        elif is_again:
             raise Refused(Refusal.REPLAYED, "sent the same object twice")
         if not self._seen.add(key):
             return
-        match self._handler.on_gossip(envelope):
+        verdict = self._handler.on_gossip(envelope)
+        if isinstance(verdict, Gossip):
+            self._act_on(verdict, session, envelope, key)
+        else:
+            waiting = self._wait(verdict, session, envelope, key)
+            self._tasks.spawn(waiting, name=f"judge gossip of {session.link.remote}")
+
+    async def _wait(
+        self, judging: Awaitable[Gossip], session: Session, envelope: Envelope, key: bytes
+    ) -> None:
+        try:
+            self._act_on(await judging, session, envelope, key)
+        except Rejected as error:
+            self._refuse(session, error)
+
+    def _act_on(self, verdict: Gossip, session: Session, envelope: Envelope, key: bytes) -> None:
+        match verdict:
             case Gossip.RELAY:
                 self._num_news += 1
                 session.last_news = self._num_news
@@ -78,7 +110,8 @@ class Relay:
                 self._spread(envelope, key)
             case Gossip.DEFER:
                 self._seen.discard(key)
-                session.delivered.discard(key)
+                if envelope.kind in TRANSACTIONS:
+                    session.useless.take()
             case Gossip.DROP:
                 pass
 

@@ -19,6 +19,10 @@ _MAX_OUTBOX_BYTES = 8 * 1024 * 1024
 _MAX_ASKED = 16
 _MAX_ANSWERS = 2 * _MAX_ASKED
 _DELIVERED = 2_048
+# Transactions of a peer that this node had no use for, beyond which no more are judged. Honest
+# peers send such: all that was said last when a link begins, what another head allows, and what
+# they can't get rid of while others offer more.
+_USELESS_AT_ONCE, _USELESS_PER_MINUTE = 512, 600
 # Refused messages of any kind, beside the points they may cost.
 _REFUSED_AT_ONCE, _REFUSED_PER_MINUTE = 32, 60
 # Measurements of a peer's clock to choose the best from: two minutes, so that a clock that was
@@ -67,6 +71,8 @@ class Session:
             for kind, limit in (*KIND_LIMITS.items(), (None, OTHER_LIMIT))
         }
         self._patience = TokenBucket(clock, _REFUSED_AT_ONCE, _REFUSED_PER_MINUTE)
+        # Of transactions that were judged in vain.
+        self.useless = TokenBucket(clock, _USELESS_AT_ONCE, _USELESS_PER_MINUTE)
 
     def post(self, message: PeerMessage) -> None:
         """Queue a message; never waits. A peer that lets too much pile up is dropped."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
@@ -13,7 +12,6 @@ from nas.data.sources import Labelled, Parts
 from nas.designs.space import Space
 from node.assembly import Node
 from node.chain.envelope import sign
-from node.chain.errors import Rejected
 from node.chain.params import DIGITS
 from node.chain.published.rules import REWARD_IN_SUBSIDIES
 from node.chain.timing import phase_at, round_start
@@ -72,12 +70,11 @@ class Publisher(Node):
         while True:
             now = phase_at(network, clock.now_ms()).round
             if now % PAUSE_ROUNDS == 0:
-                # It can't pay, or it has a task already that has not come here yet.
-                with suppress(Rejected):
-                    self._publish()
+                await self._publish()
             await clock.sleep_until(round_start(network, now + 1))
 
-    def _publish(self) -> None:
+    async def _publish(self) -> None:
+        """Hand a task in; it is refused if it can't be paid, or one is on its way already."""
         state, own = self.chain.tree.head().state, self._setup.identity
         if any(record.publisher == own.public_key for record in state.tasks.values()):
             return
@@ -87,7 +84,9 @@ class Publisher(Node):
             made.terms, nonce=state.account(own.public_key).nonce, fee=FEE, target=self.target
         )
         self._own_tasks.add(OwnTask(replace(made, terms=terms), secret))
-        self.submit(sign(terms, own.signing_key, self._setup.network.id).envelope)
+        await self.views.ledger.submit(
+            sign(terms, own.signing_key, self._setup.network.id).envelope
+        )
 
     def _prepare(self, secret: bytes, rng: random.Random) -> Prepared:
         parameters = self._setup.network.parameters

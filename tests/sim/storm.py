@@ -10,6 +10,7 @@ from contextlib import suppress
 from node.chain.errors import Rejected
 from node.chain.messages import Envelope
 from node.chain.timing import phase_at
+from node.net.protocol import Gossip
 from node.tasks import TaskOwner
 from tests.sim.customers import Customers
 from tests.sim.watch import before
@@ -138,7 +139,9 @@ class Storm:
             for envelope in self._rng.sample(self._news, min(len(self._news), 32)):
                 # What one head allows, another may not.
                 with suppress(Rejected):
-                    node._gate.on_gossip(envelope)
+                    verdict = node._gate.on_gossip(envelope)
+                    if not isinstance(verdict, Gossip):
+                        await verdict
 
     async def _pay(self) -> None:
         self._customers.pay()

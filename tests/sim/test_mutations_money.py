@@ -30,7 +30,7 @@ async def play_a_task(world: World) -> None:
     world.boot(PUBLISHER)
     for number, message in ((2, Faucet(0, 0)), (3, made.terms)):
         await world.until_round(number)
-        world[PUBLISHER].submit(signed(world, message).envelope)
+        await world[PUBLISHER].views.ledger.submit(signed(world, message).envelope)
     await world.until_round(10)
 
 

@@ -71,7 +71,7 @@ async def publish(world: World, made: Prepared) -> None:
     await world.until_round(2)
     world[PUBLISHER].submit(signed(world, Faucet(0, 0)).envelope)
     await world.until_round(3)
-    world[PUBLISHER].submit(signed(world, made.terms).envelope)
+    await world[PUBLISHER].views.ledger.submit(signed(world, made.terms).envelope)
     await world.until_round(4)
     assert len(records(world)) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable
 
 from node.assembly import Node
 from node.chain.envelope import sign
@@ -21,9 +22,13 @@ class Muffler:
     def corrupt(self, world: World, name: str, node: Node) -> None:
         take = node._gate.on_gossip
 
-        def take_and_keep(envelope: Envelope) -> Gossip:
-            take(envelope)
+        async def keep(judging: Awaitable[Gossip]) -> Gossip:
+            await judging
             return Gossip.DROP
+
+        def take_and_keep(envelope: Envelope) -> Gossip | Awaitable[Gossip]:
+            verdict = take(envelope)
+            return Gossip.DROP if isinstance(verdict, Gossip) else keep(verdict)
 
         node._gate.on_gossip = take_and_keep  # type: ignore[method-assign]
 
