@@ -11,7 +11,8 @@ from node.chain.params import FAST, Parameters
 
 @dataclass(frozen=True)
 class Plan:
-    """Who takes part. Full nodes attest; managers, solo miners and mints hold a unit each.
+    """Who takes part. Full nodes attest; managers, solo miners and mints hold a unit each, the last
+    of them `last_units`.
 
     Strong and weak miners join the first manager. A candidate takes a strong miner `train_ms`,
     a weak one twice that. Mints are producers without a pool; publishers have tasks of their own.
@@ -28,6 +29,7 @@ class Plan:
     solo: int = 0
     publishers: int = 0
     weights: tuple[int, ...] = ()
+    last_units: int = 1
     dialled: int = 2
     purse: int = 0
     train_ms: int = 700
@@ -66,7 +68,8 @@ def network_of(plan: Plan, keys: Mapping[str, bytes]) -> Network:
         bonds=first_bonds(
             plan.parameters,
             attesters={keys[f"full{number}"]: weight for number, weight in enumerate(weights)},
-            producers=dict.fromkeys(sorted(producers), 1),
+            producers=dict.fromkeys(producers[:-1], 1)
+            | dict.fromkeys(producers[-1:], plan.last_units),
         ),
         accounts=tuple(Endowment(key, purse) for key in sorted(keys.values()) if purse),
     )

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from node.chain.messages import Claim
 from node.chain.params import SEALED
 from tests.sim.adversaries import ATTESTERS, PRODUCERS, PUBLISHERS
+from tests.sim.adversaries.units import UnitHolder
 from tests.sim.storm import Storm
-from tests.sim.trial import broken_by, rounds
+from tests.sim.trial import Play, broken_by, rounds
 from tests.sim.world import Hack, Plan, World
 from tests.virtual_time import run_virtual
 
@@ -27,6 +29,7 @@ OPEN = Plan(
 """The last two full nodes and the last mint are the dishonest ones. A seat weighs 1,000 at most, so
 they have 1,960 of 5,960, also when the honest were fined for seals that a crash kept back."""
 CLOSED = replace(OPEN, parameters=replace(SEALED, era_rounds=20))
+ROOMY = replace(OPEN, last_units=4)
 MARKET = replace(OPEN, publishers=2, purse=60)
 CLOSED_MARKET = replace(CLOSED, publishers=2, purse=60)
 """The last publisher is dishonest. All have coins, and send some around."""
@@ -45,10 +48,55 @@ def test_a_producer_follows_a_script(script: str) -> None:
     assert broken_by(rounds(3), OPEN, {"mint2": PRODUCERS[script]}) == set()
 
 
+@pytest.mark.parametrize("accomplice", ["lax lister", "late lister"])
+def test_a_late_commit_wins_nothing_though_a_third_of_the_attesters_lists_it(
+    accomplice: str,
+) -> None:
+    hacks = {"full4": ATTESTERS[accomplice], "full5": ATTESTERS[accomplice]}
+    winners: list[str] = []
+    play = watch_winners(5, winners)
+    assert broken_by(play, OPEN, hacks | {"mint2": PRODUCERS["late committer"]}) == set()
+    assert len(winners) >= 4
+    assert "mint2" not in winners
+
+
+def test_a_holder_of_four_units_wins_no_more_than_its_part() -> None:
+    winners: list[str] = []
+    play = watch_winners(24, winners)
+    assert broken_by(play, ROOMY, {"mint2": UnitHolder()}) == set()
+    # Four of six units took part, which makes 16; one unit alone would win 8.
+    assert 11 <= winners.count("mint2") <= 21
+
+
+def test_a_producer_that_claims_two_of_its_units_is_barred() -> None:
+    winners: list[str] = []
+    play = watch_winners(5, winners)
+    assert broken_by(play, ROOMY, {"mint2": UnitHolder(greedy=True)}) == set()
+    assert len(winners) >= 4
+    assert "mint2" not in winners
+
+
 @pytest.mark.parametrize("script", PUBLISHERS)
 def test_a_publisher_follows_a_script(script: str) -> None:
     hacks = {"publisher1": PUBLISHERS[script], "mint2": PRODUCERS["insider"]}
     assert broken_by(rounds(8), MARKET, hacks) == set()
+
+
+def watch_winners(number: int, winners: list[str]) -> Play:
+    """Let so many rounds pass, and note whose models have won, as a full node has it."""
+
+    async def play(world: World) -> None:
+        await world.until_round(number + 1)
+        node = world.node("full0")
+        assert node is not None
+        names = {world.key(name): name for name in world.machines}
+        for height in range(1, node.chain.tree.head().state.height + 1):
+            block_id = node.chain.id_at(height)
+            block = None if block_id is None else node.chain.block(block_id)
+            if block is not None and isinstance(block.header.message, Claim):
+                winners.append(names[block.header.signer])
+
+    return play
 
 
 def mixture(seed: int, plan: Plan) -> Mapping[str, Hack]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from nas.designs.genotype import Genotype
 from node.assembly import Node
-from node.chain.commits import commit_of
+from node.chain.commits import commit_id, commit_of
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
+from node.chain.lists import certified
 from node.chain.messages import Claim, Envelope, Kind
 from node.chain.timing import Phase, deadline, phase_at
 from node.consensus.producer import Producer
@@ -162,7 +163,22 @@ class LateCommitter(Crook):
             else:
                 send(envelope)
 
+        claim = producer.claim
+
+        async def claim_when_listed(number: int) -> None:
+            """Those who list it take their time as well."""
+            context, book = producer._chain.context(number), producer._rounds.book(number)
+            key, promised = bytes(producer._key.verify_key), producer.committed
+            if promised is None or promised.claim.round != number:
+                return
+            own = commit_id(context.network.id, key, commit_of(context, promised.claim, key))
+            if await producer._comes(
+                context, lambda: own in certified(context, book.lists.values())
+            ):
+                await claim(number)
+
         producer._send = send_in_time_all_else
+        producer.claim = claim_when_listed  # type: ignore[method-assign]
 
 
 class ModelWithholder(Crook):
