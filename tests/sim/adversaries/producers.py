@@ -178,7 +178,7 @@ class LateCommitter(Crook):
                 await claim(number)
 
         producer._send = send_in_time_all_else
-        producer.claim = claim_when_listed  # type: ignore[method-assign]
+        producer.claim = claim_when_listed  # type: ignore[assignment, method-assign]
 
 
 class ModelWithholder(Crook):
