@@ -76,7 +76,7 @@ def with_lease(message: pb.MineResponse, manager: str = "manager", rounds: int =
         last_round=assignment.round + rounds - 1,
     )
     envelope = sign(lease, key_of(manager), NETWORK_ID).envelope
-    assignment.exploration.lease.CopyFrom(envelope_to_proto(envelope))
+    assignment.lease.CopyFrom(envelope_to_proto(envelope))
 
 
 class HandPool:

@@ -175,7 +175,7 @@ async def test_a_lease_is_accepted_before_the_first_result() -> None:
     assert pool.results == []
     ((_, message),) = pool.others
     acceptance = open_as(LeaseAcceptance, envelope_from_proto(message.lease_acceptance), NETWORK_ID)
-    lease = open_as(Lease, envelope_from_proto(order.assignment.exploration.lease), NETWORK_ID)
+    lease = open_as(Lease, envelope_from_proto(order.assignment.lease), NETWORK_ID)
     assert (acceptance.signer, acceptance.message.lease) == (public("s"), lease.id)
 
     await world.pass_ms(5_000)

@@ -32,14 +32,13 @@ LEASE = Lease(
 )
 
 
-def order_with(lease: Lease | None, signer: str = "manager") -> tuple[Order, ExploreOrder]:
+def order_with(lease: Lease | None, signer: str = "manager") -> Order:
     envelope = None if lease is None else sign(lease, key_of(signer), NETWORK_ID).envelope
-    search = ExploreOrder(SUBSPACE, 11, (), envelope)
-    return Order(7, 3, TASK, 0, 1_000, 10, search), search
+    return Order(7, 3, TASK, 0, 1_000, 10, ExploreOrder(SUBSPACE, 11, ()), envelope)
 
 
 def test_a_lease_that_fits_is_accepted_under_the_miners_key() -> None:
-    lease = open_lease(*order_with(LEASE), MANAGER, MINER, NETWORK_ID)
+    lease = open_lease(order_with(LEASE), MANAGER, MINER, NETWORK_ID)
     assert lease is not None
 
     acceptance = open_as(LeaseAcceptance, accept_lease(lease, key_of("s"), NETWORK_ID), NETWORK_ID)
@@ -49,7 +48,7 @@ def test_a_lease_that_fits_is_accepted_under_the_miners_key() -> None:
 
 
 def test_an_order_without_a_lease_asks_for_no_promise() -> None:
-    assert open_lease(*order_with(None), MANAGER, MINER, NETWORK_ID) is None
+    assert open_lease(order_with(None), MANAGER, MINER, NETWORK_ID) is None
 
 
 @pytest.mark.parametrize(
@@ -65,23 +64,23 @@ def test_an_order_without_a_lease_asks_for_no_promise() -> None:
     ],
 )
 def test_a_lease_for_something_else_is_not_taken(changes: Mapping[str, Any], reason: str) -> None:
-    order, search = order_with(replace(LEASE, **changes))
+    order = order_with(replace(LEASE, **changes))
     with pytest.raises(LeaseError, match=reason):
-        open_lease(order, search, MANAGER, MINER, NETWORK_ID)
+        open_lease(order, MANAGER, MINER, NETWORK_ID)
 
 
 def test_a_lease_of_another_manager_is_not_taken() -> None:
-    order, search = order_with(LEASE, "other")
+    order = order_with(LEASE, "other")
     with pytest.raises(LeaseError, match="signed by another manager"):
-        open_lease(order, search, MANAGER, MINER, NETWORK_ID)
+        open_lease(order, MANAGER, MINER, NETWORK_ID)
 
 
 def test_a_lease_with_a_forged_signature_is_not_taken() -> None:
-    order, search = order_with(LEASE)
-    assert search.lease is not None
-    forged = replace(search, lease=replace(search.lease, signature=bytes(64)))
+    order = order_with(LEASE)
+    assert order.lease is not None
+    forged = replace(order, lease=replace(order.lease, signature=bytes(64)))
     with pytest.raises(LeaseError, match="the signature does not fit"):
-        open_lease(order, forged, MANAGER, MINER, NETWORK_ID)
+        open_lease(forged, MANAGER, MINER, NETWORK_ID)
 
 
 def test_subspaces_that_differ_in_a_value_have_different_hashes() -> None:

@@ -89,11 +89,11 @@ class RawMiner:
         return getattr(message, kind)
 
     async def receive(self) -> pb.MineResponse:
-        """The next message; the lease of an exploration is accepted at once."""
+        """The next message; a lease is accepted at once."""
         message = await self.link.receive()
-        lease = message.assignment.exploration.lease
-        if self.accepts_leases and message.assignment.exploration.HasField("lease"):
-            signed = open_as(Lease, envelope_from_proto(lease), NETWORK_ID)
+        if self.accepts_leases and message.assignment.HasField("lease"):
+            lease = envelope_from_proto(message.assignment.lease)
+            signed = open_as(Lease, lease, NETWORK_ID)
             envelope = sign(LeaseAcceptance(signed.id), key_of(self._name), NETWORK_ID).envelope
             await self.link.send(pb.MineRequest(lease_acceptance=envelope_to_proto(envelope)))
         return message

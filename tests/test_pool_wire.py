@@ -47,7 +47,7 @@ def test_an_exploration_arrives_with_its_rewards_and_the_time_left() -> None:
     assert order.work.rewards == (0.25,)
     assert (order.round, order.epochs) == (1, 10)
     assert (order.start_ms, order.end_ms) == (100, 100 + PHASE_MS - 6_000)
-    assert order.work.lease is None
+    assert order.lease is None
 
 
 def test_an_order_sent_ahead_says_when_it_starts() -> None:

@@ -146,8 +146,8 @@ class LoadMiner:
         if not isinstance(order.work, ExploreOrder):
             return
         self._order, self._episode = order, len(order.work.rewards)
-        if assignment.exploration.HasField("lease"):
-            lease = envelope_from_proto(assignment.exploration.lease)
+        if assignment.HasField("lease"):
+            lease = envelope_from_proto(assignment.lease)
             lease_id = object_id(NETWORK_ID, Kind.LEASE, lease.public_key, lease.payload)
             accepted = sign(LeaseAcceptance(lease_id), self._key, NETWORK_ID).envelope
             await self._send(pb.MineRequest(lease_acceptance=envelope_to_proto(accepted)))

@@ -181,5 +181,5 @@ def _audit(share: bytes, kind: AuditKind, checked: Checked, secret: bytes) -> Au
     return counted.but(
         epoch=epoch,
         states=report.states[epoch : epoch + 2],
-        weights_hash=work.base.weights_hash if isinstance(work, Exploitation) else b"",
+        weights_hash=work.weights_hash if isinstance(work, Exploitation) else b"",
     )

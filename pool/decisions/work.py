@@ -91,4 +91,8 @@ def _explore(
 def _is_same(current: Work, step: Step) -> bool:
     if isinstance(current, Exploration):
         return current == step
-    return isinstance(step, Exploitation) and current.base.model_hash == step.base.model_hash
+    return (
+        isinstance(step, Exploitation)
+        and current.base.model_hash == step.base.model_hash
+        and current.gives_weights is step.gives_weights
+    )

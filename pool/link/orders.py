@@ -23,20 +23,17 @@ from pool.rules.delivery import MAX_BUDGET
 
 @dataclass(frozen=True)
 class ExploreOrder:
-    """Search `space` with `seed`; `rewards` of the episodes that are already done.
-
-    `lease` is the manager's envelope as it came; `pool.link.leases` checks it. None without one.
-    """
+    """Search `space` with `seed`; `rewards` of the episodes that are already done."""
 
     space: Space
     seed: int
     rewards: tuple[float, ...]
-    lease: Envelope | None = None
 
 
 @dataclass(frozen=True)
 class ExploitOrder:
-    """Train variants of `genotype` inside `space` on from the weights with this hash."""
+    """Train variants of `genotype` inside `space` on from the weights with this hash, or from
+    scratch if it is empty."""
 
     genotype: Genotype
     space: Space
@@ -48,7 +45,8 @@ class ExploitOrder:
 class Order:
     """An assignment of `task` as the miner sees it, to be worked on from `start_ms` to `end_ms`.
 
-    Times are on the miner's own clock.
+    Times are on the miner's own clock. `lease` is the manager's envelope as it came;
+    `pool.link.leases` checks it. None without one.
     """
 
     id: int
@@ -58,6 +56,7 @@ class Order:
     end_ms: int
     epochs: int
     work: ExploreOrder | ExploitOrder
+    lease: Envelope | None = None
 
 
 def order_from_wire(message: pb.Assignment, task: Task, now_ms: int) -> Order:
@@ -90,6 +89,7 @@ def order_from_wire(message: pb.Assignment, task: Task, now_ms: int) -> Order:
         now_ms + message.remaining_ms,
         message.epochs,
         _work_from_wire(message, task),
+        _lease(message),
     )
 
 
@@ -110,15 +110,10 @@ def _exploration(message: pb.Exploration, task: Task) -> ExploreOrder:
     rewards = tuple(message.rewards)
     if not all(0 <= reward <= 1 for reward in rewards):
         raise WireError("a reward is outside 0 to 1")
-    return ExploreOrder(
-        _space(message.subspace, task.space),
-        _seed(message.search_seed),
-        rewards,
-        _lease(message),
-    )
+    return ExploreOrder(_space(message.subspace, task.space), _seed(message.search_seed), rewards)
 
 
-def _lease(message: pb.Exploration) -> Envelope | None:
+def _lease(message: pb.Assignment) -> Envelope | None:
     try:
         return envelope_from_proto(message.lease) if message.HasField("lease") else None
     except Rejected as error:
@@ -136,7 +131,7 @@ def _exploitation(message: pb.Exploitation, task: Task) -> ExploitOrder:
         raise WireError(f"the best to train on from is infeasible: {design.detail}")
     if design.dead:
         raise WireError("the best to train on from is dead")
-    if len(message.weights_hash) != HASH_BYTES:
+    if message.weights_hash and len(message.weights_hash) != HASH_BYTES:
         raise WireError(f"a hash has {HASH_BYTES} bytes")
     return ExploitOrder(genotype, space, _seed(message.training_seed), message.weights_hash)
 

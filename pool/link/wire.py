@@ -81,7 +81,7 @@ def assignment_to_wire(assignment: Assignment, round_: RoundState, now_ms: int) 
         base = assignment.work.base
         message.exploitation.genotype = base.genotype.to_bytes()
         message.exploitation.training_seed = assignment.seed
-        message.exploitation.weights_hash = base.weights_hash
+        message.exploitation.weights_hash = assignment.work.weights_hash
         message.exploitation.space.CopyFrom(space_to_wire(round_.task.space))
     return message
 

@@ -46,17 +46,17 @@ def heartbeat_ms(task: RoundTask | None) -> int:
     return min(MAX_HEARTBEAT_MS, max(MIN_HEARTBEAT_MS, wanted))
 
 
-def lease_of(assignment: Assignment, round_: RoundState) -> Lease | None:
-    """The lease that goes with an assignment; None for an exploitation."""
-    if not isinstance(assignment.work, Exploration):
-        return None
-    search = round_.searches[assignment.work.search]
+def lease_of(assignment: Assignment, round_: RoundState) -> Lease:
+    """The lease that goes with an assignment; that of an exploitation is of the round's space."""
+    work, space = assignment.work, round_.task.space
+    if isinstance(work, Exploration):
+        space = round_.searches[work.search].subspace
     return Lease(
         round=round_.task.round,
         miner=assignment.miner,
         assignment=assignment.id,
-        subspace_hash=subspace_hash(search.subspace),
-        search_seed=search.seed,
+        subspace_hash=subspace_hash(space),
+        search_seed=assignment.seed,
         episodes=assignment.budget,
         last_round=round_.task.round,
     )
@@ -110,10 +110,8 @@ class Letters:
             raise ValueError("no round has started")
         assignment = pool.miners[event.miner].assignment(event.assignment)
         message = assignment_to_wire(assignment, pool.round, now_ms)
-        lease = lease_of(assignment, pool.round)
-        if lease is not None:
-            envelope = sign(lease, self._key, self._network_id).envelope
-            message.exploration.lease.CopyFrom(envelope_to_proto(envelope))
+        lease = sign(lease_of(assignment, pool.round), self._key, self._network_id)
+        message.lease.CopyFrom(envelope_to_proto(lease.envelope))
         yield Letter(event.miner, pb.MineResponse(assignment=message))
 
     def idle(self, event: events.Rested, pool: PoolState, now_ms: int) -> Iterable[Letter]:

@@ -275,10 +275,12 @@ class Manager:
         await link.close(f"{reason}: {detail}")
 
     def _weights_for(self, key: bytes, hash_: bytes) -> bytes | None:
-        """Weights that the miner was told to train on from."""
+        """Weights that the miner was told to train on from, and has accepted the lease for."""
         for assignment in self._core.pool.miners[key].given:
             work = assignment.work
-            if isinstance(work, Exploitation) and work.base.weights_hash == hash_:
+            if not isinstance(work, Exploitation) or work.weights_hash != hash_:
+                continue
+            if assignment.is_accepted:
                 _log.info("weights_given", miner=key.hex(), weights=hash_.hex())
                 return self._core.journal.blobs.get(hash_)
         return None

@@ -59,10 +59,10 @@ class Results:
             session.channel.end("the acceptance of a lease is signed by another key")
             return
         for assignment in self._core.pool.miners[session.key].given:
-            lease = lease_of(assignment, round_)
             # One that fits none is of a lease that was replaced long ago.
-            if lease is None or assignment.is_accepted:
+            if assignment.is_accepted:
                 continue
+            lease = lease_of(assignment, round_)
             if self._core.letters.lease_id(lease) == signed.message.lease:
                 now_ms, kept = self._core.now_ms(), self._core.letters.keep_lease(lease, envelope)
                 self._core.happen(events.LeaseAccepted(now_ms, session.key, assignment.id, kept))

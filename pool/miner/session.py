@@ -15,7 +15,7 @@ from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.channel import Channel
 from pool.link.leases import LeaseError, accept_lease, open_lease
-from pool.link.orders import ExploreOrder, Order, order_from_wire
+from pool.link.orders import Order, order_from_wire
 from pool.link.wire import (
     WireError,
     acceptance_name,
@@ -190,13 +190,13 @@ class Session:
         except ValueError as error:
             raise WireError(f"round {message.round} has no such task: {error}") from error
         order = order_from_wire(message, task, self._shop.clock.now_ms())
-        if not isinstance(order.work, ExploreOrder) or self._takes_lease(order, order.work):
+        if self._takes_lease(order):
             self._shop.worker.take(order, self)
 
-    def _takes_lease(self, order: Order, search: ExploreOrder) -> bool:
+    def _takes_lease(self, order: Order) -> bool:
         """Accept the lease of an order before its first result leaves; False if that can't be."""
         applicant = self._shop.applicant
-        lease = open_lease(order, search, self._manager, applicant.public_key, applicant.network_id)
+        lease = open_lease(order, self._manager, applicant.public_key, applicant.network_id)
         if lease is None:
             return True
         # What this node's own manager commits is no commitment against it.

@@ -110,9 +110,7 @@ async def _exploit(
     report: Callable[[Report], None],
     is_current: Callable[[], bool],
 ) -> None:
-    info = describe(order.task.dataset)
-    length = model_length(best.genotype, info.shape, info.classes)
-    weights = await fetch_weights(best.weights_hash, max_weights_bytes(length))
+    weights = await _base_weights(order, best, fetch_weights)
 
     async def attempt(episode: int) -> Report:
         genotype = exploit_variant(best.genotype, best.space, episode, best.seed)
@@ -127,6 +125,17 @@ async def _exploit(
         attempt=attempt,
         emit=lambda episode, result: report(result.but(episode=episode)),
     )
+
+
+async def _base_weights(
+    order: Order, best: ExploitOrder, fetch_weights: FetchWeights
+) -> bytes | None:
+    """The weights to train on from; None to train from scratch."""
+    if not best.weights_hash:
+        return None
+    info = describe(order.task.dataset)
+    length = model_length(best.genotype, info.shape, info.classes)
+    return await fetch_weights(best.weights_hash, max_weights_bytes(length))
 
 
 async def _in_order(

@@ -160,7 +160,7 @@ class BackupActivated(Event, frozen=True, tag="backup-activated"):
 
 
 class ExploitationGiven(Event, frozen=True, tag="exploitation-given"):
-    """A miner trains on from the base, and may have its weights."""
+    """A miner improves the base; from its weights, or else from scratch."""
 
     miner: bytes
     assignment: int

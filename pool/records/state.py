@@ -93,9 +93,15 @@ class Exploration(Record, frozen=True, tag=True):
 
 
 class Exploitation(Record, frozen=True, tag=True):
-    """Train on from `base`, whose weights the manager has."""
+    """Improve `base`, whose weights the manager has; from scratch unless it `gives_weights`."""
 
     base: Best
+    gives_weights: bool = True
+
+    @property
+    def weights_hash(self) -> bytes:
+        """The weights to train on from; empty to train from scratch."""
+        return self.base.weights_hash if self.gives_weights else b""
 
 
 Work = Exploration | Exploitation
@@ -106,8 +112,8 @@ class Assignment(Record, frozen=True):
 
     `seed` is the search's, or for an exploitation its own. `budget` are the episodes that the
     manager counts on in an exploration, and `is_accepted` says that the miner has accepted its
-    lease. `episodes` counts the results of an exploitation; those of an
-    exploration are counted by its search.
+    lease. `episodes` counts the results of an exploitation; those of an exploration are counted by
+    its search.
     """
 
     id: int

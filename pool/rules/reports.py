@@ -138,18 +138,18 @@ def _assignment(report: Report, miner: MinerState) -> Assignment:
 
 
 def _check_place(report: Report, round_: RoundState, assignment: Assignment) -> None:
-    if isinstance(assignment.work, Exploration):
-        search = round_.searches[assignment.work.search]
-        # 3. The search is in nobody else's hands; who just gave it up may finish a candidate.
-        if search.holder not in (assignment.miner, b""):
-            raise Stale("the search is in other hands")
-        # 4. The miner has promised what the lease asks for.
-        if not assignment.is_accepted:
-            detail = f"the lease of assignment {assignment.id} is not accepted"
-            raise Refused(Refusal.LEASE_NOT_ACCEPTED, detail, takes_place=False)
-        # 5. The search goes on.
-        if is_full(search):
-            raise Stale(f"the search has had its {MAX_BUDGET} episodes")
+    work = assignment.work
+    search = round_.searches[work.search] if isinstance(work, Exploration) else None
+    # 3. The search is in nobody else's hands; who just gave it up may finish a candidate.
+    if search is not None and search.holder not in (assignment.miner, b""):
+        raise Stale("the search is in other hands")
+    # 4. The miner has promised what the lease asks for.
+    if not assignment.is_accepted:
+        detail = f"the lease of assignment {assignment.id} is not accepted"
+        raise Refused(Refusal.LEASE_NOT_ACCEPTED, detail, takes_place=False)
+    # 5. The search goes on.
+    if search is not None and is_full(search):
+        raise Stale(f"the search has had its {MAX_BUDGET} episodes")
     # 6. Results come in order, each once.
     expected = next_episode(round_, assignment)
     if report.episode < expected:

@@ -6,6 +6,7 @@ should do follows from the state alone and costs the same however many miners th
 
 from __future__ import annotations
 
+from nas.data import published
 from pool.records.state import (
     Exploitation,
     Exploration,
@@ -17,6 +18,7 @@ from pool.records.state import (
     is_full,
 )
 from pool.records.strengths import Strength
+from pool.rules.appraisal import is_newcomer
 from pool.rules.delivery import MIN_BUDGET
 
 NO_ROUND = "no round is open"
@@ -42,7 +44,9 @@ def step_of(pool: PoolState, miner: MinerState) -> Step:
         return Rest(NO_ROUND)
     if _explores(pool, round_, miner):
         return Exploration(_search_for(round_, miner))
-    return Rest(NO_BEST_YET) if round_.base is None else Exploitation(round_.base)
+    if round_.base is None:
+        return Rest(NO_BEST_YET)
+    return Exploitation(round_.base, _may_have_weights(pool, round_, miner))
 
 
 def covers_open_search(round_: RoundState, miner: MinerState) -> bool:
@@ -68,6 +72,16 @@ def _explores(pool: PoolState, round_: RoundState, miner: MinerState) -> bool:
         return False
     # Weak miners alone take a small lease each, then improve what those have found.
     return round_.base is None or miner.episodes < MIN_BUDGET
+
+
+def _may_have_weights(pool: PoolState, round_: RoundState, miner: MinerState) -> bool:
+    """Whether a miner trains on from the best's weights (consensus F1).
+
+    The data of a standing task are the producer's own, so that weights are worth nothing to anybody
+    else. For a published task whoever has them could train an epoch more and commit the model.
+    """
+    is_published = published.is_name(round_.task.task.dataset)
+    return not is_published or not is_newcomer(pool.books.standing(miner.key))
 
 
 def _search_for(round_: RoundState, miner: MinerState) -> int:

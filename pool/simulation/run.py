@@ -212,7 +212,7 @@ class _World:
         if not miner.is_online:
             # It left without a word: the order gets lost.
             return
-        if order is not None and order.base is None:
+        if order is not None:
             self.manager.accept_lease(miner, order.assignment, self._now_ms)
         if miner.candidate is None:
             self._take(miner, order)

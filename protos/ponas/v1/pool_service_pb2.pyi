@@ -269,7 +269,8 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 @_typing.final
 class Lease(_message.Message):
     """Payload of a lease envelope, signed by the manager: a subspace that one miner
-    searches in one round. Canonical like the chain's.
+    searches in one round, or the space in which it improves the pool's best.
+    Canonical like the chain's.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -288,8 +289,9 @@ class Lease(_message.Message):
     subspace_hash: _builtins.bytes
     """H over the ranges of the subspace."""
     search_seed: _builtins.int
+    """The search's, or that of the improvement."""
     episodes: _builtins.int
-    """Results that the manager counts on; the search may go on beyond them."""
+    """Results that the manager counts on; the search may go on beyond them. 0 for an improvement."""
     last_round: _builtins.int
     """The last round in which the miner's promise holds."""
     def __init__(
@@ -313,7 +315,7 @@ Global___Lease: _TypeAlias = Lease  # noqa: Y015
 
 @_typing.final
 class LeaseAcceptance(_message.Message):
-    """Payload of a lease acceptance, signed by the miner: it searches, and commits
+    """Payload of a lease acceptance, signed by the miner: it works, and commits
     no model under its own key until the lease's last round is over.
     """
 
@@ -727,6 +729,7 @@ class Assignment(_message.Message):
     EXPLOITATION_FIELD_NUMBER: _builtins.int
     STARTS_IN_MS_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     round: _builtins.int
     remaining_ms: _builtins.int
@@ -741,6 +744,10 @@ class Assignment(_message.Message):
     def exploration(self) -> Global___Exploration: ...
     @_builtins.property
     def exploitation(self) -> Global___Exploitation: ...
+    @_builtins.property
+    def lease(self) -> _types_pb2.Envelope:
+        """Envelope of kind LEASE, signed by the manager; to be accepted before the first result."""
+
     def __init__(
         self,
         *,
@@ -752,10 +759,11 @@ class Assignment(_message.Message):
         exploitation: Global___Exploitation | None = ...,
         starts_in_ms: _builtins.int = ...,
         data: _builtins.str = ...,
+        lease: _types_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["exploitation", b"exploitation", "exploration", b"exploration", "work", b"work"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exploitation", b"exploitation", "exploration", b"exploration", "lease", b"lease", "work", b"work"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "epochs", b"epochs", "exploitation", b"exploitation", "exploration", b"exploration", "id", b"id", "remaining_ms", b"remaining_ms", "round", b"round", "starts_in_ms", b"starts_in_ms", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "epochs", b"epochs", "exploitation", b"exploitation", "exploration", b"exploration", "id", b"id", "lease", b"lease", "remaining_ms", b"remaining_ms", "round", b"round", "starts_in_ms", b"starts_in_ms", "work", b"work"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["exploration", "exploitation"]  # noqa: Y015
     _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
@@ -772,7 +780,6 @@ class Exploration(_message.Message):
     SUBSPACE_FIELD_NUMBER: _builtins.int
     SEARCH_SEED_FIELD_NUMBER: _builtins.int
     REWARDS_FIELD_NUMBER: _builtins.int
-    LEASE_FIELD_NUMBER: _builtins.int
     search_seed: _builtins.int
     @_builtins.property
     def subspace(self) -> Global___SearchSpace: ...
@@ -782,21 +789,16 @@ class Exploration(_message.Message):
         re-connected or a backup miner replays them and goes on.
         """
 
-    @_builtins.property
-    def lease(self) -> _types_pb2.Envelope:
-        """Envelope of kind LEASE, signed by the manager; to be accepted before the first result."""
-
     def __init__(
         self,
         *,
         subspace: Global___SearchSpace | None = ...,
         search_seed: _builtins.int = ...,
         rewards: _abc.Iterable[_builtins.float] | None = ...,
-        lease: _types_pb2.Envelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "subspace", b"subspace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subspace", b"subspace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "rewards", b"rewards", "search_seed", b"search_seed", "subspace", b"subspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rewards", b"rewards", "search_seed", b"search_seed", "subspace", b"subspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -804,8 +806,8 @@ Global___Exploration: _TypeAlias = Exploration  # noqa: Y015
 
 @_typing.final
 class Exploitation(_message.Message):
-    """Train on from the weights of the pool's best (weak miners). Attempt i trains
-    a variant that both sides derive from genotype, space, training_seed and i.
+    """Improve the pool's best (weak miners). Attempt i trains a variant that both
+    sides derive from genotype, space, training_seed and i.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -817,7 +819,7 @@ class Exploitation(_message.Message):
     genotype: _builtins.bytes
     training_seed: _builtins.int
     weights_hash: _builtins.bytes
-    """Hash of the float weights to start from."""
+    """Hash of the float weights to train on from; empty to train from scratch."""
     @_builtins.property
     def space(self) -> Global___SearchSpace:
         """The round's space, which the variants of the genotype stay inside."""
