@@ -15,6 +15,7 @@ from node.chain.eras import NOBODY, Eras, Seat, Seats, mark
 from node.chain.genesis import Network
 from node.chain.hashing import blake, u64
 from node.chain.inclusion import prove_account
+from node.chain.jsonform import to_json
 from node.chain.messages import PayoutLine
 from node.chain.offence import Punished
 from node.chain.published.difficulty import compute_difficulty_ms
@@ -22,7 +23,8 @@ from node.chain.published.manifest import make_manifest
 from node.chain.published.record import Incumbent, Reservation, TaskRecord
 from node.chain.published.sealing import hash_key, shard_key
 from node.chain.published.terms import Publish
-from node.chain.seals import SealChain, make_end, make_seal
+from node.chain.rewards import compute_rewards
+from node.chain.seals import SealChain, draw_sealers, make_end, make_seal
 from node.chain.state import (
     TABLES,
     Account,
@@ -66,6 +68,32 @@ def compute_hashes(context: RoundContext, network: Network, key: SigningKey) -> 
             list(values) for values in NasDesigns(network.parameters).space(context).ranges[0]
         ],
         "manifest of chunks a and bc": make_manifest([b"a", b"bc"]).hex(),
+    }
+
+
+def compute_draws(context: RoundContext) -> dict[str, Any]:
+    """Who seals and who is paid, for attesters A, B and C."""
+    weights = {A: 500, B: 300, C: 200}
+
+    def draw(number: int) -> bytes:
+        return context.draw("ponas/sealer", u64(number))
+
+    return {
+        "weights": {key.hex(): weight for key, weight in weights.items()},
+        "all sealers that can be, one more each time": [
+            [key.hex() for key in draw_sealers(weights, count, draw, lambda _: True)]
+            for count in range(1, 4)
+        ],
+        "the first two without B": [
+            key.hex() for key in draw_sealers(weights, 2, draw, lambda key: key != B)
+        ],
+        "rewards of a subsidy of 1000003, to producer A and lines A 3, B 1, C 2, voted for by B "
+        "and C": {
+            address.hex(): amount
+            for address, amount in compute_rewards(
+                1_000_003, A, LINES, {key: weights[key] for key in (B, C)}
+            ).items()
+        },
     }
 
 
@@ -120,6 +148,13 @@ def show_state(state: State) -> dict[str, Any]:
                 "root": getattr(state, name).root.hex(),
             }
             for name in TABLES
+        },
+        "of the head": {
+            name: to_json(getattr(state, name))
+            for name in (
+                *("round", "height", "beacon", "justified", "ancestors"),
+                *("issued", "burnt", "eras"),
+            )
         },
         "head": root_parts(state)[0].hex(),
         "state_root": compute_root(state).hex(),

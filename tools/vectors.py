@@ -56,7 +56,7 @@ from node.chain.published.terms import (
 from node.chain.seals import make_end, make_seal
 from node.chain.state import compute_root
 from node.chain.units import fold_body
-from tools.state_vectors import compute_hashes, compute_state, show_state
+from tools.state_vectors import compute_draws, compute_hashes, compute_state, show_state
 
 PATH = Path(__file__).parent.parent / "tests" / "vectors" / "chain.json"
 ATTESTER = SigningKey(b"\x01" * 32)
@@ -207,6 +207,7 @@ def compute_vectors() -> dict[str, Any]:
         "genesis_state_root": compute_root(BlockTree(network).head().state).hex(),
         "secret_seeds": [bytes(ATTESTER).hex(), bytes(PRODUCER).hex()],
         "hashes": compute_hashes(context, network, ATTESTER),
+        "draws": compute_draws(context),
         "state": show_state(compute_state(network, terms)),
         "body": body_bytes.hex(),
         "objects": [
