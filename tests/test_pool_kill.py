@@ -107,7 +107,7 @@ async def answer_that(holds: Callable[[Any], bool], address: str, request: Messa
 
 @dataclass(frozen=True)
 class Crew:
-    """The miners of this process, and the receipts that each has been given."""
+    """The miners of this process, and the receipts and notices that each has been given."""
 
     network: Network
     shelves: Mapping[str, ReceiptShelf]
@@ -119,6 +119,12 @@ class Crew:
             for number in shelf.rounds()
             for envelope in shelf.receipts(number)
         ]
+
+    def notices(self, round_number: int) -> Mapping[str, int]:
+        """How many payout notices of a round each miner has."""
+        return {
+            name: len(list(shelf.notices(round_number))) for name, shelf in self.shelves.items()
+        }
 
     def best(self, round_number: int) -> int:
         """The most images of a model that was acknowledged as confirmed in a round."""
@@ -197,6 +203,11 @@ class Run:
             self.address,
             query.ListMinersRequest(),
         )
+        # Each has worked, and hears of its line although the manager may have died before it told.
+        paid = {payout.address for payout in block.payouts}
+        told = {name for name in STRENGTHS if self.identities[name].address in paid}
+        assert told
+        await eventually(lambda: all(crew.notices(number)[name] == 1 for name in told))
 
     async def _kill(self, crew: Crew) -> Any:
         """Kill the manager and start it anew; what it then says of the pool."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from nacl.signing import SigningKey
 
 from node.chain.codec import encode
 from node.chain.envelope import object_id, sign
-from node.chain.messages import Envelope, Kind, Lease, Receipt
+from node.chain.messages import Envelope, Kind, Lease, PayoutNotice, Receipt
 from node.wire import envelope_to_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.link.leases import subspace_hash
@@ -19,7 +19,17 @@ from pool.proofs.receipts import make_notices
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.refusals import Refusal
-from pool.records.state import Assignment, Exploration, KeptLease, PoolState, RoundState, RoundTask
+from pool.records.state import (
+    KEPT_PROMISES,
+    Assignment,
+    Exploration,
+    KeptLease,
+    MinerState,
+    PoolState,
+    Promise,
+    RoundState,
+    RoundTask,
+)
 
 HEARTBEATS_A_PHASE = 8
 """Signs of life that a silent miner gives in a train phase, within the bounds of its time."""
@@ -70,6 +80,7 @@ class Letters:
         self._public_key = bytes(key.verify_key)
         self._network_id = network_id
         self.receipts = Receipts()
+        self._notices: dict[bytes, Mapping[bytes, PayoutNotice]] = {}
 
     def lease_id(self, lease: Lease) -> bytes:
         """Id of the manager's envelope of a lease, by which a miner accepts it."""
@@ -88,6 +99,13 @@ class Letters:
             if (write := _WRITERS.get(type(event))) is not None
             for letter in write(self, event, pool, now_ms)
         ]
+
+    def joined(self, event: events.Joined, pool: PoolState, now_ms: int) -> Iterable[Letter]:
+        """The welcome, and what the miner may have missed while it or the manager was away."""
+        yield from self.welcome(event, pool, now_ms)
+        miner = pool.miners[event.miner]
+        for promise in pool.promises:
+            yield from self._notice(miner, promise)
 
     def welcome(
         self, event: events.Joined | events.Retyped, pool: PoolState, now_ms: int
@@ -142,13 +160,27 @@ class Letters:
         return letter
 
     def notices(self, event: events.Committed, pool: PoolState, now_ms: int) -> Iterable[Letter]:
-        promise = event.promise
-        notices = make_notices(promise.round, promise.commitment, promise.share_log, promise.lines)
         for miner in sorted(pool.miners.values(), key=lambda miner: miner.number):
-            notice = notices.get(miner.payout_address)
-            if miner.connected and notice is not None:
-                envelope = sign(notice, self._key, self._network_id).envelope
-                yield Letter(miner.key, pb.MineResponse(payout_notice=envelope_to_proto(envelope)))
+            if miner.connected:
+                yield from self._notice(miner, event.promise)
+
+    def _notice(self, miner: MinerState, promise: Promise) -> Iterable[Letter]:
+        notice = self._notices_of(promise).get(miner.payout_address)
+        if notice is not None:
+            envelope = sign(notice, self._key, self._network_id).envelope
+            yield Letter(miner.key, pb.MineResponse(payout_notice=envelope_to_proto(envelope)))
+
+    def _notices_of(self, promise: Promise) -> Mapping[bytes, PayoutNotice]:
+        # A crowd that comes back after a restart asks for the same proofs.
+        notices = self._notices.get(promise.share_log)
+        if notices is None:
+            notices = make_notices(
+                promise.round, promise.commitment, promise.share_log, promise.lines
+            )
+            self._notices[promise.share_log] = notices
+            if len(self._notices) > KEPT_PROMISES:
+                del self._notices[next(iter(self._notices))]
+        return notices
 
     def stale(self, event: events.ResultStale, pool: PoolState, now_ms: int) -> Iterable[Letter]:
         yield _acknowledgement(event, pb.ACCEPTANCE_STALE, event.detail)
@@ -169,7 +201,7 @@ def _acknowledgement(
 
 
 _WRITERS: dict[type, Callable[..., Iterable[Letter]]] = {
-    events.Joined: Letters.welcome,
+    events.Joined: Letters.joined,
     events.Retyped: Letters.welcome,
     events.LeaseGranted: Letters.assignment,
     events.BackupActivated: Letters.assignment,

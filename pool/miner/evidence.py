@@ -14,10 +14,10 @@ from ponas.v1 import types_pb2 as pb
 from pool.miner.registration import Applicant
 from pool.proofs.receipts import Objection, ProofError, check_notice, check_receipt
 from pool.proofs.sharelog import Share
-from pool.proofs.shelf import ReceiptShelf
+from pool.proofs.shelf import KEPT_ROUNDS, ReceiptShelf
 from pool.rules.reports import Report
 
-# A clock that is a little off, and a round that has just ended, are no fault of the manager.
+# A clock that is a little off is no fault of the manager.
 _ROUNDS_AROUND = 1
 
 _log = structlog.get_logger("pool.miner")
@@ -63,12 +63,18 @@ class Evidence:
         self._write(self._shelf.keep_receipt(receipt))
 
     def keep_notice(self, manager: bytes, message: pb.Envelope) -> None:
-        """Take a notice of a round that is now or that there are receipts of. Raises ProofError."""
+        """Take a notice of one of the newest rounds. Raises ProofError.
+
+        Managers send it again to whoever comes back.
+        """
         now = self._round_now()
-        rounds = {*self._shelf.rounds(), *range(now - _ROUNDS_AROUND, now + _ROUNDS_AROUND + 1)}
+        rounds = range(now - KEPT_ROUNDS + 1, now + _ROUNDS_AROUND + 1)
         address, network_id = self._applicant.payout_address, self._applicant.network_id
         notice = check_notice(_envelope(message), network_id, manager, address, rounds)
-        self._write(self._shelf.keep_notice(notice))
+        changes = self._shelf.keep_notice(notice)
+        if not changes:
+            return
+        self._write(changes)
         _log.info("payout_announced", round=notice.message.round, weight=notice.message.weight)
 
 

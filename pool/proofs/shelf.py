@@ -38,10 +38,11 @@ class ReceiptShelf:
         return self._keep(receipt.message.round, Kind.RECEIPT, receipt.id, receipt.envelope)
 
     def keep_notice(self, notice: Signed[PayoutNotice]) -> Sequence[Change]:
-        """What to write so that a notice is kept; nothing beyond MAX_NOTICES of its round."""
+        """What to write so that a notice is kept; nothing for one that is, nor beyond MAX_NOTICES
+        of its round."""
         round_number = notice.message.round
         kept = [n for n in self.notices(round_number) if n.public_key == notice.signer]
-        if len(kept) >= MAX_NOTICES:
+        if notice.envelope in kept or len(kept) >= MAX_NOTICES:
             return ()
         return self._keep(round_number, Kind.PAYOUT_NOTICE, notice.id, notice.envelope)
 

@@ -26,6 +26,9 @@ from pool.rules.delivery import MAX_BUDGET, MIN_BUDGET, Delivery
 KEPT_ASSIGNMENTS = 4
 """Newest assignments of a miner whose results still count; older ones were replaced long ago."""
 
+KEPT_PROMISES = 4
+"""Newest commitments whose notices miners are sent when they come back."""
+
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A frozen record; `but` makes a copy with some fields changed.
@@ -267,9 +270,9 @@ class PoolState(Record, frozen=True):
 
     `strong` and `weak` count the connected miners treated so, `awaited` those that explored when
     the manager was started anew and are not back; `turned_away` counts failed registrations by
-    reason. `audits` wait to be done, one of a miner at most, by its key. `promise` is the newest
-    commitment, `paid_round` the newest round whose block of this pool is known to be final.
-    `last_best` is that of the round before this one.
+    reason. `audits` wait to be done, one of a miner at most, by its key. `promises` are the newest
+    commitments, at most KEPT_PROMISES, the newest last. `paid_round` is the newest round whose
+    block of this pool is known to be final; `last_best` is the best of the round before this one.
     """
 
     miners: Table[bytes, MinerState] = persistent()
@@ -285,9 +288,14 @@ class PoolState(Record, frozen=True):
     turned_away: Map[str, int] = Map()
     books: Books = Books()
     audits: Table[bytes, Pending] = persistent()
-    promise: Promise | None = None
+    promises: tuple[Promise, ...] = ()
     paid_round: int = 0
     last_best: Best | None = None
+
+    @property
+    def promise(self) -> Promise | None:
+        """The newest commitment."""
+        return self.promises[-1] if self.promises else None
 
     @property
     def is_weak_alone(self) -> bool:

@@ -8,7 +8,7 @@ from pool.proofs.openpage import OpenPage
 from pool.records import events
 from pool.records.books import with_forfeited, with_passed_audit, with_payout
 from pool.records.effects.steps import with_miner
-from pool.records.state import PoolState
+from pool.records.state import KEPT_PROMISES, PoolState
 from pool.rules.bans import BAN_POINTS, with_ban, with_points
 from pool.rules.prices import class_of
 
@@ -55,7 +55,7 @@ def page_closed(pool: PoolState, event: events.PageClosed) -> PoolState:
 
 def committed(pool: PoolState, event: events.Committed) -> PoolState:
     """The pool has a promise to keep."""
-    return pool.but(promise=event.promise)
+    return pool.but(promises=(*pool.promises, event.promise)[-KEPT_PROMISES:])
 
 
 def paid(pool: PoolState, event: events.Paid) -> PoolState:
