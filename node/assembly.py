@@ -17,6 +17,7 @@ from node.consensus.chain import Chain
 from node.consensus.clockwork import Clockwork
 from node.consensus.counter import Counter
 from node.consensus.designs import NasDesigns
+from node.consensus.dissent import Dissent
 from node.consensus.gossip import ChainGate
 from node.consensus.history import Historian
 from node.consensus.importer import Importer
@@ -107,6 +108,7 @@ class Node:
             self._ask_for_blocks,
         )
         searchable = SearchableCheck(self.chain, outside.aside)
+        dissent = Dissent(self.chain, outside.clock)
         self._gate = ChainGate(
             self.chain,
             self._rounds,
@@ -114,6 +116,7 @@ class Node:
             searchable,
             intake,
             self._informer,
+            dissent,
             self._library,
             outside.clock,
             self._round_tasks,
@@ -134,7 +137,7 @@ class Node:
             rules=self._rules_near,
         )
         self._bootstrap = self._make_bootstrap()
-        self._readiness = Readiness(self.chain, self.peers, self._bootstrap)
+        self._readiness = Readiness(self.chain, dissent, self.peers, self._bootstrap)
         self._submissions = Submissions(
             self.chain,
             self._mempool,

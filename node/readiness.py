@@ -4,18 +4,27 @@ from dataclasses import replace
 
 from node.consensus.bootstrap import Bootstrap
 from node.consensus.chain import Chain
+from node.consensus.dissent import Dissent
 from node.net.drift import ClockVerdict, judge_clock
 from node.net.peers import PeerNet
 
 SPLIT = "the sides of a fork have drawn different seats; their operators have to choose a side"
 
+DISSENT = (
+    "more than a third of the bonded weight votes for a chain that excludes the final block here; "
+    "the operators have to choose a side"
+)
+
 
 class Readiness:
-    """Asks the chain, the peers, whose clocks tell of this node's, and the bootstrap if there is
-    one."""
+    """Asks the chain, what bonded keys hold of it, the peers, whose clocks tell of this node's, and
+    the bootstrap if there is one."""
 
-    def __init__(self, chain: Chain, peers: PeerNet, bootstrap: Bootstrap | None) -> None:
+    def __init__(
+        self, chain: Chain, dissent: Dissent, peers: PeerNet, bootstrap: Bootstrap | None
+    ) -> None:
         self._chain = chain
+        self._dissent = dissent
         self._peers = peers
         self._bootstrap = bootstrap
 
@@ -30,8 +39,9 @@ class Readiness:
     def why_lost(self) -> str:
         """Why the chain here may not be the network's, whatever the clock says; empty if it is."""
         split = SPLIT if self._chain.tree.is_split() else ""
+        dissent = DISSENT if self._dissent.is_strong() else ""
         alone = "" if self._bootstrap is None else self._bootstrap.why_silent
-        return next(filter(None, (alone, self._chain.backlog.reason, split)), "")
+        return next(filter(None, (alone, self._chain.backlog.reason, split, dissent)), "")
 
     def judge(self) -> ClockVerdict:
         """What is known of this node's clock, with whatever keeps it from signing."""

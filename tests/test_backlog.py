@@ -22,6 +22,7 @@ from node.consensus.blobs import Blobs
 from node.consensus.book import Rounds
 from node.consensus.chain import Chain
 from node.consensus.counter import Counter
+from node.consensus.dissent import Dissent
 from node.consensus.gossip import ChainGate
 from node.consensus.importer import Importer
 from node.consensus.informer import Informer
@@ -83,6 +84,7 @@ class Follower:
             searchable=SearchableCheck(self.chain, inline),
             intake=Intake(self.chain, rounds, importer, inline, clock, self.tasks, _ignore),
             informer=Informer(OUTSIDER, self.chain, rounds, mempool, _ignore),
+            dissent=Dissent(self.chain, clock),
             library=library,
             clock=clock,
             tasks=self.tasks,

@@ -94,6 +94,13 @@ class State:
         return self.bonds.get(key.to_bytes())
 
 
+def seats_of_all(state: State, max_weight: int) -> Seats:
+    """The seats of a state's bonds as they would be if nobody had been absent."""
+    kind = bytes((BondKind.ATTEST,))
+    bonds = ((key[1:], bond) for key, bond in state.bonds.items() if key.startswith(kind))
+    return draw_seats((Candidate(key, bond.amount, 0) for key, bond in bonds), max_weight)
+
+
 def genesis_state(network: Network) -> State:
     """State of round 0: the endowments, and genesis itself justified."""
     return State(

@@ -14,6 +14,7 @@ from node.chain.messages import Envelope, Fallback, List, Vote
 from node.chain.proposal import complete
 from node.chain.published.queue import make_bitmap
 from node.chain.seals import make_end, needs_chain
+from node.chain.state import seats_of_all
 from node.chain.timing import Phase, deadline
 from node.chain.units import fold_body
 from node.chain.votes import compute_logits_digest
@@ -136,6 +137,7 @@ class Attester:
         """Vote for a block of the round, from the checkpoint that its state has justified."""
         if not self._is_seated(context) or self._is_silent(context.round):
             return
+        self._look_around(context)
         source = self._chain.tree.source_for(target)
         digest = compute_logits_digest(self._public_key, self._chain.logits_hash(target))
         chain = self._new_chain(context, target)
@@ -143,6 +145,14 @@ class Attester:
         vote = Vote(source.round, source.id, context.round, target, digest, held, chain)
         if await self._signed_before.allows_vote(vote):
             self._send(sign(vote, self._key, context.network.id).envelope)
+
+    def _look_around(self, context: RoundContext) -> None:
+        """Say if so many seats were lost by absence that their attesters may be elsewhere, with a
+        chain of their own (consensus A7)."""
+        seats = sum(context.weights.values())
+        everybody = seats_of_all(context.state, context.network.parameters.max_weight).weights
+        if 3 * seats < sum(everybody.values()):
+            _log.warning("few_attest", round=context.round, seats=seats, of=sum(everybody.values()))
 
     def _new_chain(self, context: RoundContext, target: bytes) -> tuple[bytes, ...]:
         """The chain of seals that a vote registers: mostly none."""

@@ -30,6 +30,7 @@ from node.chain.timing import phase_at
 from node.clock import Clock
 from node.consensus.book import RoundBook, Rounds
 from node.consensus.chain import Chain
+from node.consensus.dissent import Dissent
 from node.consensus.informer import Informer
 from node.consensus.intake import Intake
 from node.consensus.mempool import Mempool
@@ -63,6 +64,7 @@ class ChainGate:
         searchable: SearchableCheck,
         intake: Intake,
         informer: Informer,
+        dissent: Dissent,
         library: TaskLibrary,
         clock: Clock,
         tasks: TaskOwner,
@@ -75,6 +77,7 @@ class ChainGate:
         self._searchable = searchable
         self._intake = intake
         self._informer = informer
+        self._dissent = dissent
         self._library = library
         self._clock = clock
         self._tasks = tasks
@@ -217,6 +220,7 @@ class ChainGate:
         now = phase_at(self._chain.network, self._clock.now_ms()).round
         if vote.message.round > now + 1:
             return Gossip.DEFER
+        is_noted = self._dissent.hear(vote)
         try:
             is_new = self._chain.add_vote(vote)
         except Rejected as error:
@@ -224,7 +228,7 @@ class ChainGate:
                 return Gossip.DROP
             raise
         self._intake.import_backed(vote.message.target)
-        return Gossip.RELAY if is_new else Gossip.DROP
+        return Gossip.RELAY if is_new or is_noted else Gossip.DROP
 
 
 def _narrow(signed: Signed[Payload], message: M) -> Signed[M]:

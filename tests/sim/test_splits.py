@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.chain.params import FAST
+from node.chain.state import Checkpoint
+from node.readiness import DISSENT, SPLIT
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
 
@@ -18,6 +21,9 @@ LEFT = ("full0", "full1")
 async def heal_at(number: int, side: tuple[str, ...] = LEFT) -> World:
     """A world that was cut between a side and all others from round `CUT` until now."""
     world = World(5, PLAN)
+    # For as long as the sides keep their seats, all that holds of the honest has to hold.
+    if number > 4 * ERA:
+        world.distrust(*world.machines)
     await world.start()
     await world.until_round(CUT)
     world.cut(side)
@@ -35,4 +41,48 @@ async def test_two_halves_that_still_have_the_same_seats_become_one_again(eras: 
     assert {world[name].chain.tree.final.round for name in world.machines} == {CUT - 2}
     await world.until_round(healed + 4)
     assert {world[name].chain.tree.final.round for name in world.machines} == {healed + 2}
+    await world.close()
+
+
+def reasons(world: World) -> dict[str, str]:
+    """Why each node signs nothing."""
+    return {name: world[name].views.status().not_signing for name in world.machines}
+
+
+def finals(world: World) -> dict[str, Checkpoint]:
+    return {name: world[name].chain.tree.final for name in world.machines}
+
+
+@virtual_time
+async def test_halves_that_have_lost_each_others_seats_stop_when_they_meet() -> None:
+    world = await heal_at(5 * ERA)
+    await world.until_round(5 * ERA + 1)
+    assert reasons(world) == dict.fromkeys(world.machines, SPLIT)
+    assert {each.round for each in finals(world).values()} == {CUT - 2}
+    await world.close()
+
+
+@virtual_time
+async def test_halves_that_have_both_gone_on_stop_when_they_meet() -> None:
+    healed = 6 * ERA
+    world = await heal_at(healed)
+    await world.until_round(healed + 2)
+    assert reasons(world) == dict.fromkeys(world.machines, DISSENT)
+    before = finals(world)
+    assert len(set(before.values())) == 2
+    await world.until_round(healed + 2 * ERA)
+    assert finals(world) == before
+    await world.close()
+
+
+@virtual_time
+async def test_an_attester_that_went_on_alone_stops_and_nobody_else() -> None:
+    healed = 6 * ERA
+    with capture_logs() as logs:
+        world = await heal_at(healed, ("full0",))
+    warned = {each["seats"] / each["of"] for each in logs if each["event"] == "few_attest"}
+    assert warned == {1 / 4}
+    await world.until_round(healed + 4)
+    assert reasons(world) == {"full0": DISSENT, "full1": "", "full2": "", "full3": ""}
+    assert world["full1"].chain.tree.final.round == healed + 2
     await world.close()

@@ -1,0 +1,127 @@
+"""When the votes of bonded keys show that another chain than this node's has gone on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from nacl.signing import SigningKey
+
+from node.chain.envelope import sign
+from node.chain.messages import Vote
+from node.chain.state import Checkpoint
+from node.chain.timing import round_start
+from node.clock import LoopClock
+from node.consensus.chain import Chain
+from node.consensus.dissent import Dissent
+from node.store.memory import MemoryStore
+from node.store.writer import InlineWriter
+from node.tasks import TaskOwner
+from tests.chain_world import ATTESTERS, OUTSIDER, ScriptedDesigns, World
+from tests.virtual_time import virtual_time
+
+NOW, FINAL = 6, 4
+"""The clock's round, and that of the newest final block here."""
+ELSEWHERE = b"e" * 32
+"""A block that this node never had."""
+
+
+class Listener:
+    """A node with a block of each round before this one, which hears votes of this round."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        network, store = self.world.network, MemoryStore()
+        self.chain = Chain(
+            network, ScriptedDesigns(), store, InlineWriter(store), TaskOwner(), lambda _: None
+        )
+        start_ms = round_start(network, NOW)
+        self.dissent = Dissent(self.chain, LoopClock(asyncio.get_running_loop(), start_ms))
+
+    async def grow(self, first: int, last: int) -> None:
+        """Add blocks of these rounds, each final once two more are there."""
+        for number in range(first, last + 1):
+            parent = self.world.tree.head()
+            votes = self.world.votes(parent.id, ATTESTERS) if parent.block else ()
+            block = self.world.add(self.world.fallback_block(parent.id, number, votes=votes))
+            await self.chain.adopt(block, self.chain.apply(block))
+
+    def hear(
+        self,
+        keys: Sequence[SigningKey],
+        source: Checkpoint,
+        round_number: int = NOW,
+        target: bytes = ELSEWHERE,
+    ) -> list[bool]:
+        vote = Vote(source.round, source.id, round_number, target, b"", b"")
+        return [self.dissent.hear(sign(vote, key, self.chain.network.id)) for key in keys]
+
+
+async def listen() -> Listener:
+    listener = Listener()
+    await listener.grow(1, NOW)
+    assert listener.chain.tree.final.round == FINAL
+    return listener
+
+
+OTHER = Checkpoint(FINAL, b"o" * 32)
+"""A block of the round of this node's final one."""
+
+
+@pytest.mark.parametrize(("voters", "is_strong"), [(1, False), (2, True)])
+@virtual_time
+async def test_more_than_a_third_of_the_bonds_is_believed(voters: int, is_strong: bool) -> None:
+    listener = await listen()
+    listener.hear(ATTESTERS[:voters], OTHER)
+    assert listener.dissent.is_strong() is is_strong
+
+
+@virtual_time
+async def test_votes_from_a_block_of_this_chain_are_no_dissent() -> None:
+    listener = await listen()
+    final = listener.chain.tree.final
+    assert listener.hear(ATTESTERS, final) == [True] * len(ATTESTERS)
+    assert not listener.dissent.is_strong()
+    # What was heard stands in nobody's way.
+    listener.hear(ATTESTERS, OTHER)
+    assert listener.dissent.is_strong()
+
+
+@virtual_time
+async def test_votes_from_a_block_above_the_final_one_are_judged_when_it_is_passed() -> None:
+    """Who is ahead may well be ahead on the same chain."""
+    listener = await listen()
+    above = Checkpoint(FINAL + 1, b"a" * 32)
+    listener.hear(ATTESTERS[:2], above)
+    assert not listener.dissent.is_strong()
+    # The next round's vote does not push out the one that waits.
+    assert listener.hear(ATTESTERS[:2], Checkpoint(FINAL + 2, b"b" * 32), NOW + 1) == [False] * 2
+    await listener.grow(NOW + 1, NOW + 1)
+    assert listener.chain.tree.final.round == FINAL + 1
+    assert listener.dissent.is_strong()
+
+
+@virtual_time
+async def test_keys_without_a_bond_are_not_heard() -> None:
+    listener = await listen()
+    assert listener.hear([OUTSIDER], OTHER) == [False]
+
+
+@pytest.mark.parametrize("number", [NOW - 3, NOW + 3])
+@virtual_time
+async def test_votes_far_from_the_clock_are_not_heard(number: int) -> None:
+    """Else old votes could be told again, and again."""
+    listener = await listen()
+    assert listener.hear(ATTESTERS, OTHER, number) == [False] * len(ATTESTERS)
+
+
+@virtual_time
+async def test_who_comes_over_is_no_dissenter_any_more() -> None:
+    listener = await listen()
+    listener.hear(ATTESTERS[:2], OTHER)
+    head = listener.chain.tree.head()
+    listener.hear(ATTESTERS[:1], listener.chain.tree.final, NOW, head.id)
+    assert listener.dissent.is_strong()
+    listener.hear(ATTESTERS[:1], listener.chain.tree.final, NOW + 1, head.id)
+    assert not listener.dissent.is_strong()
