@@ -117,6 +117,15 @@ class QueryServicer(QueryServiceServicer):
             lambda: self._views.published.results(_parse_hash("task", request.task)),
         )
 
+    async def GetTaskTerms(
+        self, request: pb.GetTaskTermsRequest, context: Any
+    ) -> pb.GetTaskTermsResponse:
+        return await _answer(
+            context,
+            pb.GetTaskTermsResponse,
+            lambda: self._views.published.terms(_parse_hash("task", request.task)),
+        )
+
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
         return await _answer(
             context,

@@ -47,6 +47,7 @@ from node.views.tasks import (
     TaskQueueView,
     TaskResultsView,
     TaskResultView,
+    TaskTermsView,
 )
 from pool.proofs.openpage import OpenPage, close_page
 from pool.proofs.shelf import PageShelf, ReceiptShelf
@@ -291,6 +292,9 @@ class FixedTasks:
 
     def queue(self) -> TaskQueueView:
         return TASKS
+
+    def terms(self, task_id: bytes) -> TaskTermsView:
+        return TaskTermsView("pn-owner", b"terms")
 
     def results(self, task_id: bytes) -> TaskResultsView:
         if task_id != TASKS.tasks[0].id:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,16 @@ from nas.data.dataset import input_codes
 from nas.designs.shapes import InputShape
 from nas.evaluation.evaluate import logits
 from nas.evaluation.model_format import pack, unpack
+from node.chain.codec import encode
+from node.chain.envelope import sign
 from node.chain.hashing import blob_hash
 from node.chain.messages import Claim
 from node.chain.params import FAST
 from node.chain.published.queue import make_bitmap
 from node.chain.published.sealing import shard_key
+from node.cli import task_proofs
 from node.cli.client import main
+from node.cli.task_proofs import fetch_win
 from node.consensus.designs import NasDesigns
 from node.identity import format_address
 from node.inspection.tasks import ChainTasks
@@ -31,6 +36,9 @@ from node.publishing.engine import training_data
 from node.publishing.folder import read_prepared, read_secret
 from node.publishing.prepare import Prepared
 from node.publishing.recount import recount
+from node.views.status import UnknownItem
+from node.views.tasks import ModelPartView, TaskResultsView, TaskTermsView
+from ponas.v1 import query_service_pb2 as pb
 from tests import chain_world
 from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, World, make_network, public
 from tests.nas_models import devnet_design, integer_model, random_codes
@@ -213,11 +221,24 @@ def win(node: Node, prepared: Prepared, correct: int) -> None:
             return
 
 
-@pytest.mark.parametrize("lie", [0, 1])
-def test_a_winner_is_downloaded_and_counted_again(
-    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: int
-) -> None:
-    prepare(node, easy_arrays(tmp_path))
+@dataclass(frozen=True)
+class Won:
+    """A task that was won, its prepared images and the winner's model."""
+
+    task_id: bytes
+    prepared: Prepared
+    model: bytes
+    correct: int
+
+
+@pytest.fixture
+def won(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Won:
+    """A task whose winner claims what it counts."""
+    return play(node, tmp_path, monkeypatch, lie=0)
+
+
+def play(node: Node, folder: Path, monkeypatch: pytest.MonkeyPatch, lie: int) -> Won:
+    prepare(node, easy_arrays(folder))
     prepared, secret = prepared_in(node), read_secret(node.folder / "tasks" / "digits")
     model = make_model(prepared)
     monkeypatch.setattr(chain_world, "MODEL", model)
@@ -231,13 +252,127 @@ def test_a_winner_is_downloaded_and_counted_again(
     correct = recount(prepared, secret, 0, claim, model)
     assert correct >= 30
     win(node, prepared, correct + lie)
+    return Won(task_id, prepared, model, correct)
+
+
+@pytest.mark.parametrize("lie", [0, 1])
+def test_a_winner_is_downloaded_and_counted_again(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: int
+) -> None:
+    won = play(node, tmp_path, monkeypatch, lie)
     out = tmp_path / "out"
-    result = task(node, "download", task_id.hex(), str(out))
+    result = task(node, "download", won.task_id.hex(), str(out), "--json")
     assert result.exit_code == 0, result.output
-    assert (out / "model.bin").read_bytes() == model
+    assert (out / "model.bin").read_bytes() == won.model
     unpack((out / "model.bin").read_bytes(), DESIGN, InputShape(1, 8, 8), 10)
-    assert json.loads((out / "result.json").read_text())["correct"] == correct + lie
-    result = task(node, "verify", task_id.hex(), "digits")
+    told = json.loads((out / "result.json").read_text())
+    assert (told["correct"], told["test_images"]) == (won.correct + lie, 100)
+    assert told["node_says_final"] is False
+    assert json.loads(result.stdout) == told | {"folder": str(out)}
+    result = task(node, "verify", won.task_id.hex(), "digits")
     assert result.exit_code == lie, result.output
-    verdict = f"but {correct + 1} were claimed" if lie else "as claimed"
-    assert f"{correct} of 100 correct, {verdict}" in result.output
+    verdict = f"but {won.correct + 1} were claimed" if lie else "as claimed"
+    assert f"{won.correct} of 100 correct, {verdict}" in result.output
+
+
+class Liar(ChainTasks):
+    """Shows of a task what somebody else's answers would be."""
+
+    changes: Mapping[str, Any] = {}
+    models: Sequence[bytes | None] = ()
+    asked = 0
+
+    def terms(self, task_id: bytes) -> TaskTermsView:
+        return replace(super().terms(task_id), **self.changes.get("terms", {}))
+
+    def results(self, task_id: bytes) -> TaskResultsView:
+        (found,) = super().results(task_id).results
+        changed = replace(found, **self.changes.get("results", {}))
+        return TaskResultsView([changed] * max(1, len(self.models)))
+
+    def model(self, model_hash: bytes, offset: int) -> ModelPartView:
+        told = super().model(model_hash, offset)
+        if not self.models:
+            return told
+        self.asked += 1
+        model = self.models[min(self.asked, len(self.models)) - 1]
+        if model is None:
+            raise UnknownItem("this node has no such model")
+        return ModelPartView(model, told.total)
+
+
+def liar_of(node: Node) -> Liar:
+    liar = Liar(node.desk.chain, NasDesigns(PARAMETERS))
+    node.views.published = liar  # type: ignore[assignment]
+    return liar
+
+
+def test_what_a_node_says_beside_the_claim_is_not_written(
+    node: Node, won: Won, tmp_path: Path
+) -> None:
+    honest = task(node, "download", won.task_id.hex(), str(tmp_path / "honest"), "--json")
+    lies = {"correct": 100, "luts": 1, "images_per_s": 9, "shard": 1, "genotype": b"\1" * 30}
+    liar_of(node).changes = {"results": {**lies, "model_hash": bytes(32), "test_images": 7}}
+    result = task(node, "download", won.task_id.hex(), str(tmp_path / "out"), "--json")
+    assert json.loads(result.stdout) | {"folder": ""} == json.loads(honest.stdout) | {"folder": ""}
+    for name in ("model.bin", "design.json", "result.json", "block.bin"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "honest" / name).read_bytes()
+
+
+def test_a_result_that_its_block_does_not_prove_is_not_downloaded(
+    node: Node, won: Won, tmp_path: Path
+) -> None:
+    liar, chain = liar_of(node), node.desk.chain
+    other = encode(replace(won.prepared.terms, nonce=7))
+    standing = chain.id_at(1)
+    cases: list[tuple[dict[str, Any], tuple[bytes | None, ...], str]] = [
+        ({"terms": {"terms": other}}, (), "showed the terms of another task"),
+        ({"terms": {"terms": b"x"}}, (), "showed no terms"),
+        ({"results": {"block": standing}}, (), "is not for this task"),
+        ({}, (b"not the model",), "another model than the block"),
+        ({}, (won.model + b"x",), "another model than the block"),
+        ({}, (b"",), "another model than the block"),
+        ({}, (None,), "does not keep the model any more"),
+    ]
+    for changes, models, reason in cases:
+        liar.changes, liar.models = changes, models
+        result = task(node, "download", won.task_id.hex(), str(tmp_path / "out"))
+        assert (result.exit_code, reason in result.output) == (1, True), result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_claim_that_does_not_fit_the_terms_proves_nothing(
+    node: Node, won: Won, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = liar_of(node).results(won.task_id).results
+    block, network = node.desk.chain.block(found.block), node.desk.world.network
+    assert block is not None
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"correct": 101}, "is of more images than the task has"),
+        ({"genotype": bytes(30)}, "has a design that the task does not allow"),
+        ({"genotype": b"x"}, "no multiple of 10 per layer"),
+        ({"secrets": (bytes(32),)}, "is not for this task"),
+        ({"secrets": ()}, "is not for this task"),
+    ]
+    for changes, reason in cases:
+        signed = sign(replace(block.header.message, **changes), PRODUCERS[1], network.id)
+        answer = pb.GetBlockBytesResponse(header=encode(signed.envelope).hex())
+        monkeypatch.setattr(task_proofs, "ask", lambda *_, answer=answer: answer)
+        with pytest.raises(ValueError, match=reason):
+            fetch_win("a node", network, won.prepared.terms, signed.id.hex())
+
+
+def test_a_model_that_is_gone_does_not_keep_others_from_being_counted(node: Node, won: Won) -> None:
+    liar_of(node).models = (None, won.model)
+    result = task(node, "verify", won.task_id.hex(), "digits")
+    assert result.exit_code == 1
+    missing, counted = result.stdout.splitlines()
+    assert "not counted" in missing
+    assert missing.endswith("does not keep the model any more.")
+    assert f"{won.correct} of 100 correct, as claimed." in counted
+    assert "1 of 2 results" in result.stderr
+    liar_of(node).models = (None, won.model)
+    result = task(node, "verify", won.task_id.hex(), "digits", "--json")
+    first, second = json.loads(result.stdout)["results"]
+    assert (first["counted"], second["counted"], second["fault"]) == (None, won.correct, "")
+    assert (result.exit_code, first["claimed"]) == (1, won.correct)

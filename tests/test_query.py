@@ -32,6 +32,7 @@ PAIRS = {
     ledger.SubmittedView: pb.SubmitTransactionResponse,
     tasks.TaskQueueView: pb.ListTasksResponse,
     tasks.TaskResultsView: pb.GetTaskResultsResponse,
+    tasks.TaskTermsView: pb.GetTaskTermsResponse,
     tasks.ModelPartView: pb.GetModelResponse,
     status.PoolView: pb.GetPoolResponse,
     status.MinersView: pb.ListMinersResponse,

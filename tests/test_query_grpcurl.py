@@ -93,6 +93,7 @@ CALLS = {
     "SubmitTransaction": (json.dumps({"transaction": TRANSACTION}), "id", hash_of(4).hex()),
     "ListTasks": ("", "tasks", None),
     "GetTaskResults": (json.dumps({"task": hash_of(20).hex()}), "results", None),
+    "GetTaskTerms": (json.dumps({"task": hash_of(20).hex()}), "terms", b"terms".hex()),
     "GetModel": (json.dumps({"hash": hash_of(22).hex()}), "total", "7"),
     "GetPool": ("", "round", "7"),
     "ListMiners": ("", "miners", None),

@@ -1,6 +1,7 @@
 """Asking a running node: one call of the query service, and its answer as tables or JSON."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from node.cli.tables import render
 from node.endpoint import EndpointError, parse_endpoint
 from node.errors import ExitCode
 from ponas.v1.query_service_pb2_grpc import QueryServiceStub
+
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+"""`--json` of a command that prints by `tell`, handed over as `as_json`."""
 
 _TIMEOUT_S = 5.0
 # A proxy of the environment is meant for the web, never for nodes.
@@ -107,6 +111,15 @@ def show(answer: Message, as_json: bool) -> None:
         )
     else:
         console().print(render(answer))
+
+
+def tell(fields: Mapping[str, object], as_json: bool) -> None:
+    """Print what a command has found out itself, a line each or as one JSON object."""
+    if as_json:
+        click.echo(json.dumps(fields))
+        return
+    for name, value in fields.items():
+        click.echo(f"{name}: {value}")
 
 
 def _call(address: str, method: str, request: Message) -> Message:

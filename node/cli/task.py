@@ -12,11 +12,11 @@ import click
 from fpga_model.profile import PROFILES
 from nas.task import PROTOCOLS
 from node.chain.genesis import Network
-from node.chain.messages import Transaction
 from node.chain.published.terms import Cancel, Publish, Rebond
-from node.cli.asking import Query, console, query_command
-from node.cli.keys import data_dir_option, load_key, read_key
-from node.cli.ledger import check_network, fetch_account, hand_in, least_fee, network_option
+from node.cli.asking import Query, console, json_flag, query_command, tell
+from node.cli.keys import data_dir_option, read_key
+from node.cli.ledger import Make, check_network, network_option
+from node.cli.spending import AMOUNT, Spending, fee_option, yes_option
 from node.cli.task_results import (
     checked,
     download,
@@ -28,10 +28,8 @@ from node.cli.task_results import (
 )
 from node.errors import ExitCode
 from node.identity import parse_address
+from node.publishing.appraisal import Appraisal, appraise
 from ponas.v1 import query_service_pb2 as query
-
-_AMOUNT = click.IntRange(1, (1 << 63) - 1)
-_yes = click.option("--yes", is_flag=True, help="Do not ask before it is sent.")
 
 
 @click.group(
@@ -95,7 +93,7 @@ def _online(run: Callable[..., None]) -> None:
 @_command
 @click.argument("images", metavar="FOLDER|FILE.npz", type=click.Path(exists=True, path_type=Path))
 @click.argument("name")
-@click.option("--reward", type=_AMOUNT, required=True, help="Base units for each round.")
+@click.option("--reward", type=AMOUNT, required=True, help="Base units for each round.")
 @click.option("--rounds", type=click.IntRange(1, 32), default=1, show_default=True)
 @click.option("--target", type=click.IntRange(0), default=0, help="Correct test images at least.")
 @click.option(
@@ -115,12 +113,14 @@ def _online(run: Callable[..., None]) -> None:
     metavar="ADDRESS",
     help="Who may open the test images; repeatable.  [default: the key in --data-dir]",
 )
+@json_flag
 def prepare(
     images: Path,
     name: str,
     space: str,
     layers: int | None,
     holders: tuple[str, ...],
+    as_json: bool,
     network: Network,
     folder: Path,
     **wishes: Any,
@@ -148,15 +148,21 @@ def prepare(
         files.write_prepared(place_of(folder, name), prepared, secret)
         return prepared.terms
 
-    terms = checked(made)
-    _show_cost(terms, network)
-    click.echo(f"Prepared in {place_of(folder, name)}; the node with that data folder serves it.")
+    cost, place = appraise(checked(made), network.parameters), place_of(folder, name)
+    if as_json:
+        tell(asdict(cost) | {"folder": str(place)}, as_json)
+        return
+    _show_cost(cost)
+    click.echo(f"Prepared in {place}; the node with that data folder serves it.")
 
 
 @_online
 @click.argument("name")
-@_yes
-def publish(name: str, yes: bool, address: str, network: Network, folder: Path) -> None:
+@fee_option
+@yes_option
+def publish(
+    name: str, fee: int | None, yes: bool, address: str, network: Network, folder: Path
+) -> None:
     """Lock the rewards of a prepared task and have it mined."""
     from node.publishing.engine import refuse_terms
     from node.publishing.folder import read_prepared, read_secret
@@ -166,68 +172,49 @@ def publish(name: str, yes: bool, address: str, network: Network, folder: Path) 
     checked(lambda: check_prepared(prepared, read_secret(place_of(folder, name))))
     if refusal := refuse_terms(prepared.terms, network.parameters.tasks.max_mac_images):
         raise click.ClickException(f"{refusal[1]}.")
-    _show_cost(prepared.terms, network)
+    cost = appraise(prepared.terms, network.parameters)
+    _show_cost(cost)
     click.echo("The training images become public, and each round's test images with its key.")
-
+    spending = Spending(address, network, folder, fee, yes)
     _send(
-        lambda nonce, fee: replace(prepared.terms, nonce=nonce, fee=fee),
-        "Publish it?",
-        yes,
-        address,
-        network,
-        folder,
+        spending,
+        lambda nonce, paid: replace(prepared.terms, nonce=nonce, fee=paid),
+        cost.escrow + cost.publish_fee,
+        "Publish the task",
     )
 
 
 @_online
 @task_id_argument
-@_yes
-def cancel(task_id: bytes, yes: bool, address: str, network: Network, folder: Path) -> None:
+@fee_option
+@yes_option
+def cancel(
+    task_id: bytes, fee: int | None, yes: bool, address: str, network: Network, folder: Path
+) -> None:
     """Take a task out of the queue; what is not reserved for a round comes back."""
-    _send(
-        lambda nonce, fee: Cancel(nonce, fee, task_id),
-        "Cancel the task? Fees are not given back.",
-        yes,
-        address,
-        network,
-        folder,
-    )
+    spending = Spending(address, network, folder, fee, yes)
+    question = "Cancel the task, whose fees are not given back,"
+    _send(spending, lambda nonce, paid: Cancel(nonce, paid, task_id), 0, question)
 
 
 @_online
 @task_id_argument
-@_yes
-def rebond(task_id: bytes, yes: bool, address: str, network: Network, folder: Path) -> None:
+@fee_option
+@yes_option
+def rebond(
+    task_id: bytes, fee: int | None, yes: bool, address: str, network: Network, folder: Path
+) -> None:
     """Deposit one reward, so that a task is mined again whose key was withheld."""
-    _send(
-        lambda nonce, fee: Rebond(nonce, fee, task_id),
-        "Deposit one reward? It is burnt if a key is withheld again.",
-        yes,
-        address,
-        network,
-        folder,
-    )
+    spending = Spending(address, network, folder, fee, yes)
+    question = "Deposit one reward, which is burnt if a key is withheld again,"
+    _send(spending, lambda nonce, paid: Rebond(nonce, paid, task_id), 0, question)
 
 
-def _show_cost(terms: Publish, network: Network) -> None:
-    from node.publishing.appraisal import appraise
-
-    for label, value in asdict(appraise(terms, network.parameters)).items():
+def _show_cost(cost: Appraisal) -> None:
+    for label, value in asdict(cost).items():
         console().print(f"{label.replace('_', ' ')}: {value:,}")
 
 
-def _send(
-    make: Callable[[int, int], Transaction],
-    question: str,
-    yes: bool,
-    node: str,
-    network: Network,
-    folder: Path,
-) -> None:
-    check_network(node, network)
-    identity = load_key(folder)
-    own = fetch_account(node, network, identity.public_key)
-    fee = least_fee(network, identity, make)
-    if not yes:
-        click.confirm(f"{question} The fee is {fee}.", abort=True, err=True)
-    click.echo(hand_in(node, network, identity, make, own.next_nonce, fee))
+def _send(spending: Spending, make: Make, amount: int, question: str) -> None:
+    check_network(spending.node, spending.network)
+    click.echo(spending.spend(make, amount, question)["transaction"])

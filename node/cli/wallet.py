@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,21 +14,13 @@ import click
 from node.chain.bonds import BondKind
 from node.chain.genesis import Network
 from node.chain.messages import AddBond, Faucet, Transfer, Unbond
-from node.cli.asking import ask, node_option, show
-from node.cli.keys import data_dir_option, load_key, read_key
-from node.cli.ledger import (
-    Make,
-    check_network,
-    fetch_account,
-    hand_in,
-    least_fee,
-    network_option,
-)
+from node.cli.asking import ask, json_flag, node_option, show, tell
+from node.cli.keys import data_dir_option, read_key
+from node.cli.ledger import check_network, fetch_account, network_option
+from node.cli.spending import AMOUNT, Spending, fee_option, yes_option
 from node.errors import ExitCode
 from node.identity import AddressError, format_address, parse_address
 from ponas.v1 import query_service_pb2 as query
-
-_AMOUNT = click.IntRange(1, (1 << 63) - 1)
 
 
 class _Address(click.ParamType[bytes]):
@@ -42,11 +33,6 @@ class _Address(click.ParamType[bytes]):
             self.fail(f"{error}.", param, ctx)
 
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask before it is sent.")
-_fee = click.option(
-    "--fee", type=_AMOUNT, help="What to offer.  [default: the least that is taken]"
-)
 _kind = click.argument("kind", type=click.Choice([kind.name.lower() for kind in BondKind]))
 _account = click.argument("account", type=_Address(), required=False, metavar="[ADDRESS]")
 
@@ -64,7 +50,7 @@ def wallet() -> None:
 
 def _command(run: Callable[..., None]) -> None:
     """Add a command to the group, with the options that all have."""
-    command = click.command(_json(run))
+    command = click.command(json_flag(run))
     command.params += [node_option(), network_option(), data_dir_option()]
     wallet.add_command(command)
 
@@ -76,7 +62,7 @@ def balance(
 ) -> None:
     """What an account has after the newest block, checked against its state root."""
     check_network(address, network)
-    _tell(asdict(fetch_account(address, network, _or_own(account, folder))), as_json)
+    tell(asdict(fetch_account(address, network, _or_own(account, folder))), as_json)
 
 
 @_command
@@ -88,7 +74,7 @@ def verify(
     """Check what an account had after a block that you trust, whatever the node says."""
     check_network(address, network)
     shown = fetch_account(address, network, _or_own(account, folder), block.lower())
-    _tell(asdict(shown), as_json)
+    tell(asdict(shown), as_json)
 
 
 @_command
@@ -112,9 +98,9 @@ def history(
 
 @_command
 @click.argument("recipient", type=_Address(), metavar="ADDRESS")
-@click.argument("amount", type=_AMOUNT)
-@_fee
-@_yes
+@click.argument("amount", type=AMOUNT)
+@fee_option
+@yes_option
 def send(
     recipient: bytes,
     amount: int,
@@ -136,15 +122,15 @@ def send(
         )
     spending = Spending(address, network, folder, fee, yes)
     question = f"Pay {amount} to {format_address(recipient)}"
-    _tell(spending.spend(partial(Transfer, recipient, amount), amount, question), as_json)
+    tell(spending.spend(partial(Transfer, recipient, amount), amount, question), as_json)
 
 
 @_command
 @_kind
-@click.argument("amount", type=_AMOUNT)
+@click.argument("amount", type=AMOUNT)
 @click.option("--owner", type=_Address(), metavar="ADDRESS", help="Who may unbond.  [default: own]")
-@_fee
-@_yes
+@fee_option
+@yes_option
 def bond(
     kind: str,
     amount: int,
@@ -160,15 +146,15 @@ def bond(
     check_network(address, network)
     spending = Spending(address, network, folder, fee, yes)
     make = partial(AddBond, BondKind[kind.upper()], _or_own(owner, folder), amount)
-    _tell(spending.spend(make, amount, f"Put {amount} at stake to {kind}"), as_json)
+    tell(spending.spend(make, amount, f"Put {amount} at stake to {kind}"), as_json)
 
 
 @_command
 @_kind
-@click.argument("amount", type=_AMOUNT)
+@click.argument("amount", type=AMOUNT)
 @click.option("--identity", type=_Address(), metavar="ADDRESS", help="Whose bond.  [default: own]")
-@_fee
-@_yes
+@fee_option
+@yes_option
 def unbond(
     kind: str,
     amount: int,
@@ -185,7 +171,7 @@ def unbond(
     spending = Spending(address, network, folder, fee, yes)
     make = partial(Unbond, BondKind[kind.upper()], _or_own(identity, folder), amount)
     question = f"Take {amount} from the bond to {kind}"
-    _tell(spending.spend(make, 0, question), as_json)
+    tell(spending.spend(make, 0, question), as_json)
 
 
 @_command
@@ -205,33 +191,7 @@ def faucet(address: str, network: Network, folder: Path, as_json: bool) -> None:
     check_network(address, network)
     drawn = network.parameters.faucet
     spending = Spending(address, network, folder, None, yes=True)
-    _tell(spending.spend(Faucet, -drawn, "Draw") | {"amount": drawn}, as_json)
-
-
-@dataclass(frozen=True)
-class Spending:
-    """How a transaction of the key in a folder is paid for and sent."""
-
-    node: str
-    network: Network
-    folder: Path
-    fee: int | None
-    yes: bool
-
-    def spend(self, make: Make, amount: int, question: str) -> dict[str, object]:
-        """Ask, sign and hand in a transaction that takes so much beside its fee."""
-        deposit = self.network.parameters.account_deposit
-        identity = load_key(self.folder)
-        own = fetch_account(self.node, self.network, identity.public_key)
-        fee = self.fee or least_fee(self.network, identity, make)
-        rest = own.balance - amount - fee
-        if rest < 0:
-            raise click.ClickException(f"The account has {own.balance}, {amount + fee} are due.")
-        lost = f" The rest of {rest} is below {deposit} and will be burnt." * (rest < deposit)
-        if not self.yes:
-            click.confirm(f"{question} for a fee of {fee}?{lost}", abort=True, err=True)
-        sent = hand_in(self.node, self.network, identity, make, own.next_nonce, fee)
-        return {"transaction": sent, "amount": amount, "fee": fee}
+    tell(spending.spend(Faucet, -drawn, "Draw") | {"amount": drawn}, as_json)
 
 
 def _or_own(account: bytes | None, folder: Path) -> bytes:
@@ -247,11 +207,3 @@ def _entries(node: str, account: str) -> Iterator[query.HistoryEntry]:
         below = answer.next
         if below == 0:
             return
-
-
-def _tell(fields: Mapping[str, object], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(fields))
-        return
-    for name, value in fields.items():
-        click.echo(f"{name}: {value}")

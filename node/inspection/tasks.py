@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from nas.designs.genotype import Genotype
 from node.chain.block import Block
+from node.chain.codec import encode
 from node.chain.messages import Claim
 from node.chain.published.manifest import CHUNK_BYTES
 from node.consensus.chain import Chain
@@ -17,6 +18,7 @@ from node.views.tasks import (
     TaskQueueView,
     TaskResultsView,
     TaskResultView,
+    TaskTermsView,
 )
 
 
@@ -59,6 +61,15 @@ class ChainTasks:
         if not found and task_id not in self._chain.tree.head().state.tasks:
             raise UnknownItem(f"this node knows no task {task_id.hex()}")
         return TaskResultsView(found)
+
+    def terms(self, task_id: bytes) -> TaskTermsView:
+        queued = self._chain.tree.head().state.tasks.get(task_id)
+        if queued is not None:
+            return TaskTermsView(format_address(queued.publisher), encode(queued.terms))
+        for _, win in self._chain.wins():
+            if win.task_id == task_id:
+                return TaskTermsView(format_address(win.publisher), encode(win.terms))
+        raise UnknownItem(f"this node knows no task {task_id.hex()}")
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:
         model = self._chain.blob(model_hash)

@@ -50,6 +50,12 @@ class TaskResultsView:
 
 
 @dataclass(frozen=True)
+class TaskTermsView:
+    publisher: str
+    terms: bytes
+
+
+@dataclass(frozen=True)
 class ModelPartView:
     data: bytes
     total: int
@@ -64,6 +70,10 @@ class PublishedTasks(Protocol):
 
     def results(self, task_id: bytes) -> TaskResultsView:
         """What was found for a task, also after it is done."""
+        ...
+
+    def terms(self, task_id: bytes) -> TaskTermsView:
+        """What a task asks for, as it was published, also after it is done."""
         ...
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:

@@ -1760,6 +1760,52 @@ class TaskResultView(_message.Message):
 Global___TaskResultView: _TypeAlias = TaskResultView  # noqa: Y015
 
 @_typing.final
+class GetTaskTermsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    task: _builtins.str
+    """Id of the transaction that published it."""
+    def __init__(
+        self,
+        *,
+        task: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskTermsRequest: _TypeAlias = GetTaskTermsRequest  # noqa: Y015
+
+@_typing.final
+class GetTaskTermsResponse(_message.Message):
+    """What a task asks for, also after it is done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLISHER_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    publisher: _builtins.str
+    """Address of who has published it."""
+    terms: _builtins.str
+    """Payload of the transaction, a Publish, in hexadecimal: its id proves both."""
+    def __init__(
+        self,
+        *,
+        publisher: _builtins.str = ...,
+        terms: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["publisher", b"publisher", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskTermsResponse: _TypeAlias = GetTaskTermsResponse  # noqa: Y015
+
+@_typing.final
 class GetModelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -97,6 +97,11 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsResponse.FromString,
                 _registered_method=True)
+        self.GetTaskTerms = channel.unary_unary(
+                '/ponas.v1.QueryService/GetTaskTerms',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/ponas.v1.QueryService/GetModel',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetModelRequest.SerializeToString,
@@ -222,6 +227,12 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTaskTerms(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -338,6 +349,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetTaskResults,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskResultsResponse.SerializeToString,
+            ),
+            'GetTaskTerms': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTaskTerms,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -712,6 +728,33 @@ class QueryService:
             '/ponas.v1.QueryService/GetTaskResults',
             ponas_dot_v1_dot_query__service__pb2.GetTaskResultsRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetTaskResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTaskTerms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/GetTaskTerms',
+            ponas_dot_v1_dot_query__service__pb2.GetTaskTermsRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.GetTaskTermsResponse.FromString,
             options,
             channel_credentials,
             insecure,

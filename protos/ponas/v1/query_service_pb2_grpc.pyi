@@ -48,6 +48,7 @@ class QueryServiceStub:
     SubmitTransaction: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]
     GetTaskResults: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]
+    GetTaskTerms: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskTermsRequest, _query_service_pb2.GetTaskTermsResponse]
     GetModel: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetModelRequest, _query_service_pb2.GetModelResponse]
     GetPool: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]
     ListMiners: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]
@@ -78,6 +79,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     SubmitTransaction: _aio.UnaryUnaryMultiCallable[_query_service_pb2.SubmitTransactionRequest, _query_service_pb2.SubmitTransactionResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]  # type: ignore[assignment]
     GetTaskResults: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]  # type: ignore[assignment]
+    GetTaskTerms: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskTermsRequest, _query_service_pb2.GetTaskTermsResponse]  # type: ignore[assignment]
     GetModel: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetModelRequest, _query_service_pb2.GetModelResponse]  # type: ignore[assignment]
     GetPool: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]  # type: ignore[assignment]
     ListMiners: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]  # type: ignore[assignment]
@@ -177,6 +179,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetTaskResultsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetTaskResultsResponse, _abc.Awaitable[_query_service_pb2.GetTaskResultsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetTaskTerms(
+        self,
+        request: _query_service_pb2.GetTaskTermsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.GetTaskTermsResponse, _abc.Awaitable[_query_service_pb2.GetTaskTermsResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetModel(
