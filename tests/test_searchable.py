@@ -83,6 +83,7 @@ def gate_of(desk: Desk, aside: Aside = inline) -> ChainGate:
         unused,
         informer,
         unused,
+        unused,
         LoopClock(asyncio.get_running_loop()),
         unused,
         unused,
