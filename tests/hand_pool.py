@@ -34,6 +34,7 @@ from tests.pool_world import (
 )
 
 WORK = 70
+NO_ORDERS = pb.MineResponse(idle=pb.Idle(reason="no round is open"))
 
 
 def challenge_of(
@@ -82,8 +83,9 @@ def with_lease(message: pb.MineResponse, manager: str = "manager", rounds: int =
 class HandPool:
     """Listens at an address of the world's network, under the key of `manager`.
 
-    Every miner that registers is sent `orders`. `registered` holds the times of registrations,
-    `results` and `others` what came after. Results are answered by `answer`, if there is one.
+    Every miner that registers is sent `orders`, by default that there are none. `registered` holds
+    the times of registrations, `results` and `others` what came after. Results are answered by
+    `answer`, if there is one.
     """
 
     def __init__(self, world: PoolWorld, address: str, manager: str = "manager") -> None:
@@ -91,7 +93,7 @@ class HandPool:
         self.address = address
         self._manager = manager
         self.challenge = challenge_of(manager)
-        self.orders: Sequence[pb.MineResponse] = ()
+        self.orders: Sequence[pb.MineResponse] = (NO_ORDERS,)
         self.answer: Callable[[pb.Result], pb.MineResponse] | None = self.accepted
         self._rounds: dict[int, int] = {}
         self.registered: list[int] = []

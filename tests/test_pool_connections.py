@@ -487,10 +487,9 @@ async def test_rounds_may_have_different_tasks() -> None:
 async def test_a_miner_that_commits_alone_in_a_round_takes_no_lease_of_it() -> None:
     world = PoolWorld()
     pool = HandPool(world, "a")
-    for number in (3, 4):
-        order = exploration(number, round_number=number, starts_in_ms=0)
+    pool.orders = [exploration(number, round_number=number) for number in (3, 4)]
+    for order in pool.orders:
         with_lease(order)
-        pool.orders = [*pool.orders, order]
     promises = no_promises()
     promises.commit_alone(3)
     first, second = pool.orders

@@ -8,6 +8,7 @@ from pool.miner.failover import (
     FIRST_WAIT_MS,
     LAST_WAIT_MS,
     MAX_DRAIN_WAIT_MS,
+    RETURN_AFTER_MS,
     Course,
     End,
     Parting,
@@ -17,6 +18,7 @@ from pool.miner.failover import (
 )
 
 LOST = Parting(End.LOST, "gone")
+MUTE = Parting(End.MUTE, "no answer", held_ms=LAST_WAIT_MS + 1)
 WRONG = Parting(End.WRONG, "another network")
 
 
@@ -40,6 +42,16 @@ def test_a_lone_pool_is_tried_for_ever() -> None:
 def test_a_link_that_held_was_no_failure_in_a_row() -> None:
     good = Parting(End.LOST, "gone", held_ms=LAST_WAIT_MS + 1)
     assert places(Course(2), LOST, LOST, good, LOST, LOST) == [0, 0, 0, 0, 1]
+
+
+def test_a_mute_pool_is_left_at_once_and_looked_back_to_ever_more_rarely() -> None:
+    assert places(Course(2), MUTE, MUTE) == [1, 0]
+    course, waits = Course(2), []
+    for _ in range(3):
+        waits.append(course.return_after_ms // RETURN_AFTER_MS)
+        course = after(course, MUTE)
+    assert waits == [1, 2, 4]
+    assert after(Course(1, mute=10_000), MUTE).return_after_ms < 2 * 86_400_000
 
 
 def test_waits_double_up_to_a_bound_and_begin_anew_after_a_good_link() -> None:

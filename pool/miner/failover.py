@@ -14,7 +14,10 @@ ATTEMPTS = 3
 """Failures in a row at one pool before the next one's turn."""
 
 RETURN_AFTER_MS = 300_000
-"""How often a miner that is not at its first pool looks whether an earlier one is back."""
+"""How often a miner that is not at its first pool looks whether an earlier one is back; half as
+often after each pool that was mute, for one that answers then may be mute again."""
+
+_MOST_DOUBLINGS = 8
 
 FIRST_WAIT_MS, LAST_WAIT_MS = 500, 15_000
 """Waits between attempts double from the first to the last of these; a link that held for longer
@@ -30,6 +33,8 @@ class End(StrEnum):
     LOST = "lost"
     WRONG = "wrong"
     """The pool is of another network or speaks another version; it will never do."""
+    MUTE = "mute"
+    """The pool did not answer, for minutes: three times that at one pool would be too long."""
     DRAINED = "drained"
     """The manager asked the miner to come back in a while."""
     LEFT = "left"
@@ -51,7 +56,8 @@ class Course:
     """Where a miner is on its list of `routes` places.
 
     `failures` count in a row at the present one. The next wait is drawn from the upper half of
-    `wait_ms`, so that a pool's miners don't all come back at once. `wrong` will never do.
+    `wait_ms`, so that a pool's miners don't all come back at once. `wrong` will never do, and
+    `mute` pools were met.
     """
 
     routes: int
@@ -59,11 +65,17 @@ class Course:
     failures: int = 0
     wait_ms: int = 0
     wrong: frozenset[int] = frozenset()
+    mute: int = 0
 
     @property
     def earlier(self) -> tuple[int, ...]:
         """The routes to look back to, best first."""
         return tuple(route for route in range(self.at) if route not in self.wrong)
+
+    @property
+    def return_after_ms(self) -> int:
+        """How long until the next look at the earlier routes."""
+        return RETURN_AFTER_MS << min(self.mute, _MOST_DOUBLINGS)
 
 
 def is_hopeless(course: Course, pools: int) -> bool:
@@ -81,6 +93,8 @@ def after(course: Course, parting: Parting) -> Course:
             return replace(course, failures=0, wait_ms=2 * asked_ms)
         case End.WRONG:
             return _next(marked_wrong(course, course.at))
+        case End.MUTE:
+            return _next(replace(course, mute=course.mute + 1, wait_ms=FIRST_WAIT_MS))
         case End.LOST:
             was_good = parting.held_ms > LAST_WAIT_MS
             failures = 1 if was_good else course.failures + 1

@@ -19,7 +19,6 @@ from node.tasks import TaskOwner
 from pool.link.blobs import Shelf
 from pool.miner.evidence import Evidence
 from pool.miner.failover import (
-    RETURN_AFTER_MS,
     Course,
     End,
     Parting,
@@ -153,7 +152,8 @@ class Miner:
             if is_hopeless(self._course, pools):
                 raise WrongPool(parting.reason)
         reason = f"not connected to the pool: {parting.reason}"
-        if self._course.at <= before.at and parting.end is End.LOST and pools == len(self._routes):
+        is_failure = parting.end in (End.LOST, End.MUTE)
+        if self._course.at <= before.at and is_failure and pools == len(self._routes):
             reason += "; this node has no unit of its own to mine solo with"
         self._idle(reason)
         wait_ms = self._rng.randint(self._course.wait_ms // 2, self._course.wait_ms)
@@ -198,7 +198,7 @@ class Miner:
         """Go back to an earlier pool of the list once it answers; never in the middle of a round
         that this node mines for itself."""
         while self._course.earlier:
-            await self._clock.sleep_until(self._clock.now_ms() + RETURN_AFTER_MS)
+            await self._clock.sleep_until(self._clock.now_ms() + self._course.return_after_ms)
             for at in self._course.earlier:
                 if not await self._is_back(at):
                     continue

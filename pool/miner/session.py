@@ -26,6 +26,7 @@ from pool.link.wire import (
 from pool.miner.evidence import Evidence
 from pool.miner.failover import End, Parting
 from pool.miner.outbox import Outbox
+from pool.miner.patience import FIRST_WORD_MS, MUTE_AFTER_MS, Patience
 from pool.miner.promises import Promises
 from pool.miner.registration import Applicant
 from pool.miner.work import Bench
@@ -77,20 +78,30 @@ class Session:
         self._leaving = asyncio.Event()
         self._acknowledged = asyncio.Event()
         self._welcomed = asyncio.Event()
+        self._has_orders = False
+        self._patience = Patience(self._on_mute)
         self._heartbeat_ms = 0
         self._last_sent_ms = 0
 
     async def run(self) -> Parting:
         """Work for the manager until the link ends."""
         self._shop.outbox.attach(self._manager)
+        self._shop.worker.rest("connected, but the pool has not said yet what to do")
+        self._patience.owed()
         try:
             async with asyncio.TaskGroup() as group:
-                duties = (self._send_results(), self._beat(), self._wind_up())
+                duties = (
+                    self._send_results(),
+                    self._beat(),
+                    self._miss_orders(),
+                    self._wind_up(),
+                )
                 tasks = [group.create_task(duty) for duty in duties]
                 reason = await self._channel.run(self._on_message)
                 for task in tasks:
                     task.cancel()
         finally:
+            self._patience.end()
             self._shop.outbox.detach()
         return self._parting or Parting(End.LOST, reason)
 
@@ -114,6 +125,20 @@ class Session:
             report = await self._shop.outbox.next_result()
             await self._channel.post(pb.MineRequest(result=report_to_wire(report)))
             self._last_sent_ms = self._shop.clock.now_ms()
+            self._patience.owed()
+
+    async def _miss_orders(self) -> None:
+        """Say that nothing is mined when neither an order nor the reason for none comes."""
+        clock = self._shop.clock
+        await clock.sleep_until(clock.now_ms() + FIRST_WORD_MS)
+        if not self._has_orders:
+            self._idle("connected, but the pool has sent neither an order nor the reason for none")
+
+    def _on_mute(self) -> None:
+        what = "a result" if self._has_orders else "the registration"
+        reason = f"the pool has left {what} without an answer for {MUTE_AFTER_MS // 60_000} minutes"
+        self._parting = self._parting or Parting(End.MUTE, reason)
+        self._channel.end(reason)
 
     async def _beat(self) -> None:
         """Send a sign of life whenever nothing else was sent for the time that was agreed on."""
@@ -155,8 +180,10 @@ class Session:
             case "welcome":
                 self._on_welcome(message.welcome)
             case "assignment":
+                self._on_orders()
                 self._on_assignment(message.assignment)
             case "idle":
+                self._on_orders()
                 self._idle(text_from_wire(message.idle.reason))
             case "acknowledgement":
                 self._on_acknowledgement(message.acknowledgement)
@@ -170,6 +197,11 @@ class Session:
                 self.leave(Parting(End.DRAINED, reason, wait_ms=message.drain.wait_ms))
             case other:
                 raise WireError(f"{other} is not expected after the registration")
+
+    def _on_orders(self) -> None:
+        if not self._has_orders:
+            self._has_orders = True
+            self._patience.heard()
 
     def _on_welcome(self, welcome: pb.Welcome) -> None:
         strength = strength_from_wire(welcome.strength)
@@ -213,6 +245,7 @@ class Session:
         outbox = self._shop.outbox
         report = outbox.take(self._manager, acknowledgement.assignment_id, acknowledgement.episode)
         self._acknowledged.set()
+        self._patience.heard()
         is_accepted = acknowledgement.acceptance == pb.ACCEPTANCE_ACCEPTED
         # A result that was sent again is refused, but with the receipt that was lost.
         if report is not None and acknowledgement.HasField("receipt"):
