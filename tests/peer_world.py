@@ -21,6 +21,7 @@ from node.net.memory import MemoryNetwork, between
 from node.net.peers import PeerNet
 from node.net.protocol import Gossip
 from node.store.base import Store
+from node.store.blobs import Part, part_of
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -186,9 +187,10 @@ class ScriptedHandler:
     def snapshot(self, block_id: bytes) -> bytes:
         return self.snapshots.get(block_id, b"")
 
-    def blob(self, blob_hash: bytes) -> bytes | None:
+    def blob_part(self, blob_hash: bytes, offset: int) -> Part | None:
         self.num_served[blob_hash] += 1
-        return self.blobs.get(blob_hash)
+        blob = self.blobs.get(blob_hash)
+        return None if blob is None else part_of(blob, offset)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from node.chain.codec import encode
 from node.chain.envelope import sign
 from node.chain.errors import SafetyAlarm
 from node.chain.genesis import network_to_json
-from node.chain.hashing import u64
+from node.chain.hashing import blob_hash, u64
 from node.chain.messages import Vote
 from node.cli.client import main
 from node.consensus.blockstore import BlockStore
@@ -28,6 +28,7 @@ from node.consensus.signed_before import SignedBefore
 from node.errors import StoreError
 from node.folder import open_data_folder
 from node.store.base import Delete, Put, Store, Table
+from node.store.blobs import put_blob
 from node.store.memory import MemoryStore
 from node.store.rocks import RocksStore, open_store
 from node.store.writer import InlineWriter
@@ -123,6 +124,34 @@ async def test_a_damaged_vote_or_model_goes_alone(cast: Cast, table: Table) -> N
     remove(store, examination)
     assert rows(store, table) == before
     assert examination.blocks == BLOCKS
+
+
+def no_length(store: Store, name: bytes) -> None:
+    store.write([Delete(Table.BLOBS, name)])
+
+
+def no_part(store: Store, name: bytes) -> None:
+    store.write([Delete(Table.BLOB_PARTS, key) for key, _ in rows(store, Table.BLOB_PARTS)])
+
+
+def other_part(store: Store, name: bytes) -> None:
+    store.write([Put(Table.BLOB_PARTS, key, b"x") for key, _ in rows(store, Table.BLOB_PARTS)])
+
+
+@pytest.mark.parametrize("spoil", [no_length, no_part, other_part])
+async def test_a_damaged_blob_goes_with_all_its_rows(
+    cast: Cast, spoil: Callable[[Store, bytes], None]
+) -> None:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    assert rows(store, Table.BLOBS) == []
+    store.write(put_blob(b"a model"))
+    assert not judge(store, cast).damage
+    spoil(store, blob_hash(b"a model"))
+    examination = judge(store, cast)
+    assert {each.table for each in examination.damage} <= {Table.BLOBS, Table.BLOB_PARTS}
+    remove(store, examination)
+    assert rows(store, Table.BLOBS) + rows(store, Table.BLOB_PARTS) == []
 
 
 @pytest.mark.parametrize(

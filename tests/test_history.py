@@ -27,6 +27,7 @@ from node.consensus.snapshot import decode_snapshot
 from node.errors import StoreError
 from node.net.bodies import Header
 from node.store.base import Delete, Put, Table
+from node.store.blobs import read_blob
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -106,7 +107,7 @@ class Life:
 async def begin(past: Past) -> MemoryStore:
     """A store that knows the newest snapshot alone."""
     store, snapshot = MemoryStore(), past.blocks.snapshots()[-1]
-    data = past.store.get(Table.BLOBS, snapshot.blob) or b""
+    data = read_blob(past.store, snapshot.blob) or b""
     chain = Life(past, store, Peers(past)).chain
     await chain.begin_at(*decode_snapshot(data, snapshot.checkpoint, past.network), data)
     return store

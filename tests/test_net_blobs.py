@@ -11,6 +11,7 @@ from node.net.blobs import NotFound, serve_chunk
 from node.net.link import LinkClosed, PeerLink
 from node.net.protocol import BLOB_WAIT_MS, CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal
 from node.net.session import Session
+from node.store.blobs import part_of
 from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
 from tests.peer_world import envelope, gossip, open_world, pass_time
@@ -386,7 +387,7 @@ async def test_messages_and_answers_take_turns() -> None:
         link = await world.network.transport("a").dial_peer("other")
         session = Session(link, bytes(32), 0, world.clock)
         for number in range(3):
-            session.answer(lambda: serve_chunk(GetBlob(hash=HASH), BLOB))
+            session.answer(lambda: serve_chunk(GetBlob(hash=HASH), part_of(BLOB, 0)))
             session.post(gossip(number))
         session.answer(lambda: serve_chunk(GetBlob(hash=HASH), None))
         running = asyncio.ensure_future(session.run(lambda _session, _message: None))

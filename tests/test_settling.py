@@ -16,6 +16,7 @@ from node.consensus.blockstore import BlockStore
 from node.consensus.records import TaskWin
 from node.consensus.settling import MODELS_KEPT, Settling
 from node.store.base import Put, Table
+from node.store.blobs import has_blob, put_blob
 from node.store.memory import MemoryStore
 from tests.chain_world import ATTESTERS, ClaimPlan, World
 from tests.desk import Desk
@@ -70,12 +71,7 @@ class Keeper:
         plan = ClaimPlan(edit_claim=lambda claim: replace(claim, model_hash=blob_hash(model)))
         block = self.world.claim_block(self.world.genesis, 1, plan)
         win = TaskWin(TASK, 0, make_terms(), bytes(32), blob_hash(model))
-        self.store.write(
-            [
-                Put(Table.BLOBS, blob_hash(model), model),
-                Put(Table.TASK_WINS, block.id, encode(win)),
-            ]
-        )
+        self.store.write([*put_blob(model), Put(Table.TASK_WINS, block.id, encode(win))])
         self.settling.note(block, height, b"")
         self.settle(height, block, is_running=True)
 
@@ -89,7 +85,7 @@ class Keeper:
         self.settling.height = height
 
     def has(self, model: bytes) -> bool:
-        return self.store.get(Table.BLOBS, blob_hash(model)) is not None
+        return has_blob(self.store, blob_hash(model))
 
 
 def test_models_that_have_won_are_kept_as_long_as_their_task_runs_and_for_a_while_after() -> None:

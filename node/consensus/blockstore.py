@@ -19,6 +19,7 @@ from node.chain.state import Checkpoint, State
 from node.consensus.records import BlockRecord, TaskWin, block_key, height_of, id_of
 from node.consensus.snapshot import decode_snapshot
 from node.store.base import Change, Delete, Put, Store, Table
+from node.store.blobs import delete_blob, put_blob, read_blob
 
 SNAPSHOTS_KEPT = 2
 """So that who is about to fetch one can finish when the next one is made."""
@@ -146,19 +147,24 @@ class BlockStore:
     def newest_snapshot(self) -> Sequence[Entry]:
         """The two blocks of the newest snapshot; none if there is none. Raises SnapshotError."""
         for snapshot in reversed(self.snapshots()):
-            data = self._store.get(Table.BLOBS, snapshot.blob) or b""
-            return decode_snapshot(data, snapshot.checkpoint, self._network)
+            return self.open_snapshot(snapshot)
         return ()
+
+    def open_snapshot(self, snapshot: StoredSnapshot) -> tuple[Entry, Entry]:
+        """The two blocks of a snapshot. Raises SnapshotError."""
+        data = read_blob(self._store, snapshot.blob) or b""
+        return decode_snapshot(data, snapshot.checkpoint, self._network)
 
     def put_snapshot(self, height: int, checkpoint: Checkpoint, data: bytes) -> list[Change]:
         """Write a snapshot, and remove those that are too many."""
         blob = blob_hash(data)
         changes: list[Change] = [
-            Put(Table.BLOBS, blob, data),
+            *put_blob(data),
             Put(Table.SNAPSHOTS, u64(height), u64(checkpoint.round) + checkpoint.id + blob),
         ]
         for old in self.snapshots()[: 1 - SNAPSHOTS_KEPT]:
-            changes += [Delete(Table.BLOBS, old.blob), Delete(Table.SNAPSHOTS, u64(old.height))]
+            changes += delete_blob(self._store, old.blob)
+            changes.append(Delete(Table.SNAPSHOTS, u64(old.height)))
         return changes
 
 

@@ -12,7 +12,7 @@ from node.chain.envelope import Signed, open_as
 from node.chain.errors import Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
-from node.chain.hashing import blob_hash, u64
+from node.chain.hashing import u64
 from node.chain.messages import Envelope, Transaction, Vote
 from node.chain.state import Checkpoint, State
 from node.chain.transition import apply_block, check_block, follow_block
@@ -24,6 +24,7 @@ from node.consensus.settling import MODELS_KEPT
 from node.consensus.snapshot import SnapshotError
 from node.errors import StoreError
 from node.store.base import Change, Put, Store, Table
+from node.store.blobs import put_blob
 from node.store.writer import Writer
 from node.tasks import TaskOwner
 
@@ -97,7 +98,7 @@ class Chain(ChainReader):
         if block.id in self.tree:
             return
         changes = self._blocks.put(block, state, logits_hash)
-        changes += [Put(Table.BLOBS, blob_hash(blob), blob) for blob in blobs]
+        changes += [row for blob in blobs for row in put_blob(blob)]
         changes += put_win(self.tree.context_for(block.parent, block.round), block)
         await self._writer.write(changes)
         final = self.tree.final

@@ -23,8 +23,9 @@ from node.chain.transition import apply_block
 from node.chain.validity import DesignRules
 from node.consensus.blockstore import BlockStore, Gap
 from node.consensus.records import BlockRecord, height_of, id_of
-from node.consensus.snapshot import SnapshotError, decode_snapshot
+from node.consensus.snapshot import SnapshotError
 from node.store.base import Delete, Store, Table
+from node.store.blobs import owner_of, read_blob
 
 
 class Damage(NamedTuple):
@@ -134,10 +135,10 @@ def _snapshots(store: Store, network: Network) -> tuple[Sequence[Entry], list[Da
     """The newest snapshot that can be read, and those that can't."""
     base: Sequence[Entry] = ()
     damage = []
-    for snapshot in BlockStore(store, network).snapshots():
+    blocks = BlockStore(store, network)
+    for snapshot in blocks.snapshots():
         try:
-            data = store.get(Table.BLOBS, snapshot.blob) or b""
-            base = decode_snapshot(data, snapshot.checkpoint, network)
+            base = blocks.open_snapshot(snapshot)
         except SnapshotError as error:
             damage.append(Damage(Table.SNAPSHOTS, u64(snapshot.height), str(error)))
     return base, damage
@@ -189,6 +190,12 @@ def _enter_votes(tree: BlockTree, store: Store) -> Iterator[Damage]:
 
 
 def _bad_blobs(store: Store) -> Iterator[Damage]:
-    for key, data in store.scan(Table.BLOBS):
-        if blob_hash(data) != key:
+    sound = set[bytes]()
+    for key, _ in store.scan(Table.BLOBS):
+        if blob_hash(read_blob(store, key) or b"") == key:
+            sound.add(key)
+        else:
             yield Damage(Table.BLOBS, key, "the bytes have another hash")
+    for key, _ in store.scan(Table.BLOB_PARTS):
+        if owner_of(key) not in sound:
+            yield Damage(Table.BLOB_PARTS, key, "it is a part of no blob")

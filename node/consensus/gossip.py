@@ -38,6 +38,7 @@ from node.consensus.searchable import SearchableCheck
 from node.net.blobs import NotFound
 from node.net.protocol import Gossip
 from node.publishing.library import TaskLibrary
+from node.store.blobs import Part, part_of
 from node.tasks import TaskOwner
 from node.wire import WireBlock
 
@@ -113,11 +114,14 @@ class ChainGate:
         kept = (each for each in self._chain.snapshots() if each.checkpoint.id == block_id)
         return next((each.blob for each in kept), b"")
 
-    def blob(self, blob_hash: bytes) -> bytes | None:
-        for find in (self._rounds.blob, self._chain.blob, self._library.blob):
-            if (blob := find(blob_hash)) is not None:
-                return blob
-        return None
+    def blob_part(self, blob_hash: bytes, offset: int) -> Part | None:
+        if (blob := self._rounds.blob(blob_hash)) is not None:
+            return part_of(blob, offset)
+        if (part := self._chain.blob_part(blob_hash, offset)) is not None:
+            return part
+        # Of these none is longer than a part.
+        blob = self._library.blob(blob_hash)
+        return None if blob is None else part_of(blob, offset)
 
     def on_gossip(self, envelope: Envelope) -> Gossip | Awaitable[Gossip]:
         signed = open_envelope(envelope, self._chain.network.id)

@@ -14,6 +14,7 @@ from node.consensus.blockstore import BlockStore, StoredSnapshot
 from node.consensus.records import BlockRecord, TaskWin
 from node.consensus.settling import Settling
 from node.store.base import Store, Table
+from node.store.blobs import Part, read_blob, read_part
 
 
 class ChainReader:
@@ -109,7 +110,11 @@ class ChainReader:
 
     def blob(self, wanted: bytes) -> bytes | None:
         """A model or an accused body that this node serves, by its hash."""
-        return self._store.get(Table.BLOBS, wanted)
+        return read_blob(self._store, wanted)
+
+    def blob_part(self, wanted: bytes, offset: int) -> Part | None:
+        """Some bytes of such a blob; the rest is not read."""
+        return read_part(self._store, wanted, offset)
 
     def locator(self) -> list[bytes]:
         """Ids of the followed chain, newest first, at distances that double."""

@@ -12,6 +12,7 @@ from node.consensus.false_claims import accused
 from node.consensus.records import TaskWin
 from node.consensus.snapshot import encode_snapshot
 from node.store.base import Change, Delete, Store, Table
+from node.store.blobs import delete_blob, has_blob
 
 MODELS_KEPT = 64
 """Heights below the final one at which models are still served, and after its end a task's."""
@@ -34,7 +35,7 @@ class Settling:
         self._wins = {
             block_id: (win.task_id, win.model_hash)
             for block_id, data in store.scan(Table.TASK_WINS)
-            if store.get(Table.BLOBS, (win := decode(TaskWin, data)).model_hash) is not None
+            if has_blob(store, (win := decode(TaskWin, data)).model_hash)
         }
         # The newest snapshot that waits until all below it is checked: a block and its parent.
         self._withheld: tuple[Entry, Entry] | None = None
@@ -101,7 +102,7 @@ class Settling:
         for named, height in list(self._named.items()):
             if height <= oldest:
                 del self._named[named]
-                yield Delete(Table.BLOBS, named)
+                yield from delete_blob(self._store, named)
 
     def _note_wins(self, fresh: Sequence[Entry]) -> None:
         for entry in fresh:

@@ -15,6 +15,7 @@ from node.chain.hashing import blob_hash
 from node.net.link import LinkClosed
 from node.net.protocol import CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal, Refused
 from node.net.session import Session
+from node.store.blobs import Part
 from node.tasks import TaskOwner
 from ponas.v1.peer_service_pb2 import BlobMissing, GetBlob, PeerMessage
 from ponas.v1.types_pb2 import BlobChunk
@@ -32,15 +33,15 @@ class NotFound(Exception):
     """No connected peer has the blob, or none that sent it whole."""
 
 
-def serve_chunk(request: GetBlob, blob: bytes | None) -> PeerMessage:
-    """Answer a request from the blob it names, None if this node doesn't have it.
+def serve_chunk(request: GetBlob, part: Part | None) -> PeerMessage:
+    """Answer a request with what it asks for, None if this node doesn't have the blob.
 
     An offset beyond the end is answered by no data and the true total.
     """
-    if blob is None:
+    if part is None:
         return PeerMessage(blob_missing=BlobMissing(hash=request.hash))
-    data = blob[request.offset : request.offset + CHUNK_BYTES]
-    chunk = BlobChunk(hash=request.hash, offset=request.offset, total=len(blob), data=data)
+    total, data = part
+    chunk = BlobChunk(hash=request.hash, offset=request.offset, total=total, data=data)
     return PeerMessage(blob_chunk=chunk)
 
 

@@ -14,6 +14,7 @@ from node.net.session import Session
 from node.net.snapshots import serve_snapshot
 from node.net.sync import check_locator, serve_headers
 from node.net.tending import serve_addresses, serve_pong
+from node.store.blobs import part_of
 from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
 
 
@@ -101,11 +102,13 @@ class Dispatcher:
         due_ms = self._clock.now_ms() + BLOB_WAIT_MS
 
         def answer() -> PeerMessage | None:
-            if (blob := self._handler.blob(request.hash)) is None and transfer is not None:
+            part = self._handler.blob_part(request.hash, request.offset)
+            if part is None and transfer is not None:
                 if not transfer.done() and self._clock.now_ms() < due_ms:
                     return None
-                blob = result_of(transfer)
-            return serve_chunk(request, blob)
+                if (blob := result_of(transfer)) is not None:
+                    part = part_of(blob, request.offset)
+            return serve_chunk(request, part)
 
         session.answer(answer)
         if transfer is not None:

@@ -6,12 +6,14 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from node.chain.messages import Envelope
+from node.store.blobs import PART_BYTES, Part
 from node.wire import WireBlock
 
 PROTOCOL_VERSION = 2
 
-# Every chunk of a blob but the last is exactly this long, so that nobody can drip-feed one.
-CHUNK_BYTES = 1024 * 1024
+# Every chunk of a blob but the last is exactly this long, so that nobody can drip-feed one. As
+# long as the rows that blobs lie in, so that to serve one takes one row.
+CHUNK_BYTES = PART_BYTES
 # Headers and bodies asked for at once, and what an answer may weigh.
 MAX_HEADERS = 512
 MAX_BODIES = 128
@@ -173,6 +175,6 @@ class ChainHandler(Protocol):
         """The hash of the blob that holds the state after a block; empty if it is not kept."""
         ...
 
-    def blob(self, blob_hash: bytes) -> bytes | None:
-        """A blob this node serves, or None."""
+    def blob_part(self, blob_hash: bytes, offset: int) -> Part | None:
+        """At most `CHUNK_BYTES` from an offset on of a blob that this node serves, or None."""
         ...

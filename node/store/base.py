@@ -17,7 +17,8 @@ class Table(StrEnum):
     SNAPSHOTS = "snapshots"  # which blobs are states, by height
     VOTES = "votes"
     SIGNED = "signed"  # what this node signed last, so that it never contradicts itself
-    BLOBS = "blobs"
+    BLOBS = "blobs"  # lengths by hash
+    BLOB_PARTS = "blob-parts"  # their bytes, see node.store.blobs
     SUBMITTED = "submitted"  # transactions taken in from this node's users, until they are final
     TASK_DATA = "task-data"  # chunks and manifests of published tasks, by hash
     TASK_TERMS = "task-terms"  # published tasks whose data are kept, by id

@@ -12,6 +12,7 @@ from node.consensus.blockstore import BlockStore, StoredSnapshot
 from node.consensus.records import height_of
 from node.net.protocol import Refusal
 from node.store.base import Delete, Put, Table
+from node.store.blobs import put_blob
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
 
@@ -116,7 +117,7 @@ async def test_peers_that_lie_about_a_state_cost_a_newcomer_nothing() -> None:
     store.write(
         [
             Put(Table.SNAPSHOTS, u64(snapshot.height), row),
-            Put(Table.BLOBS, blob_hash(forged), forged),
+            *put_blob(forged),
         ]
     )
     trust(world, snapshot.checkpoint)

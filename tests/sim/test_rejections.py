@@ -23,6 +23,7 @@ from node.consensus.designs import NasDesigns
 from node.consensus.validator import NOT_SERVED, VALID
 from node.identity import format_address
 from node.net.protocol import Refusal
+from node.store.blobs import Part
 from pool.manager.manager import ConfirmedBest, Promised
 from tests.sim.adversaries.producers import redesigned, superb
 from tests.sim.adversaries.tampering import Tamper, corrupt, hide_commits, honest, replace_best
@@ -104,15 +105,16 @@ def test_one_flipped_bit_in_a_model_served_under_the_committed_hash() -> None:
 
     def serve_flipped(world: World, crook: Node) -> None:
         nodes.extend(world[f"full{number}"] for number in range(PLAN.full))
-        producer, serve = crook._producer, crook._gate.blob
+        producer, serve = crook._producer, crook._gate.blob_part
         assert producer is not None
 
-        def blob(wanted: bytes) -> bytes | None:
-            found, committed = serve(wanted), producer.committed
-            is_model = committed is not None and found == committed.model
-            return flip_bit(found) if found is not None and is_model else found
+        def blob_part(wanted: bytes, offset: int) -> Part | None:
+            found, committed = serve(wanted, offset), producer.committed
+            if found is None or committed is None or found.data != committed.model:
+                return found
+            return found._replace(data=flip_bit(found.data))
 
-        crook._gate.blob = blob  # type: ignore[assignment, method-assign]
+        crook._gate.blob_part = blob_part  # type: ignore[assignment, method-assign]
 
     assert run_virtual(verdicts(4, prepare=serve_flipped)) == everybody(NOT_SERVED)
     # Caught as it arrives: it has not the hash that was asked for.

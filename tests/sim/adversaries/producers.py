@@ -14,6 +14,7 @@ from node.chain.lists import certified
 from node.chain.messages import Claim, Envelope, Kind
 from node.chain.timing import Phase, deadline, phase_at
 from node.consensus.producer import Producer
+from node.store.blobs import Part
 from pool.manager.manager import ConfirmedBest, Promised
 from tests.scripted import reworth, scripted_model
 from tests.sim.adversaries.sending import is_odd, tell_halves, tell_some
@@ -185,14 +186,14 @@ class ModelWithholder(Crook):
     """Claims, and gives its model to nobody."""
 
     def prepare(self, world: World, node: Node, producer: Producer) -> None:
-        serve = node._gate.blob
+        serve = node._gate.blob_part
 
-        def serve_all_else(wanted: bytes) -> bytes | None:
+        def serve_all_else(wanted: bytes, offset: int) -> Part | None:
             promised = producer.committed
             is_model = promised is not None and wanted == promised.claim.model_hash
-            return None if is_model else serve(wanted)
+            return None if is_model else serve(wanted, offset)
 
-        node._gate.blob = serve_all_else  # type: ignore[assignment, method-assign]
+        node._gate.blob_part = serve_all_else  # type: ignore[assignment, method-assign]
 
 
 class HalfServer(Crook):
