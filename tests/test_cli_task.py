@@ -32,6 +32,8 @@ from node.cli.task_proofs import fetch_win
 from node.consensus.designs import NasDesigns
 from node.identity import format_address
 from node.inspection.tasks import ChainTasks
+from node.publishing import appraisal
+from node.publishing.appraisal import Appraisal
 from node.publishing.engine import training_data
 from node.publishing.folder import read_prepared, read_secret
 from node.publishing.prepare import Prepared
@@ -118,6 +120,14 @@ def test_an_image_folder_is_prepared(node: Node, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     terms = prepared_in(node).terms
     assert (len(terms.channels), terms.classes, terms.test_images) == (3, 2, 200)
+
+
+def test_a_design_that_takes_longer_than_a_round_is_told(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cost = Appraisal(1, 2, 3, 4, 5, difficulty_ms=6, candidates=0)
+    monkeypatch.setattr(appraisal, "appraise", lambda *_: cost)
+    assert "candidates: fewer than one" in prepare(node, arrays(tmp_path)).output
 
 
 def test_a_name_is_used_once(node: Node, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ from node.chain.params import DEVNET
 from node.chain.published.rules import check_terms
 from node.chain.published.sealing import open_shard, shard_key
 from node.chain.published.terms import ValueRange
-from node.publishing.appraisal import appraise
-from node.publishing.engine import refuse_terms, shard_data, task_of, training_data
+from node.publishing.appraisal import DRAWS, appraise
+from node.publishing.engine import draw_designs, refuse_terms, shard_data, task_of, training_data
 from node.publishing.errors import PublishingError
 from node.publishing.folder import read_prepared, read_secret, write_prepared
 from node.publishing.prepare import Offer, Prepared, check_prepared, find_witness, prepare
@@ -214,4 +215,28 @@ def test_the_publisher_sees_what_it_costs_and_brings() -> None:
     assert shown.burnt_if_won == shown.burnt_if_lost == 2 * DEVNET.subsidy // 5
     for_data = -(-terms.data_bytes // 1_024) * LIMITS.publish_fee_per_kib
     assert shown.publish_fee == for_data + 2 * DEVNET.subsidy // 5
-    assert shown.candidates == DEVNET.timing.lists_ms // shown.difficulty_ms
+
+
+def test_candidates_are_reckoned_by_designs_as_they_are_drawn() -> None:
+    wide = Space.uniform(3, [tuple(values) for values in DEVNET.task.ranges])
+    terms = replace(make(replace(OFFER, space=wide)).terms, train_images=20_000, epochs=10)
+    shown = appraise(terms, DEVNET)
+    task = task_of(terms, LIMITS.max_mac_images)
+    macs = sorted(design.macs for design in islice(draw_designs(task), DRAWS))
+    slowest_ms, fastest_ms = (
+        LIMITS.duration_ms(0, macs[at] * terms.test_images, terms.test_images, 200_000)
+        for at in (DRAWS // 2 + 1, DRAWS // 2 - 1)
+    )
+    lists_ms = DEVNET.timing.lists_ms
+    assert lists_ms // slowest_ms <= shown.candidates <= lists_ms // fastest_ms
+    # The largest design takes longer than the round.
+    assert shown.candidates > 0 == lists_ms // shown.difficulty_ms
+
+
+def test_what_takes_no_time_of_its_own_is_reckoned_at_the_least() -> None:
+    shown = appraise(make().terms, DEVNET)
+    assert shown.candidates == DEVNET.timing.lists_ms // LIMITS.min_difficulty_ms
+
+
+def test_a_round_too_short_for_a_design_has_no_candidates() -> None:
+    assert appraise(replace(make().terms, epochs=10**6), DEVNET).candidates == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,8 +28,10 @@ from node.cli.task_results import (
 )
 from node.errors import ExitCode
 from node.identity import parse_address
-from node.publishing.appraisal import Appraisal, appraise
 from ponas.v1 import query_service_pb2 as query
+
+if TYPE_CHECKING:
+    from node.publishing.appraisal import Appraisal
 
 
 @click.group(
@@ -134,6 +136,7 @@ def prepare(
     from nas.data.sources import read_arrays, read_folder
     from node.cli.search_run import read_space
     from node.publishing import folder as files
+    from node.publishing.appraisal import appraise
     from node.publishing.prepare import Offer, check_prepared
     from node.publishing.prepare import prepare as make
 
@@ -164,6 +167,7 @@ def publish(
     name: str, fee: int | None, yes: bool, address: str, network: Network, folder: Path
 ) -> None:
     """Lock the rewards of a prepared task and have it mined."""
+    from node.publishing.appraisal import appraise
     from node.publishing.engine import refuse_terms
     from node.publishing.folder import read_prepared, read_secret
     from node.publishing.prepare import check_prepared
@@ -212,7 +216,8 @@ def rebond(
 
 def _show_cost(cost: Appraisal) -> None:
     for label, value in asdict(cost).items():
-        console().print(f"{label.replace('_', ' ')}: {value:,}")
+        shown = "fewer than one" if label == "candidates" and value == 0 else f"{value:,}"
+        console().print(f"{label.replace('_', ' ')}: {shown}")
 
 
 def _send(spending: Spending, make: Make, amount: int, question: str) -> None:

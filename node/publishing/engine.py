@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 from nas.data.published import PublishedData
-from nas.designs.design import judge
+from nas.designs.design import Design, judge
 from nas.designs.genotype import Genotype, GenotypeError
 from nas.designs.shapes import InputShape
 from nas.designs.space import Space
 from nas.task import Task
 from node.chain.errors import Reason
 from node.chain.published.terms import Publish
+
+TRIES = 10_000
+"""Designs drawn in search of feasible ones."""
 
 
 def training_data(terms: Publish) -> PublishedData:
@@ -42,6 +47,18 @@ def task_of(terms: Publish, max_mac_images: int) -> Task:
         profile=terms.profile.decode("ascii"),
         max_mac_images=max_mac_images,
     )
+
+
+def draw_designs(task: Task) -> Iterator[Design]:
+    """Feasible designs of the task's space that are not dead, the same at each call.
+
+    Ends after TRIES draws, most of which may have been of others.
+    """
+    rng = random.Random(0)
+    for _ in range(TRIES):
+        design = judge(task.space.sample(rng), task)
+        if design.feasible and not design.dead:
+            yield design
 
 
 def refuse_terms(terms: Publish, max_mac_images: int) -> tuple[Reason, str] | None:

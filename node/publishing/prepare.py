@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ import numpy as np
 from nas.data.published import PAD_BYTES, PublishedData, check, pack_shard, pack_training
 from nas.data.sources import Labelled, Parts
 from nas.data.stored import normalisation, stratified_split
-from nas.designs.design import is_dead, judge
 from nas.designs.genotype import Genotype
 from nas.designs.shapes import InputShape
 from nas.designs.space import Space
@@ -21,10 +19,9 @@ from node.chain.hashing import blake, blob_hash, u64
 from node.chain.published.manifest import chunks_of, make_manifest
 from node.chain.published.sealing import hash_key, open_shard, seal, shard_key
 from node.chain.published.terms import SCALE, SEAL_BYTES, Channel, Publish, SealedShard, ValueRange
-from node.publishing.engine import shard_data, training_data
+from node.publishing.engine import TRIES, draw_designs, shard_data, training_data
 from node.publishing.errors import PublishingError
 
-WITNESS_TRIES = 10_000
 _NONCE_BYTES = 24
 
 RandomBytes = Callable[[int], bytes]
@@ -125,15 +122,12 @@ def prepare(
 def find_witness(task: Task) -> Genotype:
     """A feasible design of the task's space, the same at each call.
 
-    Raises PublishingError if none of WITNESS_TRIES is: nobody could win such a task.
+    Raises PublishingError if none of TRIES is: nobody could win such a task.
     """
-    rng = random.Random(0)
-    for _ in range(WITNESS_TRIES):
-        genotype = task.space.sample(rng)
-        if not is_dead(genotype) and judge(genotype, task).feasible:
-            return genotype
+    for design in draw_designs(task):
+        return design.genotype
     raise PublishingError(
-        f"none of {WITNESS_TRIES} designs of the space fits profile {task.profile} and the "
+        f"none of {TRIES} designs of the space fits profile {task.profile} and the "
         "network's bound on evaluation; take a smaller space or fewer test images"
     )
 
