@@ -9,6 +9,7 @@ from pool.records.state import Exploration, MinerState, PoolState, is_full
 from pool.records.strengths import Strength
 from pool.rules.bans import ban_until, faded
 from pool.rules.delivery import Delivery
+from pool.rules.patience import type_silent
 from pool.rules.reliability import assess, choose_backups
 from pool.rules.strength import Typing, resolve_strength
 
@@ -40,21 +41,23 @@ def decide_leave(pool: PoolState, key: bytes, reason: str, now_ms: int) -> tuple
     that is not known.
     """
     left = events.Left(now_ms, key, reason)
-    round_, miner = pool.round, pool.miners.get(key)
-    if miner is None:
+    miner = pool.miners.get(key)
+    return () if miner is None else (left, *_taken_over(pool, miner, now_ms))
+
+
+def decide_stalled(pool: PoolState, key: bytes, now_ms: int) -> tuple[AnyEvent, ...]:
+    """A miner that explores but brings nothing is weak from now on, and others may have its search.
+
+    Its backup goes on with it, as if the miner had left. Nothing for a miner that is not silent.
+    """
+    miner = pool.miners.get(key)
+    if miner is None or miner.strength is Strength.WEAK or miner.current is None:
         return ()
-    number = miner.own if miner.covers is None else miner.covers
-    if round_ is None or not round_.is_open or number is None:
-        return (left,)
-    backup = pool.miners.get(round_.backups.get(key, b""))
-    search = round_.searches[number]
-    if backup is None or not is_available(backup) or backup.own is None or is_full(search):
-        return (left,)
-    # Else somebody goes on with it already.
-    if search.holder not in (key, b""):
-        return (left,)
-    parked = events.LeaseParked(now_ms, backup.key, backup.own)
-    return left, parked, backup_activated(pool, backup, number, now_ms)
+    typing = _type_silent(pool, miner, now_ms)
+    if typing is None:
+        return ()
+    retyped = events.Retyped(now_ms, key, typing.strength, typing.reason)
+    return retyped, *_taken_over(pool, miner, now_ms)
 
 
 def decide_backups(pool: PoolState, now_ms: int) -> tuple[AnyEvent, ...]:
@@ -108,6 +111,32 @@ def decide_retype(
     return events.Retyped(now_ms, miner.key, typing.strength, typing.reason)
 
 
+def _taken_over(pool: PoolState, miner: MinerState, now_ms: int) -> tuple[AnyEvent, ...]:
+    """The search of a miner that is lost goes to its backup, if it has one that is free."""
+    round_ = pool.round
+    number = miner.own if miner.covers is None else miner.covers
+    if round_ is None or not round_.is_open or number is None:
+        return ()
+    backup = pool.miners.get(round_.backups.get(miner.key, b""))
+    search = round_.searches[number]
+    if backup is None or not is_available(backup) or backup.own is None or is_full(search):
+        return ()
+    # Else somebody goes on with it already.
+    if search.holder not in (miner.key, b""):
+        return ()
+    parked = events.LeaseParked(now_ms, backup.key, backup.own)
+    return parked, backup_activated(pool, backup, number, now_ms)
+
+
+def _type_silent(pool: PoolState, miner: MinerState, now_ms: int) -> Typing | None:
+    if pool.round is None or not pool.round.is_open:
+        return None
+    # Alone it keeps nothing from anybody.
+    if pool.strong + pool.weak - miner.connected == 0:
+        return None
+    return type_silent(miner.rhythm, miner.worked_ms(now_ms), pool.round.task.phase_ms)
+
+
 def _typing(pool: PoolState, known: MinerState | None, declared: Strength, now_ms: int) -> Typing:
     delivery, current = Delivery(), declared
     if known is not None:
@@ -116,4 +145,8 @@ def _typing(pool: PoolState, known: MinerState | None, declared: Strength, now_m
     if pool.round is not None and pool.round.is_open:
         task = pool.round.task
         left_ms, phase_ms = task.train_end_ms - now_ms, task.phase_ms
-    return resolve_strength(declared, current, delivery, left_ms, max(1, phase_ms))
+    typing = resolve_strength(declared, current, delivery, left_ms, max(1, phase_ms))
+    if known is None or typing.strength is Strength.WEAK:
+        return typing
+    # Who comes anew is no less silent.
+    return _type_silent(pool, known, now_ms) or typing

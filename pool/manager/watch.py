@@ -6,7 +6,7 @@ Lost are silent connections, and miners that did not come back after a restart.
 from __future__ import annotations
 
 from pool.decisions.admission import decide_forgotten, is_idle
-from pool.decisions.members import decide_backups, decide_leave
+from pool.decisions.members import decide_backups, decide_leave, decide_stalled
 from pool.manager.core import Core
 from pool.manager.letters import heartbeat_ms
 
@@ -36,11 +36,13 @@ class Watch:
                 # This process stood still: nobody could be heard meanwhile.
                 for session in self._core.sessions.values():
                     session.heard_ms = now_ms
+                self._assessed_ms = now_ms
             looked_ms = now_ms
             if now_ms >= self._assessed_ms + self._interval_ms():
                 self._assessed_ms = now_ms
                 at_ms = self._core.now_ms()
                 self._core.happen(*decide_backups(self._core.pool, at_ms))
+                self._relieve_stalled(at_ms)
                 self._make_room(now_ms)
             self._end_silent(now_ms)
             if self._is_after_restart and now_ms >= self._started_ms + 2 * self._interval_ms():
@@ -50,6 +52,15 @@ class Watch:
     def _interval_ms(self) -> int:
         round_ = self._core.pool.round
         return heartbeat_ms(None if round_ is None else round_.task)
+
+    def _relieve_stalled(self, at_ms: int) -> None:
+        """Let others go on with the searches of miners that beat but bring nothing."""
+        for session in list(self._core.sessions.values()):
+            # Whose result is being looked into is not silent.
+            if not session.is_confirming:
+                stalled = decide_stalled(self._core.pool, session.key, at_ms)
+                if stalled:
+                    self._core.happen(*stalled)
 
     def _make_room(self, now_ms: int) -> None:
         """Send idle strangers away and forget those that have left, when there are too many."""

@@ -22,6 +22,7 @@ from pool.rules.audits import AuditKind
 from pool.rules.bans import Conduct
 from pool.rules.curve import Curve
 from pool.rules.delivery import MAX_BUDGET, MIN_BUDGET, Delivery
+from pool.rules.patience import Rhythm
 
 KEPT_ASSIGNMENTS = 4
 """Newest assignments of a miner whose results still count; older ones were replaced long ago."""
@@ -147,9 +148,9 @@ class MinerState(Record, frozen=True):
     replaced long ago. `is_awaited` says that it explored when the manager was started anew and is
     not back yet. `leases` holds its newest of this round
     and of the one before. `own` is the search whose lease it has,
-    `covers` the one that it works on instead as a backup. `episodes`, `work` and `best_correct` are
-    of the current round. `delivery` is its measured speed, last changed at `measured_at_ms`;
-    `budget` was its last, and `budget_results` have come since that changed.
+    `covers` the one that it works on instead as a backup. `episodes`, `work`, `best_correct` and
+    `rhythm` are of the current round. `delivery` is its measured speed, last changed at
+    `measured_at_ms`; `budget` was its last, and `budget_results` have come since that changed.
     """
 
     key: bytes
@@ -180,6 +181,7 @@ class MinerState(Record, frozen=True):
     busy_ms: int = 0
     busy_since_ms: int = 0
     conduct: Conduct = Conduct()
+    rhythm: Rhythm = Rhythm()
 
     @property
     def current(self) -> Assignment | None:

@@ -29,6 +29,7 @@ class Cause(StrEnum):
     DELIVERS = "delivers"
     TOO_SLOW = "too-slow"
     NOT_YET_FAST_ENOUGH = "not-yet-fast-enough"
+    SILENT = "silent"
 
 
 class Typing(msgspec.Struct, frozen=True):

@@ -42,6 +42,7 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
         delivery=miner.delivery.then(1, event.at_ms - miner.measured_at_ms),
         measured_at_ms=event.at_ms,
         budget_results=miner.budget_results + 1,
+        rhythm=miner.rhythm.then(miner.worked_ms(event.at_ms), event.epochs > 0),
     )
     audits = pool.audits
     if event.audit is not None:

@@ -6,6 +6,7 @@ from pool.records import events
 from pool.records.books import with_round_ended, without_standings
 from pool.records.state import Best, PoolState, RoundState
 from pool.records.tables import refilled
+from pool.rules.patience import Rhythm
 
 
 def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
@@ -26,6 +27,7 @@ def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:
             work=0,
             best_correct=0,
             busy_ms=miner.worked_ms(event.at_ms) if is_same else 0,
+            rhythm=Rhythm(last_ms=miner.worked_ms(event.at_ms) if is_same else 0),
         )
         for key, miner in pool.miners.items()
         if key not in forgotten
