@@ -215,9 +215,13 @@ class Node:
         await self._failure
 
     def _check_trust(self) -> None:
-        network, known_round = self._setup.network, self.chain.tree.final.round
+        checkpoint, tree = self._setup.checkpoint, self.chain.tree
+        # A side of a fork that is chosen: the chain may have stood still for long.
+        if checkpoint is not None and checkpoint.id in tree and checkpoint > tree.final:
+            return
+        network = self._setup.network
         now_round = phase_at(network, self._outside.clock.now_ms()).round
-        if doubt := check_trust(network, now_round, known_round, self._setup.checkpoint):
+        if doubt := check_trust(network, now_round, tree.final.round, checkpoint):
             raise ConfigError(doubt)
 
     async def close(self) -> None:

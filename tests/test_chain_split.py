@@ -10,8 +10,10 @@ from nacl.signing import SigningKey
 
 from node.chain.bonds import BondKind
 from node.chain.envelope import sign
+from node.chain.errors import SafetyAlarm
 from node.chain.messages import AddBond
 from node.chain.params import FAST
+from node.chain.state import Checkpoint
 from tests.chain_world import ATTESTERS, FEE, PRODUCERS, World, make_network, public
 
 ERA = 4
@@ -75,3 +77,26 @@ def test_a_branch_below_the_final_block_is_no_split() -> None:
 
 def test_a_long_chain_without_a_fork_is_no_split() -> None:
     assert not split(3 * ERA - 1, LEFT, ()).tree.is_split()
+
+
+def test_an_operator_chooses_a_side_by_its_newest_block() -> None:
+    world = split(2 + ERA, LEFT, RIGHT)
+    followed = world.tree.head()
+    (chosen,) = {tip for tip in tips(world) if tip != followed.id}
+    world.tree.trust(Checkpoint(2 + ERA, chosen))
+    assert (world.tree.final.id, world.tree.head().id) == (chosen, chosen)
+    assert not world.tree.is_split()
+
+
+def test_no_word_makes_a_block_final_that_a_final_one_excludes() -> None:
+    world = split(2 + ERA, LEFT, RIGHT)
+    first, second = (Checkpoint(2 + ERA, tip) for tip in tips(world))
+    world.tree.trust(first)
+    with pytest.raises(SafetyAlarm, match="both final"):
+        world.tree.trust(second)
+
+
+def tips(world: World) -> list[bytes]:
+    """The newest block of each side."""
+    votes = world.tree.votes()
+    return sorted({vote.message.target for vote in votes if vote.message.round == 2 + ERA})

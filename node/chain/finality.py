@@ -85,6 +85,11 @@ class Tally:
             self.justified.add(checkpoint)
             self._settle()
 
+    def take_final(self, checkpoint: Checkpoint) -> None:
+        """Take a block for final on the word of somebody who may say so."""
+        self.take_justified(checkpoint)
+        self.final.add(checkpoint)
+
     def forget_below(self, round_number: int) -> None:
         """Drop what is of earlier rounds, to bound the memory."""
         self.justified = {c for c in self.justified if c.round >= round_number}

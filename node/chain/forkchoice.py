@@ -137,6 +137,14 @@ class BlockTree(Branches):
         self._root = self.justified
         self._heads.clear()
 
+    def trust(self, checkpoint: Checkpoint) -> None:
+        """Take a block of this tree for final on the operator's word.
+
+        Raises SafetyAlarm if what is final already excludes it.
+        """
+        self._tally.take_final(self.entry(checkpoint.id).checkpoint)
+        self._advance_final()
+
     def head(self, max_round: int | None = None) -> Entry:
         """The block to build on; with `max_round`, among blocks up to that round.
 

@@ -160,6 +160,11 @@ class Chain(ChainReader):
             self._tasks.spawn(self._settle(), name="settle")
         return is_new
 
+    async def trust(self, checkpoint: Checkpoint) -> None:
+        """Take a block of the tree for final on the operator's word. Raises SafetyAlarm."""
+        self.tree.trust(checkpoint)
+        await self._settle()
+
     async def begin_at(self, parent: Entry, entry: Entry, snapshot: bytes) -> None:
         """Leave what was known for a final block that others vouch for, given with its parent, and
         the bytes that hold both.

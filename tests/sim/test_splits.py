@@ -9,7 +9,9 @@ from structlog.testing import capture_logs
 
 from node.chain.params import FAST
 from node.chain.state import Checkpoint
+from node.consensus.bootstrap import TRUSTED_ERAS
 from node.readiness import DISSENT, SPLIT
+from node.store.memory import MemoryStore
 from tests.sim.world import Plan, World
 from tests.virtual_time import virtual_time
 
@@ -85,4 +87,48 @@ async def test_an_attester_that_went_on_alone_stops_and_nobody_else() -> None:
     await world.until_round(healed + 4)
     assert reasons(world) == {"full0": DISSENT, "full1": "", "full2": "", "full3": ""}
     assert world["full1"].chain.tree.final.round == healed + 2
+    await world.close()
+
+
+async def restart(world: World, name: str, checkpoint: Checkpoint | None = None) -> None:
+    await world.kill(name)
+    machine = world.machines[name]
+    machine.setup = replace(machine.setup, checkpoint=checkpoint)
+    world.boot(name)
+
+
+@pytest.mark.parametrize("chosen", ["full0", "full3"])
+@virtual_time
+async def test_operators_choose_a_side_by_its_newest_block(chosen: str) -> None:
+    healed = 5 * ERA
+    world = await heal_at(healed)
+    # It may take them longer than a checkpoint is worth something to a newcomer.
+    now = healed + (TRUSTED_ERAS + 1) * ERA
+    await world.until_round(now)
+    votes = (vote for vote in world[chosen].chain.tree.votes() if vote.signer == world.key(chosen))
+    newest = max(Checkpoint(vote.message.round, vote.message.target) for vote in votes)
+    for name in world.machines:
+        await restart(world, name, newest)
+    await world.until_round(now + 4)
+    assert reasons(world) == dict.fromkeys(world.machines, "")
+    assert {each.round for each in finals(world).values()} == {now + 2}
+    tree = world["full0"].chain.tree
+    assert tree.is_descendant(tree.final.id, newest)
+    await world.close()
+
+
+@virtual_time
+async def test_who_begins_anew_on_the_chosen_side_follows_it() -> None:
+    healed = 6 * ERA
+    world = await heal_at(healed)
+    await world.until_round(healed + 2)
+    kept = finals(world)["full3"]
+    for name in ("full2", "full3"):
+        await restart(world, name)
+    for name in LEFT:
+        world.machines[name].store = MemoryStore()
+        await restart(world, name, kept)
+    await world.until_round(healed + 5)
+    assert reasons(world) == dict.fromkeys(world.machines, "")
+    assert set(finals(world).values()) == {Checkpoint(healed + 3, finals(world)["full3"].id)}
     await world.close()
