@@ -19,7 +19,7 @@ from node.net.greeting import NONCE_BYTES, Introduction, greet
 from node.net.link import LinkClosed, PeerLink
 from node.net.memory import MemoryNetwork, between
 from node.net.peers import PeerNet
-from node.net.protocol import Gossip
+from node.net.protocol import Gossip, Header
 from node.store.base import Store
 from node.store.blobs import Part, part_of
 from node.store.memory import MemoryStore
@@ -173,6 +173,11 @@ class ScriptedHandler:
     def body(self, block_id: bytes) -> bytes | None:
         height = self._heights().get(block_id)
         return self.chain[height - 1].body if height else None
+
+    async def missing(
+        self, headers: Sequence[Header], votes: Sequence[Envelope]
+    ) -> Sequence[Header]:
+        return [header for header in headers if not self.knows(header.id)]
 
     async def on_blocks(
         self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False

@@ -25,7 +25,7 @@ from node.consensus.records import BlockRecord, height_of
 from node.consensus.settling import MODELS_KEPT
 from node.consensus.snapshot import decode_snapshot
 from node.errors import StoreError
-from node.net.bodies import Header
+from node.net.protocol import Header
 from node.store.base import Delete, Put, Table
 from node.store.blobs import read_blob
 from node.store.memory import MemoryStore

@@ -9,8 +9,9 @@ from node.chain.envelope import sign
 from node.chain.errors import Reason
 from node.chain.hashing import blob_hash
 from node.chain.messages import MAX_BODY_BYTES, Envelope, Fallback
+from node.net import sync
 from node.net.link import PeerLink
-from node.net.protocol import MAX_BODIES, MAX_HEADERS, Refusal, Refused
+from node.net.protocol import MAX_BODIES, MAX_HEADERS, Header, Refusal, Refused
 from node.net.sync import check_links
 from node.wire import WireBlock, envelope_to_proto
 from ponas.v1.peer_service_pb2 import BlobMissing, Bodies, Headers, PeerMessage
@@ -19,6 +20,7 @@ from tests.peer_world import (
     KEY,
     NETWORK,
     Peer,
+    block_id,
     chain,
     drain,
     envelope,
@@ -77,6 +79,52 @@ async def test_chain_that_nobody_vouches_for_waits_no_longer_than_a_window() -> 
         await pass_time(5)
         assert a.handler.chain == b.handler.chain
         assert a.handler.batches == [128, 256, 44, 0]
+
+
+@virtual_time
+async def test_no_more_bytes_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "_MAX_WAITING_BYTES", 5 * MAX_BODY_BYTES)
+    async with open_world() as world:
+        b = world.add("b")
+        b.handler.chain = chain(12, MAX_BODY_BYTES)
+        a = world.add("a", ["b"])
+        a.handler.num_held_back = 10_000
+        await pass_time(5)
+        # Three come at once; what six hold has to be decided.
+        assert a.handler.batches == [3, 6, 3, 6, 0]
+        assert a.handler.chain == b.handler.chain
+
+
+@virtual_time
+async def test_only_missing_bodies_are_asked_for() -> None:
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        a.handler.chain = chain(2)
+        a.net.request_sync()
+        assert (await link.receive()).HasField("get_headers")
+        await link.send(_headers(chain(3)))
+        request = await link.receive()
+        assert request.get_bodies.ids == [block_id(chain(3)[2])]
+
+
+@virtual_time
+async def test_who_offers_what_leads_nowhere_is_blamed() -> None:
+    async def refuse(_: Sequence[Header], votes: Sequence[Envelope]) -> Sequence[Header]:
+        raise Refused(Refusal.LOST_BRANCH, "below the final block")
+
+    async with open_world() as world:
+        a = world.add("a")
+        link = await world.intrude("a")
+        a.handler.missing = refuse  # type: ignore[assignment]
+        a.net.request_sync()
+        assert (await link.receive()).HasField("get_headers")
+        await link.send(_headers(chain(3)))
+        await pass_time(5)
+        assert a.net.refused == {Refusal.LOST_BRANCH: 1}
+        assert a.net.peers()[0].score == 2
+        await a.net.close()
+        assert await _left(link) == []
 
 
 @virtual_time

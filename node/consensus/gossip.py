@@ -36,7 +36,7 @@ from node.consensus.intake import Intake
 from node.consensus.mempool import Mempool
 from node.consensus.searchable import SearchableCheck
 from node.net.blobs import NotFound
-from node.net.protocol import Gossip
+from node.net.protocol import Gossip, Header
 from node.publishing.library import TaskLibrary
 from node.store.blobs import Part, part_of
 from node.tasks import TaskOwner
@@ -135,6 +135,11 @@ class ChainGate:
                 return self._on_round_message(_narrow(signed, message))
             case _:
                 raise Rejected(Reason.WRONG_KIND, "this kind is not for the peer network")
+
+    async def missing(
+        self, headers: Sequence[Header], votes: Sequence[Envelope]
+    ) -> Sequence[Header]:
+        return [] if self._holds_back() else await self._intake.missing(headers, votes)
 
     async def on_blocks(
         self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False

@@ -26,7 +26,7 @@ from node.consensus.examination import enter_record
 from node.consensus.records import BlockRecord
 from node.consensus.settling import MODELS_KEPT
 from node.errors import StoreError
-from node.net.bodies import Header
+from node.net.protocol import Header
 from node.store.base import Change, Store
 from node.store.writer import Writer
 

@@ -7,7 +7,7 @@ import structlog
 
 from nas.jobs import JobFailed
 from node.aside import Aside
-from node.chain.block import Block, check_signatures, check_votes, read_block
+from node.chain.block import Block, check_signatures
 from node.chain.envelope import Signed, open_as
 from node.chain.errors import Reason, Rejected
 from node.chain.messages import Claim, Envelope, Fallback, Vote
@@ -16,14 +16,19 @@ from node.chain.timing import Phase, deadline, phase_at
 from node.clock import Clock
 from node.consensus.blobs import Header
 from node.consensus.book import Rounds
+from node.consensus.branching import check_branch, choose_missing, is_above_final
 from node.consensus.chain import Chain
 from node.consensus.importer import Importer
+from node.consensus.reading import BlockReader
 from node.net.blobs import NotFound
+from node.net.protocol import Header as PeerHeader
 from node.tasks import TaskOwner
 from node.wire import WireBlock
 
 # Blocks that are followed at once, and then written with one sync.
 _FOLLOWED_AT_ONCE = 32
+# Votes that are checked at once, so that other work beside the loop gets its turn.
+_VOTES_AT_ONCE = 256
 # How long a synced block's model may take to come.
 _SYNC_PATIENCE_MS = 5_000
 
@@ -54,19 +59,27 @@ class Intake:
         self._clock = clock
         self._tasks = tasks
         self._on_gap = on_gap
+        self._reader = BlockReader(chain.network.id, aside)
         self._importing: set[bytes] = set()
+
+    async def missing(
+        self, headers: Sequence[PeerHeader], votes: Sequence[Envelope]
+    ) -> Sequence[PeerHeader]:
+        """As `node.net.protocol.ChainHandler.missing`."""
+        branch = choose_missing(self._chain, headers, self._last_round())
+        if branch:
+            if not is_above_final(self._chain.tree, branch):
+                await self._hear(votes)
+            check_branch(self._chain.tree, branch)
+        return branch
 
     async def take_chain(
         self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool
     ) -> bool:
         """As `node.net.protocol.ChainHandler.on_blocks`."""
-        network_id = self._chain.network.id
-        read = await self._aside(
-            lambda: [read_block(block.header, block.body, network_id) for block in blocks]
-        )
-        self._take_votes((open_as(Vote, vote, network_id) for vote in votes), are_in_block=False)
-        # Rounds are the chain's time: nobody is ahead of the clock (consensus G4).
-        last = phase_at(self._chain.network, self._clock.now_ms()).round + 1
+        read = [await self._reader.read(block) for block in blocks]
+        await self._hear(votes)
+        last = self._last_round()
         left = [
             block
             for block in takewhile(lambda block: block.round <= last, read)
@@ -80,10 +93,12 @@ class Intake:
             left = [block for block in left if block.id not in followed]
             learnt = True
         for place, block in [] if more_follow else list(enumerate(left)):
-            await self._aside(check_signatures, block, network_id)
+            await self._aside(check_signatures, block, self._chain.network.id)
             if not (self._is_due(left[place:]) and await self._import(block)):
                 break
             learnt = True
+        taken = {block.id for block in read if block.id in self._chain.tree}
+        self._reader.forget(self._chain.tree.final.round, taken)
         return learnt
 
     def import_backed(self, block_id: bytes) -> None:
@@ -151,12 +166,12 @@ class Intake:
         needed: one quorum vouches for all below.
         """
         # By the seats of the head's era.
-        self._chain.tree.head()
+        head = self._chain.tree.head()
         for place in reversed(range(len(blocks))):
             if self._chain.tree.is_backed(blocks[place].id):
                 return _branch(blocks[: place + 1])
-            await self._aside(check_votes, blocks[place], self._chain.network.id)
-            self._take_votes(blocks[place].votes, are_in_block=True)
+            votes = await self._reader.votes(blocks[place], head.id)
+            self._take_votes(votes, are_in_block=True)
         return []
 
     async def _follow(self, blocks: Sequence[Block]) -> None:
@@ -195,6 +210,17 @@ class Intake:
             return False
         return True
 
+    def _last_round(self) -> int:
+        """Rounds are the chain's time: nobody is ahead of the clock (consensus G4)."""
+        return phase_at(self._chain.network, self._clock.now_ms()).round + 1
+
+    async def _hear(self, votes: Sequence[Envelope]) -> None:
+        """Take in votes that came beside blocks."""
+        for start in range(0, len(votes), _VOTES_AT_ONCE):
+            some = votes[start : start + _VOTES_AT_ONCE]
+            opened = await self._aside(_open_votes, some, self._chain.network.id)
+            self._take_votes(opened, are_in_block=False)
+
     def _take_votes(self, votes: Iterable[Signed[Vote]], *, are_in_block: bool) -> None:
         now = phase_at(self._chain.network, self._clock.now_ms()).round
         for vote in votes:
@@ -209,6 +235,10 @@ class Intake:
                 )
                 if error.reason is not Reason.STALE and not is_elsewhere:
                     raise
+
+
+def _open_votes(votes: Sequence[Envelope], network_id: bytes) -> list[Signed[Vote]]:
+    return [open_as(Vote, vote, network_id) for vote in votes]
 
 
 def _branch(blocks: Sequence[Block]) -> list[Block]:

@@ -5,12 +5,13 @@ from itertools import pairwise
 
 from node.chain.block import open_header
 from node.chain.errors import Rejected
-from node.net.bodies import BodyFetcher, Header
+from node.net.bodies import BodyFetcher
 from node.net.link import LinkClosed
 from node.net.protocol import (
     MAX_BODIES,
     SYNC_TIMEOUT_S,
     ChainHandler,
+    Header,
     Refusal,
     Refused,
 )

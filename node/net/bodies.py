@@ -9,23 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from node.chain.envelope import Signed
 from node.chain.hashing import HASH_BYTES, blob_hash
-from node.chain.messages import MAX_BODY_BYTES, Claim, Fallback
+from node.chain.messages import MAX_BODY_BYTES
 from node.net.link import LinkClosed
 from node.net.protocol import (
     MAX_BODIES,
     SYNC_BYTES,
     SYNC_TIMEOUT_S,
     ChainHandler,
+    Header,
     Refusal,
     Refused,
 )
 from node.net.session import Session
 from node.tasks import TaskOwner
 from ponas.v1.peer_service_pb2 import Bodies, GetBodies, PeerMessage
-
-Header = Signed[Claim] | Signed[Fallback]
 
 # Bodies are large, so another peer is asked only after a while, and no third meanwhile.
 _HEDGE_S = 1.0

@@ -5,11 +5,14 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from node.chain.messages import Envelope
+from node.chain.envelope import Signed
+from node.chain.messages import Claim, Envelope, Fallback
 from node.store.blobs import PART_BYTES, Part
 from node.wire import WireBlock
 
 PROTOCOL_VERSION = 2
+
+Header = Signed[Claim] | Signed[Fallback]
 
 # Every chunk of a blob but the last is exactly this long, so that nobody can drip-feed one. As
 # long as the rows that blobs lie in, so that to serve one takes one row.
@@ -98,6 +101,7 @@ class Refusal(StrEnum):
     TOO_SLOW = "too-slow"
     TOO_MANY_REQUESTS = "too-many-requests"
     TOO_MANY_REFUSED = "too-many-refused"
+    LOST_BRANCH = "lost-branch"
     BROKEN_HEADERS = "broken-headers"
     BAD_ADDRESS = "bad-address"
     FALSE_SNAPSHOT = "false-snapshot"
@@ -157,6 +161,17 @@ class ChainHandler(Protocol):
 
     def body(self, block_id: bytes) -> bytes | None:
         """The body of a block of this node, or None."""
+        ...
+
+    async def missing(
+        self, headers: Sequence[Header], votes: Sequence[Envelope]
+    ) -> Sequence[Header]:
+        """Those of a peer's headers, a chain on a known block, whose bodies are to be asked for.
+
+        Raises:
+            Refused: they lead nowhere.
+            Rejected: one of them breaks a rule, which is counted against the peer.
+        """
         ...
 
     async def on_blocks(

@@ -14,7 +14,7 @@ from node.chain.block import open_header
 from node.chain.errors import Rejected
 from node.chain.hashing import HASH_BYTES
 from node.chain.messages import Envelope
-from node.net.bodies import BodyFetcher, Header
+from node.net.bodies import BodyFetcher
 from node.net.link import LinkClosed
 from node.net.protocol import (
     MAX_BODIES,
@@ -23,6 +23,7 @@ from node.net.protocol import (
     SYNC_BYTES,
     SYNC_TIMEOUT_S,
     ChainHandler,
+    Header,
     Refusal,
     Refused,
 )
@@ -33,6 +34,8 @@ from ponas.v1.peer_service_pb2 import GetHeaders, Headers, PeerMessage
 
 # Blocks that wait for votes in later ones; a chain with more must do without a quorum's word.
 _MAX_WAITING = 2 * MAX_BODIES
+# Of all peers together.
+_MAX_WAITING_BYTES = 24 * 1024 * 1024
 
 _log = structlog.get_logger("peers")
 
@@ -62,6 +65,8 @@ class Syncer:
         self._refuse = refuse
         self._tasks = tasks
         self._syncing: set[Session] = set()
+        # Bodies of blocks that wait, from each peer.
+        self._waiting_bytes: dict[Session, int] = {}
 
     def start(self, session: Session) -> None:
         """Ask a peer for blocks until it has nothing new; does nothing if it is asked already."""
@@ -88,9 +93,10 @@ class Syncer:
             LinkClosed, TimeoutError: it did not answer.
         """
         headers, votes = await self._ask_headers(session)
-        if not headers:
+        rest = await self._handler.missing(headers, votes)
+        if not rest:
             return await self._handler.on_blocks([], votes)
-        learnt, rest = False, headers
+        learnt = False
         # Blocks that are not in the tree yet, with those behind them still on their way.
         waiting: list[tuple[Header, bytes]] = []
         asking = self._ask_bodies(session, rest)
@@ -101,7 +107,7 @@ class Syncer:
                 rest = rest[len(bodies) :]
                 if rest:
                     asking = self._ask_bodies(session, rest)
-                more_follow = bool(rest) and len(waiting) < _MAX_WAITING
+                more_follow = bool(rest) and self._may_wait(session, waiting)
                 is_new = await self._handler.on_blocks(
                     [WireBlock(header.envelope, body) for header, body in waiting],
                     () if more_follow else votes,
@@ -112,9 +118,18 @@ class Syncer:
                     break
                 waiting = [each for each in waiting if not self._handler.knows(each[0].id)]
         finally:
+            self._waiting_bytes.pop(session, None)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
         return learnt
+
+    def _may_wait(self, session: Session, waiting: Sequence[tuple[Header, bytes]]) -> bool:
+        """Whether blocks may wait for votes in those behind them. What one message brought may,
+        however much others have brought."""
+        num_bytes = sum(len(body) for _, body in waiting)
+        self._waiting_bytes[session] = num_bytes
+        has_room = sum(self._waiting_bytes.values()) <= _MAX_WAITING_BYTES
+        return len(waiting) < _MAX_WAITING and (num_bytes <= SYNC_BYTES or has_room)
 
     async def _ask_headers(self, session: Session) -> tuple[list[Header], list[Envelope]]:
         request = GetHeaders(locator=self._handler.locator()[:MAX_LOCATOR], limit=MAX_HEADERS)
