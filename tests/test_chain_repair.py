@@ -76,8 +76,13 @@ def spoil_header(store: Store, key: bytes, value: bytes) -> None:
     store.write([Put(Table.BLOCKS, key, value[:40] + bytes([value[40] ^ 1]) + value[41:])])
 
 
-def spoil_body(store: Store, key: bytes, value: bytes) -> None:
-    store.write([Put(Table.BLOCKS, key, value[:-40] + bytes([value[-40] ^ 1]) + value[-39:])])
+def spoil_body(store: Store, key: bytes, _: bytes) -> None:
+    body = store.get(Table.BODIES, key) or b""
+    store.write([Put(Table.BODIES, key, body[:-40] + bytes([body[-40] ^ 1]) + body[-39:])])
+
+
+def lose_body(store: Store, key: bytes, _: bytes) -> None:
+    store.write([Delete(Table.BODIES, key)])
 
 
 def cut_off(store: Store, key: bytes, value: bytes) -> None:
@@ -88,7 +93,7 @@ def lose(store: Store, key: bytes, _: bytes) -> None:
     store.write([Delete(Table.BLOCKS, key)])
 
 
-@pytest.mark.parametrize("spoil", [spoil_header, spoil_body, cut_off, lose])
+@pytest.mark.parametrize("spoil", [spoil_header, spoil_body, lose_body, cut_off, lose])
 async def test_a_damaged_block_is_found_and_goes_with_those_above_it(
     cast: Cast, spoil: Callable[[Store, bytes, bytes], None]
 ) -> None:
@@ -98,9 +103,14 @@ async def test_a_damaged_block_is_found_and_goes_with_those_above_it(
     examination = judge(store, cast)
     assert examination.blocks == 4
     assert examination.damage
-    assert {each.table for each in examination.damage} <= {Table.BLOCKS, Table.HEIGHTS}
+    assert {each.table for each in examination.damage} <= {
+        Table.BLOCKS,
+        Table.BODIES,
+        Table.HEIGHTS,
+    }
     remove(store, examination)
-    assert [height_of(key) for key, _ in rows(store, Table.BLOCKS)] == [1, 2, 3, 4]
+    for table in (Table.BLOCKS, Table.BODIES):
+        assert [height_of(key) for key, _ in rows(store, table)] == [1, 2, 3, 4]
     assert not judge(store, cast).damage
     assert start(store, cast).tree.head().state.height == 4
 

@@ -60,7 +60,7 @@ class Served(FixedViews):
         assert isinstance(which, bytes)
         record = self.desk.chain.record(which)
         assert record is not None
-        return BlockBytesView(record.header, record.body)
+        return BlockBytesView(record.row.header, record.body)
 
 
 class Node:
@@ -238,7 +238,7 @@ def test_a_header_that_is_not_the_blocks(node: Node, monkeypatch: pytest.MonkeyP
     other = node.desk.chain.record(first)
     assert other is not None
     for header, sentence in (
-        (other.header, "the header of another block"),
+        (other.row.header, "the header of another block"),
         (b"", "showed no header of"),
         (encode(node.desk.world.vote(PRODUCERS[0], first).envelope), "showed no header of"),
     ):

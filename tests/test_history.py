@@ -21,7 +21,7 @@ from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.examination import Examination, examine
 from node.consensus.history import Historian
-from node.consensus.records import BlockRecord, height_of
+from node.consensus.records import BlockRecord, HeaderRecord, height_of
 from node.consensus.settling import MODELS_KEPT
 from node.consensus.snapshot import decode_snapshot
 from node.errors import StoreError
@@ -52,7 +52,7 @@ class Past:
         record = self.blocks.record(block_id)
         if record is None:
             return None
-        return open_header(record.envelope, self.network.id), record.body
+        return open_header(record.row.envelope, self.network.id), record.body
 
     def examine(self, store: MemoryStore) -> Examination:
         return examine(store, self.network, NasDesigns(self.network.parameters), lambda _: None)
@@ -126,7 +126,7 @@ async def test_the_history_comes_from_the_top_down_and_is_judged(past: Past) -> 
     assert BlockStore(store, past.network).gap() is None
     top = past.blocks.snapshots()[-1].height
     assert heights(store) == list(range(1, top + 1))
-    for table in (Table.BLOCKS, Table.HEIGHTS, Table.MOVEMENTS):
+    for table in (Table.BLOCKS, Table.BODIES, Table.HEIGHTS, Table.MOVEMENTS):
         assert dict(store.scan(table)).items() <= dict(past.store.scan(table)).items()
     assert BlockStore(store, past.network).eras(3) == past.blocks.eras(3)
     examination = past.examine(store)
@@ -158,7 +158,7 @@ async def test_blocks_from_before_stay_and_their_rivals_go(past: Past) -> None:
         store.write(blocks.put_record(height, block_id, record))
     rival = sign(Fallback(9, bytes(32), 0, (), bytes(32), bytes(32)), past.cast.producer, bytes(32))
     for height in (2, 4):
-        record = BlockRecord(encode(rival.envelope), b"", b"")
+        record = BlockRecord(HeaderRecord.of(rival.envelope), b"")
         store.write(blocks.put_record(height, rival.id, record))
     await Life(past, store, peers).go_on()
     assert blocks.gap() is None
@@ -173,7 +173,7 @@ async def with_history(past: Past, *forged: Fallback) -> Life:
     blocks = BlockStore(store, past.network)
     signed = [sign(each, past.cast.producer, past.network.id) for each in forged]
     for height, header in zip(range(len(forged), 0, -1), signed, strict=True):
-        record = BlockRecord(encode(header.envelope), body, b"")
+        record = BlockRecord(HeaderRecord.of(header.envelope), body)
         store.write(blocks.put_record(height, header.id, record))
     store.write(blocks.put_gap(Gap(len(forged), signed[0].id)))
     return Life(past, store, Peers(past))

@@ -51,7 +51,7 @@ def is_proved(desk: Desk, view: AccountView, address: bytes, account: Account | 
     """Whether the header of the proof's block has the account."""
     record = desk.chain.record(view.proof.block)
     assert record is not None
-    header = open_header(decode(Envelope, record.header), desk.world.network.id)
+    header = open_header(decode(Envelope, record.row.header), desk.world.network.id)
     way = TableProof(tuple(view.proof.siblings), view.proof.other_key, view.proof.other_record)
     proof = AccountProof(tuple(view.proof.root_parts), way)
     return verify_account(header.message.state_root, address, account, proof)

@@ -6,8 +6,9 @@ import random
 import pytest
 
 from node.chain.hashing import blob_hash
-from node.chain.messages import Envelope
-from node.net.blobs import NotFound, serve_chunk
+from node.chain.messages import MAX_BODY_BYTES, Envelope
+from node.consensus.bootstrap import MAX_SNAPSHOT_BYTES
+from node.net.blobs import _MAX_KEPT_BYTES, NotFound, serve_chunk
 from node.net.link import LinkClosed, PeerLink
 from node.net.protocol import BLOB_WAIT_MS, CHUNK_BYTES, CHUNK_TIMEOUT_S, HEDGE_MS, Refusal
 from node.net.session import Session
@@ -114,6 +115,10 @@ async def test_kept_beginnings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         kept = a.net._blobs._kept
         assert sum(map(len, kept.values())) == 2 * CHUNK_BYTES
         assert [wanted for wanted, _ in kept] == [blob_hash(b"\1"), blob_hash(b"\2")]
+
+
+def test_the_beginning_of_the_largest_blob_is_kept() -> None:
+    assert max(MAX_SNAPSHOT_BYTES, MAX_BODY_BYTES) <= _MAX_KEPT_BYTES
 
 
 @pytest.mark.parametrize("total", [len(BLOB), 4 * CHUNK_BYTES], ids=["true", "false"])

@@ -15,7 +15,7 @@ from node.chain.table import Table as StateTable
 from node.consensus.blockstore import BlockStore
 from node.consensus.records import TaskWin
 from node.consensus.settling import MODELS_KEPT, Settling
-from node.store.base import Put, Table
+from node.store.base import Delete, Put, Table
 from node.store.blobs import has_blob, put_blob
 from node.store.memory import MemoryStore
 from tests.chain_world import ATTESTERS, ClaimPlan, World
@@ -33,8 +33,20 @@ async def test_a_block_that_comes_after_its_height_is_final_is_not_kept() -> Non
         late = desk.world.fallback_block(blocks[0].id, 2, place)
         await desk.chain.adopt(late, desk.chain.apply(late))
         assert desk.chain.record(late.id) is None
-    served = [header for header, _ in desk.chain.after([desk.world.genesis], limit=9)]
+    served = desk.chain.after([desk.world.genesis], limit=9)
     assert served == [block.header.envelope for block in blocks]
+
+
+async def test_headers_are_served_without_their_bodies() -> None:
+    desk = Desk(World())
+    blocks = [await desk.mine() for _ in range(4)]
+    bodies = [key for key, _ in desk.store.scan(Table.BODIES)]
+    desk.store.write([Delete(Table.BODIES, key) for key in bodies])
+    headers = [block.header.envelope for block in blocks]
+    assert desk.chain.after([blocks[0].id], limit=2) == headers[1:3]
+    assert desk.chain.after([blocks[0].id], limit=9) == headers[1:]
+    assert desk.chain.down_from(blocks[2].id, limit=2) == headers[2:0:-1]
+    assert desk.chain.body(blocks[2].id) is None
 
 
 class OneBlock:

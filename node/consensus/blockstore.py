@@ -11,12 +11,20 @@ from node.chain.branches import Entry
 from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
 from node.chain.eras import Eras
+from node.chain.errors import InvalidBlock, Reason
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
-from node.chain.messages import Claim
+from node.chain.messages import Claim, Envelope
 from node.chain.movements import Movement
 from node.chain.state import Checkpoint, State
-from node.consensus.records import BlockRecord, TaskWin, block_key, height_of, id_of
+from node.consensus.records import (
+    BlockRecord,
+    HeaderRecord,
+    TaskWin,
+    block_key,
+    height_of,
+    id_of,
+)
 from node.consensus.snapshot import decode_snapshot
 from node.store.base import Change, Delete, Put, Store, Table
 from node.store.blobs import delete_blob, put_blob, read_blob
@@ -65,16 +73,38 @@ class BlockStore:
         rows = self._store.scan(Table.BLOCKS, u64(height))
         return [id_of(key) for key, _ in takewhile(lambda row: height_of(row[0]) == height, rows)]
 
+    def header(self, block_id: bytes) -> Envelope | None:
+        """The header of a block; its body is not read."""
+        row = self._row(block_id)
+        return None if row is None else row.envelope
+
+    def headers_from(self, height: int) -> Iterator[tuple[int, Envelope]]:
+        """Height and header of each block from a height on, ascending; no body is read."""
+        for key, data in self._store.scan(Table.BLOCKS, u64(height)):
+            yield height_of(key), decode(HeaderRecord, data).envelope
+
     def record(self, block_id: bytes) -> BlockRecord | None:
         """A block as it was written; it was checked before that."""
-        height = self._store.get(Table.HEIGHTS, block_id)
-        data = None if height is None else self._store.get(Table.BLOCKS, height + block_id)
-        return None if data is None else decode(BlockRecord, data)
+        row, height = self._row(block_id), self._store.get(Table.HEIGHTS, block_id) or b""
+        body = self._store.get(Table.BODIES, height + block_id)
+        return None if row is None or body is None else BlockRecord(row, body)
 
     def records_from(self, height: int) -> Iterator[tuple[int, BlockRecord]]:
         """Height and record of each block from a height on, ascending. Raises Rejected."""
         for key, data in self._store.scan(Table.BLOCKS, u64(height)):
-            yield height_of(key), decode(BlockRecord, data)
+            yield height_of(key), self.join(key, data)
+
+    def join(self, key: bytes, data: bytes) -> BlockRecord:
+        """The block of a row of `Table.BLOCKS`. Raises Rejected."""
+        row, body = decode(HeaderRecord, data), self._store.get(Table.BODIES, key)
+        if body is None:
+            raise InvalidBlock(Reason.BODY_HASH, "its body is not here")
+        return BlockRecord(row, body)
+
+    def _row(self, block_id: bytes) -> HeaderRecord | None:
+        height = self._store.get(Table.HEIGHTS, block_id)
+        data = None if height is None else self._store.get(Table.BLOCKS, height + block_id)
+        return None if data is None else decode(HeaderRecord, data)
 
     def eras(self, era: int) -> Eras:
         """The seats as they were in an era that a block of this node is of."""
@@ -96,8 +126,10 @@ class BlockStore:
 
     def put_record(self, height: int, block_id: bytes, record: BlockRecord) -> list[Change]:
         """Write a block alone."""
+        key = block_key(height, block_id)
         return [
-            Put(Table.BLOCKS, block_key(height, block_id), encode(record)),
+            Put(Table.BLOCKS, key, encode(record.row)),
+            Put(Table.BODIES, key, record.body),
             Put(Table.HEIGHTS, block_id, u64(height)),
         ]
 
@@ -117,6 +149,7 @@ class BlockStore:
         """Remove a block."""
         return [
             Delete(Table.BLOCKS, block_key(height, block_id)),
+            Delete(Table.BODIES, block_key(height, block_id)),
             Delete(Table.HEIGHTS, block_id),
             Delete(Table.MOVEMENTS, block_id),
             Delete(Table.TASK_WINS, block_id),

@@ -234,13 +234,13 @@ class Chain(ChainReader):
             for found, record in self._blocks.records_from(max(0, height - MODELS_KEPT)):
                 block = record.open(self.network.id)
                 if found <= height:
-                    self._settling.note(block, found, record.logits_hash)
+                    self._settling.note(block, found, record.row.logits_hash)
                 # A branch whose beginning has lost leads nowhere.
                 elif block.parent in tree:
                     context = tree.context_for(block.parent, block.round)
                     parent = tree.entry(block.parent).state
                     state = apply_block(context, parent, block, self._designs)
-                    self._enter(tree, block, state, record.logits_hash)
+                    self._enter(tree, block, state, record.row.logits_hash)
             for _, data in self._store.scan(Table.VOTES):
                 vote = open_as(Vote, decode(Envelope, data), self.network.id)
                 # It was kept before its target came, or before finality passed it by. What a

@@ -22,7 +22,7 @@ from node.chain.state import Checkpoint
 from node.chain.transition import apply_block
 from node.chain.validity import DesignRules
 from node.consensus.blockstore import BlockStore, Gap
-from node.consensus.records import BlockRecord, height_of, id_of
+from node.consensus.records import BlockRecord, HeaderRecord, height_of, id_of
 from node.consensus.snapshot import SnapshotError
 from node.store.base import Delete, Store, Table
 from node.store.blobs import owner_of, read_blob
@@ -40,7 +40,7 @@ class Damage(NamedTuple):
         row = Delete(self.table, self.key)
         if self.table is not Table.BLOCKS:
             return [row]
-        return [row, Delete(Table.HEIGHTS, id_of(self.key))]
+        return [row, Delete(Table.BODIES, self.key), Delete(Table.HEIGHTS, id_of(self.key))]
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,24 @@ def examine(
     that one. What lies loose before it is damage, unless hashes bind it to the snapshot. Raises
     SafetyAlarm: the blocks hold two final ones that conflict.
     """
-    base, damage = _snapshots(store, network)
+    blocks = BlockStore(store, network)
+    base, damage = _snapshots(blocks)
     top = base[-1].state.height if base else 0
     tree, bound, gap = BlockTree(network), list[bytes](), None
     rows = _told(store.scan(Table.BLOCKS), on_block)
-    old = _enter(tree, takewhile(lambda row: height_of(row[0]) <= top, rows), designs)
+    old = _enter(tree, blocks, takewhile(lambda row: height_of(row[0]) <= top, rows), designs)
     if base and base[-1].id not in tree:
         bound, gap = _bound(store, old.loose, base[-1], network)
         stands = set(bound)
         damage += _cut_off([key for key in old.loose if key not in stands], tree)
         tree, old = BlockTree(network, base), old._replace(loose=[])
     rows = _told(store.scan(Table.BLOCKS, u64(top + 1)), on_block)
-    new = _enter(tree, rows, designs)
+    new = _enter(tree, blocks, rows, designs)
     damage += [*old.damage, *new.damage, *_enter_votes(tree, store)]
     damage += _cut_off([*old.loose, *new.loose], tree)
     damage += [*_bad_blobs(store), *_lost_ways(store)]
-    blocks = old.entered + len(bound) + new.entered
-    return Examination(blocks, len(bound), gap, tree.final, tuple(damage))
+    entered = old.entered + len(bound) + new.entered
+    return Examination(entered, len(bound), gap, tree.final, tuple(damage))
 
 
 class _Entered(NamedTuple):
@@ -103,11 +104,11 @@ def _told(rows: _Rows, on_block: Callable[[int], None]) -> _Rows:
         yield key, data
 
 
-def _enter(tree: BlockTree, rows: _Rows, designs: DesignRules) -> _Entered:
+def _enter(tree: BlockTree, blocks: BlockStore, rows: _Rows, designs: DesignRules) -> _Entered:
     entered, loose, damage = 0, list[bytes](), list[Damage]()
     for key, data in rows:
         try:
-            if enter_record(tree, decode(BlockRecord, data), designs):
+            if enter_record(tree, blocks.join(key, data), designs):
                 entered += 1
             else:
                 loose.append(key)
@@ -126,16 +127,15 @@ def _bound(
         data = store.get(Table.BLOCKS, key)
         if data is not None and (height_of(key), id_of(key)) == gap:
             bound.append(key)
-            header = open_header(decode(BlockRecord, data).envelope, network.id)
+            header = open_header(decode(HeaderRecord, data).envelope, network.id)
             gap = Gap(gap.height - 1, header.message.parent)
     return bound, gap
 
 
-def _snapshots(store: Store, network: Network) -> tuple[Sequence[Entry], list[Damage]]:
+def _snapshots(blocks: BlockStore) -> tuple[Sequence[Entry], list[Damage]]:
     """The newest snapshot that can be read, and those that can't."""
     base: Sequence[Entry] = ()
     damage = []
-    blocks = BlockStore(store, network)
     for snapshot in blocks.snapshots():
         try:
             base = blocks.open_snapshot(snapshot)
@@ -156,13 +156,16 @@ def _cut_off(loose: Iterable[bytes], tree: BlockTree) -> Iterator[Damage]:
 
 
 def _lost_ways(store: Store) -> Iterator[Damage]:
-    """Ids that lead to no block, and blocks that no id leads to."""
+    """Ids and bodies without a block, and blocks that no id leads to."""
     for block_id, height in store.scan(Table.HEIGHTS):
         if store.get(Table.BLOCKS, height + block_id) is None:
             yield Damage(Table.HEIGHTS, block_id, "it leads to no block")
     for key, _ in store.scan(Table.BLOCKS):
         if store.get(Table.HEIGHTS, id_of(key)) != u64(height_of(key)):
             yield Damage(Table.BLOCKS, key, "its id leads nowhere")
+    for key, _ in store.scan(Table.BODIES):
+        if store.get(Table.BLOCKS, key) is None:
+            yield Damage(Table.BODIES, key, "its header is not here")
 
 
 def enter_record(tree: BlockTree, record: BlockRecord, designs: DesignRules) -> bool:

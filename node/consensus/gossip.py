@@ -100,7 +100,7 @@ class ChainGate:
     ) -> tuple[Sequence[Envelope], Sequence[Envelope]]:
         votes = self._chain.tree.votes()
         return (
-            [header for header, _ in self._chain.after(locator, limit)],
+            self._chain.after(locator, limit),
             [vote.envelope for vote in votes if vote.message.round > self._chain.tree.final.round],
         )
 

@@ -15,7 +15,6 @@ import structlog
 from node.aside import Aside
 from node.chain.block import open_header
 from node.chain.bonds import UNBOND_ERAS
-from node.chain.codec import encode
 from node.chain.errors import InvalidBlock, Reason, Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree
 from node.chain.validity import DesignRules
@@ -23,7 +22,7 @@ from node.clock import Clock
 from node.consensus.blockstore import BlockStore, Gap, put_win
 from node.consensus.chain import Chain
 from node.consensus.examination import enter_record
-from node.consensus.records import BlockRecord
+from node.consensus.records import BlockRecord, HeaderRecord
 from node.consensus.settling import MODELS_KEPT
 from node.errors import StoreError
 from node.net.protocol import Header
@@ -105,7 +104,7 @@ class Historian:
             for rival in self._blocks.ids_at(height):
                 if rival != header.id:
                     changes += self._blocks.drop(height, rival)
-            record = BlockRecord(encode(header.envelope), body, b"")
+            record = BlockRecord(HeaderRecord.of(header.envelope), body)
             changes += self._blocks.put_record(height, header.id, record)
             gap = Gap(height - 1, header.message.parent)
         if changes:
@@ -116,7 +115,7 @@ class Historian:
         """A block and some below it, if they are here from before this node was away for long."""
         found = list[tuple[Header, bytes]]()
         while len(found) < _AT_ONCE and (record := self._blocks.record(block_id)) is not None:
-            header = open_header(record.envelope, self._chain.network.id)
+            header = open_header(record.row.envelope, self._chain.network.id)
             found.append((header, record.body))
             block_id = header.message.parent
         return found
@@ -156,8 +155,8 @@ class Historian:
         round_ = self._chain.tree.final.round - UNBOND_ERAS * era_rounds
         height = self._chain.final_height - MODELS_KEPT
         rows = [
-            (found, open_header(record.envelope, self._chain.network.id))
-            for found, record in islice(self._blocks.records_from(0), _AT_ONCE + 1)
+            (found, open_header(header, self._chain.network.id))
+            for found, header in islice(self._blocks.headers_from(0), _AT_ONCE + 1)
         ]
         old = [row for row in rows[:-1] if row[0] < height and row[1].message.round < round_]
         if not old:

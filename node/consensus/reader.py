@@ -1,8 +1,9 @@
 """What a node tells peers and people of its blocks."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
-from node.chain.block import Block
+from node.chain.block import Block, open_header
 from node.chain.codec import decode
 from node.chain.eras import Eras
 from node.chain.forkchoice import BlockTree
@@ -87,8 +88,8 @@ class ChainReader:
             return False
         if self._height_on_chain(checkpoint.id) is not None:
             return False
-        stored = (record.open(self.network.id) for _, record in self._blocks.records_from(0))
-        return next((block.round <= checkpoint.round for block in stored), False)
+        headers = (open_header(each, self.network.id) for _, each in self._blocks.headers_from(0))
+        return next((each.message.round <= checkpoint.round for each in headers), False)
 
     def eras_at(self, round_number: int) -> Eras:
         """The seats of a round that a block of this node is of.
@@ -125,20 +126,28 @@ class ChainReader:
             step *= 2
         return [block_id for height in heights if (block_id := self.id_at(height))]
 
-    def after(self, locator: Sequence[bytes], limit: int) -> list[tuple[Envelope, bytes]]:
-        """Headers and bodies of the followed chain after the first known id of a locator.
+    def after(self, locator: Sequence[bytes], limit: int) -> list[Envelope]:
+        """Headers of the followed chain after the first known id of a locator.
 
         Nothing if what follows is not here.
         """
         start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
-        found: list[tuple[Envelope, bytes]] = []
-        for height in range(start + 1, start + 1 + limit):
+        found = list(islice(self._settled_headers(start + 1), limit))
+        for height in range(start + 1 + len(found), start + 1 + limit):
             block_id = self.id_at(height)
-            record = None if block_id is None else self.record(block_id)
-            if record is None:
+            header = None if block_id is None else self._blocks.header(block_id)
+            if header is None:
                 break
-            found.append((record.envelope, record.body))
+            found.append(header)
         return found
+
+    def _settled_headers(self, start: int) -> Iterator[Envelope]:
+        """Headers from a height on, as far as a height has one block alone: read in one go."""
+        due = range(start, self._settling.height + 1)
+        for height, (found, header) in zip(due, self._blocks.headers_from(start), strict=False):
+            if found != height:
+                return
+            yield header
 
     def down_from(self, block_id: bytes, limit: int) -> list[Envelope]:
         """Headers of a block of the followed chain and those below it, as far as they are here."""
@@ -146,10 +155,10 @@ class ChainReader:
         top = self._height_on_chain(block_id) or 0
         for height in range(top, max(0, top - limit), -1):
             each = self.id_at(height)
-            record = None if each is None else self.record(each)
-            if record is None:
+            header = None if each is None else self._blocks.header(each)
+            if header is None:
                 break
-            found.append(record.envelope)
+            found.append(header)
         return found
 
     def _height_on_chain(self, block_id: bytes) -> int | None:

@@ -6,32 +6,44 @@ from typing import Annotated, Self
 from node.chain.block import Block, open_block
 from node.chain.codec import Bytes, Message, Uint, decode, encode
 from node.chain.hashing import u64
-from node.chain.messages import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Envelope
+from node.chain.messages import MAX_PAYLOAD_BYTES, Envelope
 from node.chain.published.terms import MAX_SHARDS, Publish
 
 _OVERHEAD_BYTES = 256
 
 
 @dataclass(frozen=True)
-class BlockRecord:
-    """A block as it came; `logits_hash` is empty if this node has not counted its model."""
+class HeaderRecord:
+    """What of a block lies apart from its body; `logits_hash` is empty if this node has not counted
+    its model."""
 
     header: Annotated[bytes, Bytes(1, 1, MAX_PAYLOAD_BYTES + _OVERHEAD_BYTES)]
-    body: Annotated[bytes, Bytes(2, 0, MAX_BODY_BYTES)]
-    logits_hash: Annotated[bytes, Bytes(3, 0)]
+    logits_hash: Annotated[bytes, Bytes(2, 0)]
 
     @classmethod
-    def of(cls, block: Block, logits_hash: bytes) -> Self:
-        return cls(encode(block.header.envelope), block.body_bytes, logits_hash)
+    def of(cls, header: Envelope, logits_hash: bytes = b"") -> Self:
+        return cls(encode(header), logits_hash)
 
     @property
     def envelope(self) -> Envelope:
         """The signed header."""
         return decode(Envelope, self.header)
 
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """A block as it came."""
+
+    row: HeaderRecord
+    body: bytes
+
+    @classmethod
+    def of(cls, block: Block, logits_hash: bytes) -> Self:
+        return cls(HeaderRecord.of(block.header.envelope, logits_hash), block.body_bytes)
+
     def open(self, network_id: bytes) -> Block:
         """Raises Rejected, which only a damaged record does."""
-        return open_block(self.envelope, self.body, network_id)
+        return open_block(self.row.envelope, self.body, network_id)
 
 
 @dataclass(frozen=True)

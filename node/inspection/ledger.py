@@ -121,7 +121,7 @@ class ChainLedger:
             return
         moved = [each for each in self._chain.movements(block_id) if each.address == key]
         # Most blocks do not name the account anywhere, and need not be decoded.
-        if not moved and key not in record.header and key not in record.body:
+        if not moved and key not in record.row.header and key not in record.body:
             return
         block = record.open(self._chain.network.id)
         final = self._is_final(height, block_id)

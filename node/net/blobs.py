@@ -23,8 +23,9 @@ from ponas.v1.types_pb2 import BlobChunk
 # Few, because honest peers that are slow share this node's line. Peers that were slow to answer
 # last get one place less, so that they can't keep the others from being asked.
 _PEERS_AT_ONCE = 4
-# What broken transfers have brought is kept up to this much, for when the blob is asked for again.
-_MAX_KEPT_BYTES = 16 * 1024 * 1024
+# What broken transfers have brought is kept up to this much, for when the blob is asked for again:
+# as much as the largest blob of all, a snapshot, since that one takes long enough to break off.
+_MAX_KEPT_BYTES = 64 * 1024 * 1024
 
 _Pull = asyncio.Task[bytes | None]
 

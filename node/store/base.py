@@ -10,7 +10,8 @@ class Table(StrEnum):
     """Independent ordered key spaces."""
 
     META = "meta"  # schema version, network id, and single facts about the whole
-    BLOCKS = "blocks"
+    BLOCKS = "blocks"  # headers and what else is short, by height and id
+    BODIES = "bodies"  # of the same blocks, by the same keys
     HEIGHTS = "heights"  # of blocks by their ids
     MOVEMENTS = "movements"  # what a block did to accounts beside what its body shows, by its id
     ERAS = "eras"  # seats by era, for people who ask about old blocks
