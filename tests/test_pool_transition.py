@@ -8,7 +8,7 @@ from immutables import Map
 
 from pool.decisions.admission import MAX_CONNECTED, refuse_join
 from pool.decisions.advance import advance, hand_out
-from pool.decisions.members import decide_join, decide_leave
+from pool.decisions.members import decide_join, decide_leave, decide_stalled
 from pool.decisions.pay import decide_missing
 from pool.decisions.results import decide_acceptance
 from pool.decisions.rounds import blobs_due, decide_open
@@ -22,6 +22,7 @@ from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
 from pool.rules.delivery import Delivery
 from pool.rules.payout import TOTAL_WEIGHT
+from pool.rules.reliability import Finding
 from pool.rules.reports import Refused, Stale, check
 from pool.simulation.manager import empty_pool
 from tests.pool_states import (
@@ -333,6 +334,9 @@ def test_events_before_the_first_round() -> None:
     assert apply_all(pool, decide_leave(pool, S, "cable", 0)).round is None
 
 
+NOTHING_FOUND = Finding(5, 0.0, 4, 0.0, 0.0, 0.0, 1, 1, 1, ())
+
+
 def any_course(rng: random.Random, length: int) -> tuple[PoolState, list[AnyEvent]]:
     """A pool after so many random inputs, and all its events."""
     pool, happened, now_ms, number = PoolState(), list[AnyEvent](), 0, 0
@@ -341,10 +345,10 @@ def any_course(rng: random.Random, length: int) -> tuple[PoolState, list[AnyEven
         name = rng.choice("abcdef")
         key, miner = public(name), pool.miners.get(public(name))
         inputs: tuple[AnyEvent, ...] = ()
-        match rng.randint(0, 7):
-            case 0:
+        match rng.randint(0, 9):
+            case 0 if rng.random() < 0.3 or pool.round is None:
                 number += 1
-                task = RoundTask(number, TASK, SPACE, now_ms + 5_000)
+                task = RoundTask(number, TASK, SPACE, now_ms + 10_000)
                 inputs = decide_open(pool, task, b"secret", now_ms)
             case 1 | 2:
                 strength = rng.choice(list(Strength))
@@ -357,6 +361,12 @@ def any_course(rng: random.Random, length: int) -> tuple[PoolState, list[AnyEven
             case 7 if pool.round is not None and pool.round.is_open:
                 best = best_of(name, rng.randint(0, 360))
                 inputs = (events.BestConfirmed(now_ms, best), events.BaseArrived(now_ms, best))
+            case 8:
+                inputs = decide_stalled(pool, key, now_ms)
+            case 9 if pool.round is not None and pool.round.is_open:
+                protected, backup = rng.sample("abcdef", 2)
+                backups = ((public(protected), public(backup)),)
+                inputs = (events.BackupsDesignated(now_ms, backups, NOTHING_FOUND),)
         pool, done, due = advance(pool, inputs, draw, now_ms)
         pool, steps = hand_out(pool, due, draw, now_ms)
         happened += [*done, *steps]
@@ -408,6 +418,8 @@ def test_counts_and_holders_agree_whatever_happens(seed: int) -> None:
         ]
         assert holders == ([search.holder] if search.holder else []), "one at a time"
         assert not (number in round_.free and search.holder)
+        is_owned = any(miner.own == number for miner in pool.miners.values())
+        assert search.holder or number in round_.free or is_owned, "none is lost"
 
 
 def test_a_round_that_begins_anew_pays_for_the_time_of_both_jobs() -> None:
