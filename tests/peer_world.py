@@ -13,6 +13,7 @@ from node.chain.block import open_header
 from node.chain.envelope import open_envelope, sign
 from node.chain.hashing import blob_hash
 from node.chain.messages import Commit, Envelope, Fallback, Transfer
+from node.chain.params import RULES_VERSION
 from node.clock import LoopClock
 from node.endpoint import parse_endpoint
 from node.net.greeting import NONCE_BYTES, Introduction, greet
@@ -103,7 +104,7 @@ class Tame:
         with suppress(LinkClosed):
             while not (message := await self._link.receive()).HasField("ping"):
                 self._early.append(message)
-            await self.send(PeerMessage(pong=Pong()))
+            await self.send(PeerMessage(pong=Pong(rules_version=RULES_VERSION)))
 
     async def receive(self) -> PeerMessage:
         if self._early:
@@ -112,7 +113,7 @@ class Tame:
             message = await self._link.receive()
             match message.WhichOneof("content"):
                 case "ping":
-                    await self.send(PeerMessage(pong=Pong()))
+                    await self.send(PeerMessage(pong=Pong(rules_version=RULES_VERSION)))
                 case "get_addresses":
                     await self.send(PeerMessage(addresses=Addresses()))
                 case _:
@@ -224,7 +225,7 @@ class World:
         store: Store | None = None,
         offset_ms: int = 0,
         discovers: bool = True,
-        rules: Sequence[int] = (1,),
+        rules: Sequence[int] = (RULES_VERSION,),
     ) -> Peer:
         """Start a node that listens under its name, by a clock that is off by `offset_ms`.
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from node.chain.params import RULES_VERSION
 from node.net.addressbook import Known
 from node.net.dialler import FEELER_EVERY_MS, OUTBOUND_TARGET
 from node.net.link import LinkClosed, PeerLink
@@ -188,7 +189,7 @@ async def test_wrong_addresses_are_refused(told: list[str], reason: Refusal) -> 
             await introduce(link, "teller")
             while not (await link.receive()).HasField("ping"):
                 pass
-            await link.send(PeerMessage(pong=Pong()))
+            await link.send(PeerMessage(pong=Pong(rules_version=RULES_VERSION)))
             while not (await link.receive()).HasField("get_addresses"):
                 pass
             await link.send(PeerMessage(addresses=Addresses(addresses=told)))

@@ -76,7 +76,7 @@ FROM_PEERS = [
     pb.PeerMessage(get_bodies=pb.GetBodies(ids=[FALLBACK.id])),
     pb.PeerMessage(bodies=pb.Bodies(bodies=[b"body"])),
     pb.PeerMessage(ping=pb.Ping()),
-    pb.PeerMessage(pong=pb.Pong(clock_ms=1, head_round=1)),
+    pb.PeerMessage(pong=pb.Pong(clock_ms=1, head_round=1, rules_version=RULES_VERSION)),
     pb.PeerMessage(get_addresses=pb.GetAddresses()),
     pb.PeerMessage(addresses=pb.Addresses(addresses=["93.184.216.34:7700"])),
     pb.PeerMessage(get_snapshot=pb.GetSnapshot(block=bytes(32))),

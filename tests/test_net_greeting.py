@@ -12,7 +12,7 @@ from node.chain.hashing import blake
 from node.chain.params import RULES_VERSION
 from node.net.greeting import Introduction, greet
 from node.net.link import PeerLink
-from node.net.protocol import PROTOCOL_VERSION, Refusal, Refused
+from node.net.protocol import PING_EVERY_MS, PROTOCOL_VERSION, Refusal, Refused
 from ponas.v1.peer_service_pb2 import Hello, PeerMessage, Proof
 from tests.peer_world import (
     GENESIS,
@@ -97,6 +97,24 @@ async def test_around_an_upgrade_clocks_may_be_on_either_side_of_it() -> None:
         world.add("after", ["before"], rules=(2, 1, 2))
         await pass_time(1)
         assert len(before.net.peers()) == 1
+
+
+@virtual_time
+async def test_who_misses_an_upgrade_is_left_and_told_so_and_others_stay() -> None:
+    async with open_world() as world:
+        played, rounds_s = [1, 1, 1], 2 * PING_EVERY_MS / 1_000
+        old = world.add("old", rules=(1, 1, 1))
+        new = world.add("new", ["old"], rules=played)
+        world.add("also new", ["new"], rules=played)
+        await pass_time(5)
+        _, kept = new.net.sessions()
+        with capture_logs() as logs:
+            for played[:] in ([2, 1, 2], [2, 2, 2]):
+                await pass_time(rounds_s)
+        assert old.net.peers() == []
+        assert new.net.sessions() == (kept,)
+        said = {log["reason"] for log in logs if log["event"] == "peer_refused"}
+        assert any(reason.endswith("here version 1 is in force") for reason in said)
 
 
 A, MALLORY = public_key_of("a"), public_key_of("mallory")

@@ -73,8 +73,8 @@ class Clockwork:
         while True:
             # Rounds that a suspended machine has slept through are gone.
             next_round = max(next_round, self._first_open_round())
-            self._check_rules(next_round)
             await self._clock.sleep_until(round_start(self._chain.network, next_round))
+            self._check_rules(next_round)
             self._tasks.spawn(self._play(next_round), name=f"round {next_round}")
             next_round += 1
 

@@ -1,7 +1,7 @@
 """What a peer's message asks for, and who answers it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from node.clock import Clock
 from node.net.addressbook import AddressBook
@@ -21,7 +21,8 @@ from ponas.v1.peer_service_pb2 import GetBlob, PeerMessage
 class Dispatcher:
     """Hands each message to the part of the node that it is for.
 
-    `connected` gives the addresses of the peers at hand, for those who ask for other nodes.
+    `connected` gives the addresses of the peers at hand, for those who ask for other nodes; `rules`
+    tells the versions of the chain's rules as `Introduction` has them.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Dispatcher:
         connected: Callable[[], Iterable[str]],
         clock: Clock,
         blobs: BlobFetcher,
+        rules: Callable[[], Sequence[int]],
     ) -> None:
         self._handler = handler
         self._relay = relay
@@ -39,6 +41,7 @@ class Dispatcher:
         self._connected = connected
         self._clock = clock
         self._blobs = blobs
+        self._rules = rules
 
     def take(self, session: Session, message: PeerMessage) -> None:
         """Deal with a message of a greeted peer.
@@ -86,7 +89,7 @@ class Dispatcher:
             case "get_ancestors":
                 session.answer(lambda: serve_ancestors(message.get_ancestors, handler))
             case "ping":
-                session.answer(lambda: serve_pong(self._clock, handler.head()[0]))
+                session.answer(lambda: serve_pong(self._clock, handler.head()[0], self._rules()[0]))
             case "get_snapshot":
                 block_id = message.get_snapshot.block
                 session.answer(lambda: serve_snapshot(handler.snapshot(block_id)))

@@ -100,7 +100,7 @@ class PeerNet:
         self.snapshots = SnapshotFinder(self._roster.all, self._refuse)
         self._blobs = BlobFetcher(self._refuse, self._tasks)
         self._dispatcher = Dispatcher(
-            handler, self._relay, self._book, self._roster.addresses, clock, self._blobs
+            handler, self._relay, self._book, self._roster.addresses, clock, self._blobs, rules
         )
         self._dialler = Dialler(
             self,
@@ -300,7 +300,7 @@ class PeerNet:
 
     async def _tend(self, session: Session) -> None:
         try:
-            await tend(session, self._book, self._clock)
+            await tend(session, self._book, self._clock, self._rules)
         except Refused as error:
             self._refuse(session, error)
 

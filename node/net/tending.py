@@ -1,6 +1,6 @@
 """What a node asks of a connected peer from time to time: its clock and head, and other nodes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from node.clock import Clock
 from node.net.addressbook import AddressBook
@@ -19,8 +19,13 @@ from node.net.session import Session
 from ponas.v1.peer_service_pb2 import Addresses, GetAddresses, PeerMessage, Ping, Pong
 
 
-async def tend(session: Session, book: AddressBook, clock: Clock) -> None:
+async def tend(
+    session: Session, book: AddressBook, clock: Clock, rules: Callable[[], Sequence[int]]
+) -> None:
     """Ask a peer for the time, and for other nodes if this node dialled it, until its link ends.
+
+    It ends with a peer that plays by other rules of the chain than `rules`, as `Introduction` has
+    them: one of the two has missed an upgrade.
 
     Raises:
         Refused: the peer answered wrongly.
@@ -28,7 +33,9 @@ async def tend(session: Session, book: AddressBook, clock: Clock) -> None:
     addresses_due_ms = clock.now_ms()
     try:
         while not session.ended.is_set():
-            await _ping(session, clock)
+            if await _ping(session, clock) not in rules():
+                session.end(Refusal.WRONG_RULES)
+                return
             # A peer that dialled us was chosen by itself, and so would be those it tells of.
             if session.link.outbound and clock.now_ms() >= addresses_due_ms:
                 addresses_due_ms = clock.now_ms() + ADDRESSES_EVERY_MS
@@ -41,13 +48,15 @@ async def tend(session: Session, book: AddressBook, clock: Clock) -> None:
         pass
 
 
-async def _ping(session: Session, clock: Clock) -> None:
+async def _ping(session: Session, clock: Clock) -> int:
+    """The version of the chain's rules that the peer plays by."""
     asked_ms = clock.now_ms()
     answer = await session.ask(PeerMessage(ping=Ping()), PING_TIMEOUT_S)
     if not answer.HasField("pong"):
         raise Refused(Refusal.UNASKED, "answered a ping with something else")
     session.note_clock(asked_ms, answer.pong.clock_ms)
     session.head_round = answer.pong.head_round
+    return answer.pong.rules_version
 
 
 async def _ask_addresses(session: Session, book: AddressBook) -> None:
@@ -66,9 +75,12 @@ async def _ask_addresses(session: Session, book: AddressBook) -> None:
             book.add(address, session.link.remote)
 
 
-def serve_pong(clock: Clock, head_round: int) -> PeerMessage:
+def serve_pong(clock: Clock, head_round: int, rules_version: int) -> PeerMessage:
     """Answer a ping."""
-    return PeerMessage(pong=Pong(clock_ms=max(0, clock.now_ms()), head_round=head_round))
+    clock_ms = max(0, clock.now_ms())
+    return PeerMessage(
+        pong=Pong(clock_ms=clock_ms, head_round=head_round, rules_version=rules_version)
+    )
 
 
 def serve_addresses(session: Session, book: AddressBook, connected: Iterable[str]) -> PeerMessage:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ponas.v1 import types_pb2 as ponas_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bponas/v1/peer_service.proto\x12\x08ponas.v1\x1a\x14ponas/v1/types.proto\"9\n\x0f\x45xchangeRequest\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\":\n\x10\x45xchangeResponse\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\"\xe8\x05\n\x0bPeerMessage\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.ponas.v1.HelloH\x00\x12$\n\x06gossip\x18\x02 \x01(\x0b\x32\x12.ponas.v1.EnvelopeH\x00\x12%\n\x08get_blob\x18\x05 \x01(\x0b\x32\x11.ponas.v1.GetBlobH\x00\x12)\n\nblob_chunk\x18\x06 \x01(\x0b\x32\x13.ponas.v1.BlobChunkH\x00\x12-\n\x0c\x62lob_missing\x18\x07 \x01(\x0b\x32\x15.ponas.v1.BlobMissingH\x00\x12 \n\x05proof\x18\x08 \x01(\x0b\x32\x0f.ponas.v1.ProofH\x00\x12+\n\x0bget_headers\x18\t \x01(\x0b\x32\x14.ponas.v1.GetHeadersH\x00\x12$\n\x07headers\x18\n \x01(\x0b\x32\x11.ponas.v1.HeadersH\x00\x12)\n\nget_bodies\x18\x0b \x01(\x0b\x32\x13.ponas.v1.GetBodiesH\x00\x12\"\n\x06\x62odies\x18\x0c \x01(\x0b\x32\x10.ponas.v1.BodiesH\x00\x12\x1e\n\x04ping\x18\r \x01(\x0b\x32\x0e.ponas.v1.PingH\x00\x12\x1e\n\x04pong\x18\x0e \x01(\x0b\x32\x0e.ponas.v1.PongH\x00\x12/\n\rget_addresses\x18\x0f \x01(\x0b\x32\x16.ponas.v1.GetAddressesH\x00\x12(\n\taddresses\x18\x10 \x01(\x0b\x32\x13.ponas.v1.AddressesH\x00\x12-\n\x0cget_snapshot\x18\x11 \x01(\x0b\x32\x15.ponas.v1.GetSnapshotH\x00\x12&\n\x08snapshot\x18\x12 \x01(\x0b\x32\x12.ponas.v1.SnapshotH\x00\x12/\n\rget_ancestors\x18\x13 \x01(\x0b\x32\x16.ponas.v1.GetAncestorsH\x00\x42\t\n\x07\x63ontentJ\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05R\nget_blocksR\x06\x62locks\"\xa6\x01\n\x05Hello\x12\x12\n\nnetwork_id\x18\x01 \x01(\x0c\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x12\n\nhead_round\x18\x04 \x01(\x04\x12\x0c\n\x04head\x18\x05 \x01(\x0c\x12\r\n\x05nonce\x18\x06 \x01(\x0c\x12\x13\n\x0blisten_port\x18\x07 \x01(\r\x12\x15\n\rrules_version\x18\x08 \x01(\r\"\x1a\n\x05Proof\x12\x11\n\tsignature\x18\x01 \x01(\x0c\",\n\nGetHeaders\x12\x0f\n\x07locator\x18\x01 \x03(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"Q\n\x07Headers\x12#\n\x07headers\x18\x01 \x03(\x0b\x32\x12.ponas.v1.Envelope\x12!\n\x05votes\x18\x02 \x03(\x0b\x32\x12.ponas.v1.Envelope\",\n\x0cGetAncestors\x12\r\n\x05\x62lock\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"\x18\n\tGetBodies\x12\x0b\n\x03ids\x18\x01 \x03(\x0c\"\x18\n\x06\x42odies\x12\x0e\n\x06\x62odies\x18\x01 \x03(\x0c\"\x06\n\x04Ping\",\n\x04Pong\x12\x10\n\x08\x63lock_ms\x18\x01 \x01(\x04\x12\x12\n\nhead_round\x18\x02 \x01(\x04\"\x0e\n\x0cGetAddresses\"\x1e\n\tAddresses\x12\x11\n\taddresses\x18\x01 \x03(\t\"\x1c\n\x0bGetSnapshot\x12\r\n\x05\x62lock\x18\x01 \x01(\x0c\"\x18\n\x08Snapshot\x12\x0c\n\x04\x62lob\x18\x01 \x01(\x0c\"\'\n\x07GetBlob\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x1b\n\x0b\x42lobMissing\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x32T\n\x0bPeerService\x12\x45\n\x08\x45xchange\x12\x19.ponas.v1.ExchangeRequest\x1a\x1a.ponas.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bponas/v1/peer_service.proto\x12\x08ponas.v1\x1a\x14ponas/v1/types.proto\"9\n\x0f\x45xchangeRequest\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\":\n\x10\x45xchangeResponse\x12&\n\x07message\x18\x01 \x01(\x0b\x32\x15.ponas.v1.PeerMessage\"\xe8\x05\n\x0bPeerMessage\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.ponas.v1.HelloH\x00\x12$\n\x06gossip\x18\x02 \x01(\x0b\x32\x12.ponas.v1.EnvelopeH\x00\x12%\n\x08get_blob\x18\x05 \x01(\x0b\x32\x11.ponas.v1.GetBlobH\x00\x12)\n\nblob_chunk\x18\x06 \x01(\x0b\x32\x13.ponas.v1.BlobChunkH\x00\x12-\n\x0c\x62lob_missing\x18\x07 \x01(\x0b\x32\x15.ponas.v1.BlobMissingH\x00\x12 \n\x05proof\x18\x08 \x01(\x0b\x32\x0f.ponas.v1.ProofH\x00\x12+\n\x0bget_headers\x18\t \x01(\x0b\x32\x14.ponas.v1.GetHeadersH\x00\x12$\n\x07headers\x18\n \x01(\x0b\x32\x11.ponas.v1.HeadersH\x00\x12)\n\nget_bodies\x18\x0b \x01(\x0b\x32\x13.ponas.v1.GetBodiesH\x00\x12\"\n\x06\x62odies\x18\x0c \x01(\x0b\x32\x10.ponas.v1.BodiesH\x00\x12\x1e\n\x04ping\x18\r \x01(\x0b\x32\x0e.ponas.v1.PingH\x00\x12\x1e\n\x04pong\x18\x0e \x01(\x0b\x32\x0e.ponas.v1.PongH\x00\x12/\n\rget_addresses\x18\x0f \x01(\x0b\x32\x16.ponas.v1.GetAddressesH\x00\x12(\n\taddresses\x18\x10 \x01(\x0b\x32\x13.ponas.v1.AddressesH\x00\x12-\n\x0cget_snapshot\x18\x11 \x01(\x0b\x32\x15.ponas.v1.GetSnapshotH\x00\x12&\n\x08snapshot\x18\x12 \x01(\x0b\x32\x12.ponas.v1.SnapshotH\x00\x12/\n\rget_ancestors\x18\x13 \x01(\x0b\x32\x16.ponas.v1.GetAncestorsH\x00\x42\t\n\x07\x63ontentJ\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05R\nget_blocksR\x06\x62locks\"\xa6\x01\n\x05Hello\x12\x12\n\nnetwork_id\x18\x01 \x01(\x0c\x12\x18\n\x10protocol_version\x18\x02 \x01(\r\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x12\n\nhead_round\x18\x04 \x01(\x04\x12\x0c\n\x04head\x18\x05 \x01(\x0c\x12\r\n\x05nonce\x18\x06 \x01(\x0c\x12\x13\n\x0blisten_port\x18\x07 \x01(\r\x12\x15\n\rrules_version\x18\x08 \x01(\r\"\x1a\n\x05Proof\x12\x11\n\tsignature\x18\x01 \x01(\x0c\",\n\nGetHeaders\x12\x0f\n\x07locator\x18\x01 \x03(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"Q\n\x07Headers\x12#\n\x07headers\x18\x01 \x03(\x0b\x32\x12.ponas.v1.Envelope\x12!\n\x05votes\x18\x02 \x03(\x0b\x32\x12.ponas.v1.Envelope\",\n\x0cGetAncestors\x12\r\n\x05\x62lock\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"\x18\n\tGetBodies\x12\x0b\n\x03ids\x18\x01 \x03(\x0c\"\x18\n\x06\x42odies\x12\x0e\n\x06\x62odies\x18\x01 \x03(\x0c\"\x06\n\x04Ping\"C\n\x04Pong\x12\x10\n\x08\x63lock_ms\x18\x01 \x01(\x04\x12\x12\n\nhead_round\x18\x02 \x01(\x04\x12\x15\n\rrules_version\x18\x03 \x01(\r\"\x0e\n\x0cGetAddresses\"\x1e\n\tAddresses\x12\x11\n\taddresses\x18\x01 \x03(\t\"\x1c\n\x0bGetSnapshot\x12\r\n\x05\x62lock\x18\x01 \x01(\x0c\"\x18\n\x08Snapshot\x12\x0c\n\x04\x62lob\x18\x01 \x01(\x0c\"\'\n\x07GetBlob\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"\x1b\n\x0b\x42lobMissing\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x32T\n\x0bPeerService\x12\x45\n\x08\x45xchange\x12\x19.ponas.v1.ExchangeRequest\x1a\x1a.ponas.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,19 +55,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PING']._serialized_start=1353
   _globals['_PING']._serialized_end=1359
   _globals['_PONG']._serialized_start=1361
-  _globals['_PONG']._serialized_end=1405
-  _globals['_GETADDRESSES']._serialized_start=1407
-  _globals['_GETADDRESSES']._serialized_end=1421
-  _globals['_ADDRESSES']._serialized_start=1423
-  _globals['_ADDRESSES']._serialized_end=1453
-  _globals['_GETSNAPSHOT']._serialized_start=1455
-  _globals['_GETSNAPSHOT']._serialized_end=1483
-  _globals['_SNAPSHOT']._serialized_start=1485
-  _globals['_SNAPSHOT']._serialized_end=1509
-  _globals['_GETBLOB']._serialized_start=1511
-  _globals['_GETBLOB']._serialized_end=1550
-  _globals['_BLOBMISSING']._serialized_start=1552
-  _globals['_BLOBMISSING']._serialized_end=1579
-  _globals['_PEERSERVICE']._serialized_start=1581
-  _globals['_PEERSERVICE']._serialized_end=1665
+  _globals['_PONG']._serialized_end=1428
+  _globals['_GETADDRESSES']._serialized_start=1430
+  _globals['_GETADDRESSES']._serialized_end=1444
+  _globals['_ADDRESSES']._serialized_start=1446
+  _globals['_ADDRESSES']._serialized_end=1476
+  _globals['_GETSNAPSHOT']._serialized_start=1478
+  _globals['_GETSNAPSHOT']._serialized_end=1506
+  _globals['_SNAPSHOT']._serialized_start=1508
+  _globals['_SNAPSHOT']._serialized_end=1532
+  _globals['_GETBLOB']._serialized_start=1534
+  _globals['_GETBLOB']._serialized_end=1573
+  _globals['_BLOBMISSING']._serialized_start=1575
+  _globals['_BLOBMISSING']._serialized_end=1602
+  _globals['_PEERSERVICE']._serialized_start=1604
+  _globals['_PEERSERVICE']._serialized_end=1688
 # @@protoc_insertion_point(module_scope)

@@ -377,18 +377,22 @@ class Pong(_message.Message):
 
     CLOCK_MS_FIELD_NUMBER: _builtins.int
     HEAD_ROUND_FIELD_NUMBER: _builtins.int
+    RULES_VERSION_FIELD_NUMBER: _builtins.int
     clock_ms: _builtins.int
     """The sender's own clock, ms since the Unix epoch."""
     head_round: _builtins.int
+    rules_version: _builtins.int
+    """As in hello: an upgrade may have come since."""
     def __init__(
         self,
         *,
         clock_ms: _builtins.int = ...,
         head_round: _builtins.int = ...,
+        rules_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "head_round", b"head_round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "head_round", b"head_round", "rules_version", b"rules_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
