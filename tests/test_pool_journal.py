@@ -57,21 +57,28 @@ async def test_synced_returns_although_events_never_stop() -> None:
     await tasks.close()
 
 
-class FullDisk(InlineWriter):
-    """Writes nothing."""
+class FailsOnce(InlineWriter):
+    """Loses the first batch."""
+
+    has_failed = False
 
     async def write(self, changes: Sequence[Change]) -> None:
-        raise StoreError("the disk is full")
+        if not self.has_failed:
+            self.has_failed = True
+            raise StoreError("the disk is full")
+        await super().write(changes)
 
 
 @virtual_time
-async def test_synced_says_why_the_store_failed() -> None:
+async def test_after_a_batch_that_is_lost_nothing_is_written_or_said_to_be() -> None:
     store, tasks = MemoryStore(), TaskOwner()
-    journal = Journal(store, FullDisk(store), LoopClock(asyncio.get_running_loop()), tasks)
-    journal.record([TurnedAway(0, b"", "timeout")])
+    journal = Journal(store, FailsOnce(store), LoopClock(asyncio.get_running_loop()), tasks)
+    for reason in ("timeout", "nonce"):
+        journal.record([TurnedAway(0, b"", reason)])
+        with pytest.raises(StoreError, match="the disk is full"):
+            await journal.synced()
 
-    with pytest.raises(StoreError, match="the disk is full"):
-        await journal.synced()
+    assert list(journal.read(1)) == []
     await tasks.close()
 
 

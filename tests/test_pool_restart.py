@@ -1,6 +1,7 @@
 """A manager that is killed: what it has acknowledged is there when it is back."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ from node.chain.codec import encode
 from node.chain.envelope import open_as
 from node.chain.hashing import blob_hash
 from node.chain.messages import Claim, Receipt
+from node.errors import StoreError
+from node.store.base import Change
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.manager.journal import KEPT_EVENTS
@@ -17,8 +20,17 @@ from pool.records.codec import encode_state
 from pool.records.state import PoolState
 from pool.records.strengths import Strength
 from pool.records.transition import apply_all
+from tests import pool_world
 from tests.pool_states import round_of
-from tests.pool_world import NETWORK_ID, PHASE_MS, SPACE, TASK, PoolWorld, public
+from tests.pool_world import (
+    NETWORK_ID,
+    PHASE_MS,
+    SPACE,
+    TASK,
+    MortalWriter,
+    PoolWorld,
+    public,
+)
 from tests.test_pool_manager import RawMiner, trained
 from tests.virtual_time import virtual_time
 
@@ -299,3 +311,25 @@ def test_who_sends_a_result_again_gets_its_receipt_again(is_restarted: bool) -> 
         await world.close()
 
     run()
+
+
+class FullDisk(MortalWriter):
+    """Has no room for anything."""
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        raise StoreError("the disk is full")
+
+
+@virtual_time
+async def test_a_manager_whose_store_fails_ends_and_can_still_be_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_world, "MortalWriter", FullDisk)
+    world = PoolWorld()
+    world.start_round()
+    await world.pass_ms(100)
+
+    assert not world.is_manager_running
+    with pytest.raises(StoreError, match="the disk is full"):
+        await world.manager.run()
+    await world.close()

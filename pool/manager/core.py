@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 
@@ -15,6 +16,7 @@ from nacl.signing import SigningKey
 
 from node.chain.hashing import blake
 from node.clock import Clock
+from node.errors import StoreError
 from node.store.base import Store
 from node.store.writer import Writer
 from node.tasks import TaskOwner
@@ -147,7 +149,9 @@ class Core:
     async def close(self) -> None:
         """Finish the journal; nothing happens any more."""
         self._is_closed = True
-        await self.journal.synced()
+        # A store that fails has ended `failure`, or is about to.
+        with suppress(StoreError):
+            await self.journal.synced()
         await self.tasks.close()
 
     async def _hand_out(self) -> None:

@@ -110,7 +110,8 @@ class Journal:
     async def synced(self) -> None:
         """Return once everything recorded until now can't be lost any more.
 
-        Later events don't prolong the wait. Raises StoreError if the store fails.
+        Later events don't prolong the wait. Raises StoreError if the store fails, or has failed
+        before: nothing is written after that.
         """
         if (flushing := self._flushing) is None:
             return
@@ -140,21 +141,20 @@ class Journal:
             self._flushing = self._tasks.spawn(self._flush(), name="pool journal")
 
     async def _flush(self) -> None:
-        try:
-            while self._changes or self._then:
-                # A clock that went back must not stop the journal until it catches up.
-                written_ms = min(self._written_ms, self._clock.now_ms())
-                await self._clock.sleep_until(written_ms + GROUP_MS)
-                changes, self._changes = self._changes, []
-                then, self._then = self._then, []
-                self._written_ms = self._clock.now_ms()
-                if changes:
-                    await self._writer.write(changes)
-                    self.sync_delays_ms.append(self._clock.now_ms() - self._written_ms)
-                for call in then:
-                    call()
-        finally:
-            self._flushing = None
+        while self._changes or self._then:
+            # A clock that went back must not stop the journal until it catches up.
+            written_ms = min(self._written_ms, self._clock.now_ms())
+            await self._clock.sleep_until(written_ms + GROUP_MS)
+            changes, self._changes = self._changes, []
+            then, self._then = self._then, []
+            self._written_ms = self._clock.now_ms()
+            if changes:
+                await self._writer.write(changes)
+                self.sync_delays_ms.append(self._clock.now_ms() - self._written_ms)
+            for call in then:
+                call()
+        # Not after a failure: what followed a batch that is lost would make no sense without it.
+        self._flushing = None
 
 
 def _fold(store: Store, pool: PoolState, number: int) -> tuple[PoolState, int]:
