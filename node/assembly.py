@@ -79,6 +79,7 @@ class Node:
             outside.writer,
             self._tasks,
             lambda alarm: self._on_failure("chain", alarm),
+            setup.identity.public_key,
         )
         self._library = TaskLibrary(outside.store, outside.writer, self._fetch, outside.shelf)
         blobs = Blobs(self.chain, self._rounds, self._designs, self._fetch, outside.clock)

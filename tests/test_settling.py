@@ -22,7 +22,7 @@ from tests.chain_world import ATTESTERS, ClaimPlan, World
 from tests.desk import Desk
 from tests.task_world import make_record, make_terms
 
-TASK = blob_hash(b"a published task")
+TASK, PUBLISHER = blob_hash(b"a published task"), blob_hash(b"its publisher")
 
 
 async def test_a_block_that_comes_after_its_height_is_final_is_not_kept() -> None:
@@ -74,15 +74,16 @@ class Keeper:
         self.store = MemoryStore()
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, own_key: bytes = b"") -> None:
         network = self.world.network
-        self.settling = Settling(self.store, BlockStore(self.store, network), network.id)
+        blocks = BlockStore(self.store, network)
+        self.settling = Settling(self.store, blocks, network.id, own_key)
 
     def win(self, height: int, model: bytes) -> None:
         """A block of this height wins a round of the task, and is final."""
         plan = ClaimPlan(edit_claim=lambda claim: replace(claim, model_hash=blob_hash(model)))
         block = self.world.claim_block(self.world.genesis, 1, plan)
-        win = TaskWin(TASK, 0, make_terms(), bytes(32), blob_hash(model))
+        win = TaskWin(TASK, 0, make_terms(), PUBLISHER, blob_hash(model))
         self.store.write([*put_blob(model), Put(Table.TASK_WINS, block.id, encode(win))])
         self.settling.note(block, height, b"")
         self.settle(height, block, is_running=True)
@@ -127,3 +128,14 @@ def test_models_that_have_won_are_kept_over_a_restart() -> None:
     assert keeper.has(b"model")
     keeper.settle(end + 2 * MODELS_KEPT, is_running=False)
     assert not keeper.has(b"model")
+
+
+def test_a_publishers_own_node_keeps_them_for_good() -> None:
+    keeper = Keeper()
+    keeper.restart(own_key=PUBLISHER)
+    keeper.win(10, b"model")
+    for end in (10 + 2 * MODELS_KEPT, 10 + 4 * MODELS_KEPT):
+        keeper.settle(end, is_running=False)
+        keeper.restart(own_key=PUBLISHER)
+    keeper.settle(10 + 6 * MODELS_KEPT, is_running=False)
+    assert keeper.has(b"model")

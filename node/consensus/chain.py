@@ -36,6 +36,7 @@ class Chain(ChainReader):
     """Valid blocks whose count this node checked or a quorum of votes vouches for.
 
     `tree` decides the head. `on_alarm` hears of a safety alarm, beside whoever's call raised it.
+    Models that have won tasks of `own_key` are kept for good.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Chain(ChainReader):
         writer: Writer,
         tasks: TaskOwner,
         on_alarm: Callable[[SafetyAlarm], None],
+        own_key: bytes = b"",
     ) -> None:
-        super().__init__(network, store)
+        super().__init__(network, store, own_key)
         self._designs = designs
         self._writer = writer
         self._tasks = tasks

@@ -23,11 +23,11 @@ class ChainReader:
 
     tree: BlockTree
 
-    def __init__(self, network: Network, store: Store) -> None:
+    def __init__(self, network: Network, store: Store, own_key: bytes = b"") -> None:
         self.network = network
         self._store = store
         self._blocks = BlockStore(store, network)
-        self._settling = Settling(store, self._blocks, network.id)
+        self._settling = Settling(store, self._blocks, network.id, own_key)
 
     @property
     def final_state(self) -> State:

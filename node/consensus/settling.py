@@ -21,19 +21,23 @@ MODELS_KEPT = 64
 class Settling:
     """Says which changes of the store follow when finality moves.
 
-    Up to `height` losing blocks were removed.
+    Up to `height` losing blocks were removed. Models that have won tasks of `own_key` stay for
+    good.
     """
 
-    def __init__(self, store: Store, blocks: BlockStore, network_id: bytes) -> None:
+    def __init__(
+        self, store: Store, blocks: BlockStore, network_id: bytes, own_key: bytes = b""
+    ) -> None:
         self._store = store
         self._blocks = blocks
         self._network_id = network_id
         self._logits: dict[bytes, bytes] = {}
         # Greatest height of a block that names a model or accuses a body, by the blob's hash.
         self._named: dict[bytes, int] = {}
-        # Task and model by the block that has won, of tasks that may still run.
+        self._own_key = own_key
+        # By the block that has won, of tasks that may still run.
         self._wins = {
-            block_id: (win.task_id, win.model_hash)
+            block_id: win
             for block_id, data in store.scan(Table.TASK_WINS)
             if has_blob(store, (win := decode(TaskWin, data)).model_hash)
         }
@@ -107,8 +111,7 @@ class Settling:
     def _note_wins(self, fresh: Sequence[Entry]) -> None:
         for entry in fresh:
             if (data := self._store.get(Table.TASK_WINS, entry.id)) is not None:
-                win = decode(TaskWin, data)
-                self._wins[entry.id] = win.task_id, win.model_hash
+                self._wins[entry.id] = decode(TaskWin, data)
 
     def _name_again(self, final: Entry) -> None:
         """Models of tasks that are not over are kept as if the final block had named them.
@@ -118,13 +121,13 @@ class Settling:
         tasks, height = final.state.tasks, final.state.height
         for record in tasks.values():
             self._named |= dict.fromkeys((each.model_hash for each in record.incumbents), height)
-        for block_id, (task_id, model) in list(self._wins.items()):
-            if task_id in tasks:
-                self._named[model] = height
+        for block_id, win in list(self._wins.items()):
+            if win.task_id in tasks or win.publisher == self._own_key:
+                self._named[win.model_hash] = height
             else:
                 del self._wins[block_id]
                 # After a restart it may have no name any more.
-                self._named.setdefault(model, height)
+                self._named.setdefault(win.model_hash, height)
 
     def _new_snapshot(self, tree: BlockTree, fresh: Sequence[Entry]) -> tuple[Entry, Entry] | None:
         """The newest of these final blocks that begins an era, after its parent."""

@@ -6,7 +6,6 @@ from nas.designs.genotype import Genotype
 from node.chain.block import Block
 from node.chain.codec import encode
 from node.chain.messages import Claim
-from node.chain.published.manifest import CHUNK_BYTES
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.records import TaskWin
@@ -72,10 +71,10 @@ class ChainTasks:
         raise UnknownItem(f"this node knows no task {task_id.hex()}")
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:
-        model = self._chain.blob(model_hash)
-        if model is None:
+        part = self._chain.blob_part(model_hash, offset)
+        if part is None:
             raise UnknownItem(f"this node has no model {model_hash.hex()}")
-        return ModelPartView(model[offset : offset + CHUNK_BYTES], len(model))
+        return ModelPartView(part.data, part.total)
 
     def _results(self, task_id: bytes) -> Iterator[TaskResultView]:
         for block, win in self._followed_wins():
