@@ -14,8 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 from nacl.signing import SigningKey
 
+from node.chain.bonds import BondKey, BondKind
 from node.chain.codec import encode
+from node.chain.envelope import Signed, sign
 from node.chain.genesis import DEVNET_GENESIS, network_to_json
+from node.chain.messages import Commit, Lease, LeaseAcceptance, List
 from node.chain.params import FAST
 from node.cli.client import main
 from node.identity import format_address
@@ -268,3 +271,62 @@ def test_a_folder_without_a_key_is_told(node: Node) -> None:
     result = node.wallet("balance")
     assert result.exit_code == 5
     assert "can't read key file" in result.output
+
+
+def signed_files(folder: Path, *objects: Signed[Any]) -> list[str]:
+    """Files with signed objects, every second one in hexadecimal."""
+    files = []
+    for number, each in enumerate(objects):
+        data = encode(each.envelope)
+        file = folder / f"object {number}"
+        file.write_bytes(data if number % 2 else data.hex().encode() + b"\n")
+        files.append(str(file))
+    return files
+
+
+def test_two_lists_of_a_round_cost_their_signer_its_bond(node: Node, tmp_path: Path) -> None:
+    world, guilty = node.desk.world, ATTESTERS[0]
+    node.mine()
+    lists = [sign(List(1, ids), guilty, world.network.id) for ids in ((), (b"c" * 32,))]
+    # Whatever order they are named in.
+    for objects in (lists, lists[::-1]):
+        files = signed_files(tmp_path, *objects)
+        result = node.wallet("evidence", *files, answer="n\n")
+        assert result.exit_code == 1
+        question = f"Accuse {format_address(public(guilty))} (double-list, round 1) for a fee of"
+        assert question in result.output
+    told = node.asked("evidence", *files, "--yes")
+    assert told["accused"] == format_address(public(guilty))
+    node.mine()
+    assert world.tree.head().state.bond(BondKey(BondKind.ATTEST, public(guilty))) is None
+
+
+def test_a_broken_lease_is_shown_in_its_order(node: Node, tmp_path: Path) -> None:
+    network_id, miner = node.desk.world.network.id, PRODUCERS[1]
+    node.mine()
+    lease = sign(Lease(1, public(miner), 1, b"s" * 32, 7, 20, 1), PRODUCERS[0], network_id)
+    accepted = sign(LeaseAcceptance(lease.id), miner, network_id)
+    commit = sign(Commit(1, 0, bytes(32)), miner, network_id)
+    files = signed_files(tmp_path, commit, accepted, lease)
+    assert node.asked("evidence", *files, "--yes")["accused"] == format_address(public(miner))
+
+
+def test_what_proves_no_offence_is_not_sent(node: Node, tmp_path: Path) -> None:
+    world = node.desk.world
+    node.mine()
+    one, other = (sign(List(r, ()), ATTESTERS[0], world.network.id) for r in (1, 2))
+    strange = sign(List(1, (b"c" * 32,)), ATTESTERS[0], bytes(32))
+    claim = world.claim_block(world.genesis, 1).header
+    for objects, reason in (
+        ((one,), "no-offence"),
+        ((one, one), "no-offence: the objects must differ"),
+        ((one, other), "no-offence: the objects are of two rounds"),
+        ((one, strange), "bad-signature"),
+        ((claim,), "a single claim"),
+    ):
+        result = node.wallet("evidence", *signed_files(tmp_path, *objects), "--yes")
+        assert (result.exit_code, reason in result.output) == (1, True), result.output
+    (tmp_path / "text").write_text("no object")
+    result = node.wallet("evidence", str(tmp_path / "text"), "--yes")
+    assert (result.exit_code, "not-canonical" in result.output) == (1, True)
+    assert len(node.desk.mempool) == 0

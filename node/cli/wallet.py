@@ -13,10 +13,11 @@ import click
 
 from node.chain.bonds import BondKind
 from node.chain.genesis import Network
-from node.chain.messages import AddBond, Faucet, Transfer, Unbond
+from node.chain.messages import AddBond, Evidence, Faucet, Transfer, Unbond
 from node.cli.asking import ask, json_flag, node_option, show, tell
 from node.cli.keys import data_dir_option, read_key
 from node.cli.ledger import check_network, fetch_account, network_option
+from node.cli.offences import read_offence
 from node.cli.spending import AMOUNT, Spending, fee_option, yes_option
 from node.errors import ExitCode
 from node.identity import AddressError, format_address, parse_address
@@ -192,6 +193,40 @@ def faucet(address: str, network: Network, folder: Path, as_json: bool) -> None:
     drawn = network.parameters.faucet
     spending = Spending(address, network, folder, None, yes=True)
     tell(spending.spend(Faucet, -drawn, "Draw") | {"amount": drawn}, as_json)
+
+
+@_command
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE...",
+)
+@fee_option
+@yes_option
+def evidence(
+    files: tuple[Path, ...],
+    fee: int | None,
+    yes: bool,
+    address: str,
+    network: Network,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Show the chain what nobody may sign, for a twentieth of what its signer loses.
+
+    Each FILE holds a signed object, in bytes or hexadecimal: two lists or two claims of a round,
+    two votes that contradict each other, or a lease, its acceptance and what broke it. The chain
+    takes them for ten eras.
+    """
+    shown, proven = read_offence(files, network)
+    check_network(address, network)
+    spending = Spending(address, network, folder, fee, yes)
+    make = partial(Evidence, shown)
+    accused = format_address(proven.offender)
+    question = f"Accuse {accused} ({proven.offence}, round {proven.round})"
+    tell(spending.spend(make, 0, question) | {"accused": accused}, as_json)
 
 
 def _or_own(account: bytes | None, folder: Path) -> bytes:
