@@ -12,24 +12,29 @@ from pool.records import seen as seen_module
 from pool.records.books import (
     Books,
     compute_lines,
+    held_back,
     with_forfeited,
     with_page_closed,
     with_passed_audit,
     with_payout,
+    with_proven,
     with_result,
     with_round_ended,
 )
+from pool.records.tables import persistent
+from pool.rules.appraisal import Standing
+from pool.rules.pace import Pace
 from pool.rules.window import LOG_ROUNDS, WINDOW_ROUNDS
 from tests.pool_world import public
 from tests.proof_world import MANAGER, share
 
 Step = tuple[str, str, int] | str | dict[str, int]
-held_back = st.dictionaries(st.sampled_from("abc"), st.integers(1, 20), max_size=2)
+some_held = st.dictionaries(st.sampled_from("abc"), st.integers(1, 20), max_size=2)
 steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from("abc"), st.sampled_from("abcx"), st.integers(0, 10**15)),
         st.sampled_from("abc"),
-        held_back,
+        some_held,
     ),
     max_size=40,
 )
@@ -208,3 +213,43 @@ def test_shares_survive_a_snapshot() -> None:
     entry = share("a")
 
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(entry), type=Share) == entry
+
+
+PACE = Pace(past=((70, 5),))
+NEW, OLD = Standing(9, 9, PACE, 1, 3), Standing(10, 9, PACE, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("standing", "owes", "is_held"),
+    [
+        (NEW, False, True),
+        (NEW, True, True),
+        (OLD, False, False),
+        (OLD, True, True),
+        (msgspec.structs.replace(OLD, pace=Pace()), False, True),
+        (msgspec.structs.replace(NEW, unproven=0), True, False),
+    ],
+    ids=["new", "new, asked", "established", "asked", "first round", "proven"],
+)
+def test_who_is_new_or_was_asked_is_held_back_while_an_audit_waits(
+    standing: Standing, owes: bool, is_held: bool
+) -> None:
+    books = Books(standings=persistent({public("a"): standing}))
+
+    held = held_back(books, {public("a")} if owes else set())
+
+    assert held == ((Held(public("a"), 3),) if is_held else ())
+
+
+def test_a_streak_grows_by_shares_that_were_not_drawn_and_by_passed_audits() -> None:
+    books = with_result(Books(), share("a", 0), ())
+    for number in (1, 2):
+        books = with_result(books, share("a", number, round_number=number), (), number)
+    waiting = books.standing(public("a"))
+    ended = with_payout(with_round_ended(books, 2, {}))
+    proven = with_proven(ended, public("a")).standing(public("a"))
+
+    assert (waiting.streak, waiting.unproven, waiting.unproven_since) == (1, 2, 1)
+    assert (proven.streak, proven.unproven) == (3, 0)
+    lost = with_forfeited(ended, public("a"), "why").standing(public("a"))
+    assert (lost.streak, lost.unproven) == (0, 0)

@@ -17,13 +17,13 @@ from node.chain.messages import (
 )
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
-from pool.decisions.pay import LEASE_BROKEN
+from pool.decisions.pay import LEASE_BROKEN, OVERDUE
 from pool.proofs.receipts import check_notice
 from pool.proofs.recount import lines_of_log
 from pool.proofs.sharelog import FIRST_PAGE, Page, open_page
 from pool.proofs.shelf import PageShelf
 from pool.records import events
-from pool.rules.audits import Fault
+from pool.rules.audits import ANSWER_MS, Fault
 from pool.rules.payout import TOTAL_WEIGHT
 from tests.pool_world import NETWORK_ID, PoolWorld, key_of, public
 from tests.scripted import scripted_model
@@ -117,15 +117,15 @@ async def test_an_audit_waits_for_a_miner_that_is_away_but_not_for_ever() -> Non
     await miner.link.close("cable")
     await world.pass_ms(20_000)
     assert len(world.manager.state.audits) == 1
-    assert world.manager.state.books.earned, "until then the share counts"
+    assert world.manager.state.books.earned, "until then the share is kept"
 
-    for number in (2, 3):
-        world.manager.close_round()
-        world.start_round(number)
-        await world.pass_ms(100)
+    await world.pass_ms(ANSWER_MS)
+    world.manager.close_round()
+    world.start_round(2)
+    await world.pass_ms(100)
     assert not world.manager.state.audits
     (lost,) = of_kind(world, events.WorkForfeited)
-    assert "has not come back" in lost.detail
+    assert (lost.reason, lost.detail) == (Fault.MODEL_MISSING, OVERDUE)
     await world.close()
 
 

@@ -55,10 +55,11 @@ def test_the_fee_goes_to_the_manager() -> None:
     assert weights == {FINDER: 125_000_000, MANAGER: 25_000_000, OTHER: 850_000_000}
 
 
-def test_without_work_the_manager_gets_everything() -> None:
-    lines = payout_lines({}, FINDER, MANAGER, 0)
+def test_without_work_the_finder_gets_all_but_the_fee() -> None:
+    lines = payout_lines({}, FINDER, MANAGER, 25)
 
-    assert [(line.address, line.weight) for line in lines] == [(MANAGER, TOTAL_WEIGHT)]
+    weights = {line.address: line.weight for line in lines}
+    assert weights == {FINDER: 975_000_000, MANAGER: 25_000_000}
 
 
 def test_dust_falls_to_the_others() -> None:

@@ -9,7 +9,7 @@ from immutables import Map
 from pool.decisions.admission import MAX_CONNECTED, refuse_join
 from pool.decisions.advance import advance, hand_out
 from pool.decisions.members import decide_join, decide_leave, decide_stalled
-from pool.decisions.pay import decide_missing
+from pool.decisions.pay import OVERDUE, decide_overdue
 from pool.decisions.results import decide_acceptance
 from pool.decisions.rounds import blobs_due, decide_open
 from pool.records import events
@@ -20,6 +20,7 @@ from pool.records.refusals import Refusal
 from pool.records.state import KEPT_ASSIGNMENTS, Exploration, PoolState, Promise, RoundTask
 from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
+from pool.rules.audits import Fault
 from pool.rules.delivery import Delivery
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.reliability import Finding
@@ -304,15 +305,12 @@ def test_a_restart_disconnects_everybody_and_keeps_the_leases() -> None:
     assert round_of(pool).searches[0].holder == S
 
 
-def test_who_stays_away_from_an_audit_forfeits_but_not_for_the_managers_absence() -> None:
-    pool = next_round(credited(handed_out(open_round(strong="s"))))
-    left = apply(pool, events.Left(PHASE_MS, S, "cable"))
-    restarted = apply(pool, events.Restarted(PHASE_MS))
+def test_who_does_not_answer_in_time_fails_its_audit() -> None:
+    pool = credited(handed_out(open_round(strong="s")))
 
-    assert decide_missing(pool, 3, PHASE_MS) == ()
-    assert [lost.miner for lost in decide_missing(left, 3, PHASE_MS)] == [S]
-    assert decide_missing(restarted, 3, PHASE_MS) == ()
-    assert [lost.miner for lost in decide_missing(restarted, 4, PHASE_MS)] == [S]
+    (lost,) = decide_overdue(pool, (S, W), PHASE_MS)
+
+    assert (lost.miner, lost.reason, lost.detail) == (S, Fault.MODEL_MISSING, OVERDUE)
 
 
 def test_the_next_round_keeps_what_open_audits_and_the_promise_need() -> None:

@@ -1,6 +1,6 @@
 """Whom a pool lets in, and whom it sends away or forgets when there are too many.
 
-Keys cost nothing, so that strangers can come in any number. Who has shown its work by paid shares
+Keys cost nothing, so that strangers can come in any number. Who has shown its work by proven shares
 finds a place all the same, and strangers that bring nothing make room for others.
 """
 
@@ -16,7 +16,7 @@ MAX_CONNECTED = 12_000
 """Miners served at a time."""
 
 RESERVED = 2_000
-"""Of these places, those that are kept for miners with ten paid shares since their last failed
+"""Of these places, those that are kept for miners with ten proven shares since their last failed
 audit."""
 
 MAX_KNOWN = 50_000
@@ -50,13 +50,14 @@ def refuse_join(pool: PoolState, key: bytes, now_ms: int) -> tuple[str, str] | N
 
 
 def is_idle(pool: PoolState, miner: MinerState, connected_ms: int) -> bool:
-    """Whether a miner that has been connected for so long, and has no paid share since it joined or
-    failed an audit, has to make room for others."""
+    """Whether a miner that has been connected for so long, and has no share with work since it
+    joined or failed an audit, has to make room for others."""
     phase_ms = 0 if pool.round is None else pool.round.task.phase_ms
     is_full = pool.strong + pool.weak >= MAX_CONNECTED - RESERVED
     # What is accepted may have cost nothing: failures are only claimed.
-    has_paid_shares = pool.books.standing(miner.key).streak > 0
-    return is_full and not has_paid_shares and connected_ms > max(IDLE_MS, 2 * phase_ms)
+    standing = pool.books.standing(miner.key)
+    has_worked = standing.streak + standing.unproven > 0
+    return is_full and not has_worked and connected_ms > max(IDLE_MS, 2 * phase_ms)
 
 
 def forgettable(pool: PoolState, now_ms: int) -> tuple[bytes, ...]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from pool.proofs.sharelog import Terms
+from collections.abc import Iterable
+
+from pool.proofs.sharelog import Held, Terms
 from pool.records import events
 from pool.records.books import with_page_closed
 from pool.records.state import Audit, PoolState
-from pool.rules.audits import Fault
+from pool.rules.audits import Fault, missing
+
+OVERDUE = "the miner has let the time for its answer pass, whenever it was connected"
 
 LEASE_BROKEN = "lease-broken"
 """Why work is forfeited by who commits on its own under a lease (consensus F1)."""
 
-AUDIT_ROUNDS = 1
-"""Rounds after its own in which a share's miner may still show up for an audit. Then not coming is
-no answer, else leaving would be the way out of audits."""
-
 
 def decide_page(
-    pool: PoolState, manager: bytes, now_ms: int, terms: Terms | None = None
+    pool: PoolState,
+    manager: bytes,
+    now_ms: int,
+    terms: Terms | None = None,
+    held: tuple[Held, ...] = (),
 ) -> tuple[events.PageClosed, bytes]:
     """Close the open page of the share log; the event and the bytes to be kept.
 
@@ -26,7 +30,7 @@ def decide_page(
     if pool.round is None:
         raise ValueError("no round has started")
     number = pool.round.task.round
-    hash_, data, _ = with_page_closed(pool.books, manager, number, terms)
+    hash_, data, _ = with_page_closed(pool.books, manager, number, terms, held)
     return events.PageClosed(now_ms, number, hash_), data
 
 
@@ -53,22 +57,12 @@ def decide_fault(audit: Audit, fault: Fault, detail: str, now_ms: int) -> events
     return events.WorkForfeited(now_ms, audit.miner, fault, detail)
 
 
-def decide_missing(
-    pool: PoolState, round_number: int, now_ms: int
+def decide_overdue(
+    pool: PoolState, overdue: Iterable[bytes], now_ms: int
 ) -> tuple[events.WorkForfeited, ...]:
-    """Forfeit for those that have not shown up for an audit for too long, at a round's start."""
-    overdue = {
-        miner: pending.audit
-        for miner, pending in pool.audits.items()
-        if pending.round + AUDIT_ROUNDS < round_number and not _is_here(pool, miner)
-    }
-    detail = f"the miner has not come back within {AUDIT_ROUNDS} rounds"
-    return tuple(
-        decide_fault(overdue[miner], Fault.MODEL_MISSING, detail, now_ms)
-        for miner in sorted(overdue)
-    )
+    """Not to answer an audit in time is to fail it; `overdue` are such miners.
 
-
-def _is_here(pool: PoolState, key: bytes) -> bool:
-    miner = pool.miners.get(key)
-    return miner is not None and miner.connected
+    Whoever of them has no audit waiting any more is left out.
+    """
+    late = [pool.audits[miner].audit for miner in overdue if miner in pool.audits]
+    return tuple(decide_fault(audit, missing(audit.kind), OVERDUE, now_ms) for audit in late)

@@ -1,8 +1,9 @@
 """Audits of drawn shares, one of a miner at a time, beside everything else.
 
 A model is asked for and counted, or an epoch of its training is repeated. A miner that is away is
-waited for (`pool.decisions.pay`); what this machine fails to do is nobody's fault. First come those
-that have most shares to lose, so that a crowd of new keys keeps no cheat from its audit.
+waited for, until its time to answer is over; what this machine fails to do is nobody's fault. First
+come those that have most shares to lose, so that a crowd of new keys keeps no cheat from its audit,
+and last who was asked before and left.
 """
 
 from __future__ import annotations
@@ -19,12 +20,21 @@ from nas.evaluation.model_format import model_length
 from nas.jobs import Count, Executor, FailureKind, JobFailed, Retrain, Rewind, Train
 from nas.task import Task
 from node.chain.hashing import blob_hash
-from pool.decisions.pay import decide_fault
+from pool.decisions.pay import OVERDUE, decide_fault, decide_overdue
 from pool.link.blobs import BlobError, max_weights_bytes
+from pool.manager.answers import Answers
 from pool.manager.core import Core
 from pool.records import events
 from pool.records.state import Audit, Pending
-from pool.rules.audits import AuditKind, Fault, judge_count, judge_repetition, state_timeout_ms
+from pool.rules.audits import (
+    AuditKind,
+    Fault,
+    answer_ms,
+    judge_count,
+    judge_repetition,
+    missing,
+    state_timeout_ms,
+)
 from pool.rules.delivery import Delivery
 
 BLOB_TIMEOUT_MS = 10_000
@@ -65,9 +75,12 @@ class Audits:
         self._executor = executor
         self._busy: set[bytes] = set()
         self._planned: list[bytes] = []
+        self._answers = Answers(core.steady)
 
     async def run(self) -> None:
         """Audit whatever is drawn, until cancelled."""
+        for miner in self._core.pool.audits:
+            self._core.to_audit(miner)
         places = asyncio.Semaphore(AT_A_TIME)
         async with asyncio.TaskGroup() as group:
             while True:
@@ -76,6 +89,23 @@ class Audits:
                 self._busy.add(pending.audit.miner)
                 done = group.create_task(self._audit(pending))
                 done.add_done_callback(partial(self._on_done, pending.audit.miner, places))
+
+    def owing(self) -> frozenset[bytes]:
+        """Miners whose audits wait for them."""
+        here = self._core.sessions
+        audits = self._core.pool.audits
+        return frozenset(miner for miner in audits if self._answers.is_owed(miner, here))
+
+    def forfeit_overdue(self) -> None:
+        """Take the work of those back that have not answered in time, here or not."""
+        overdue, now_ms = self._answers.overdue(), self._core.now_ms()
+        for lost in decide_overdue(self._core.pool, overdue, now_ms):
+            self.forfeit(lost)
+
+    def forfeit(self, lost: events.WorkForfeited) -> None:
+        """Take a miner's work back, with whatever was to be audited of it."""
+        self._answers.settle(lost.miner)
+        self._core.forfeit(lost)
 
     def _on_done(self, miner: bytes, places: asyncio.Semaphore, _: asyncio.Task[None]) -> None:
         self._busy.discard(miner)
@@ -98,14 +128,20 @@ class Audits:
         while not self._core.waiting:
             self._core.drawn.clear()
             await self._core.drawn.wait()
-        standing, waiting = self._core.pool.books.standing, self._core.waiting
+        waiting = self._core.waiting
         for miner in [miner for miner in waiting if not self._is_ready(miner)]:
             # Who is away or busy waits anew when it is back or done.
             del waiting[miner]
-        chosen = nlargest(AT_A_TIME, waiting, key=lambda miner: standing(miner).unpaid)
+            if miner in self._core.pool.audits and miner not in self._busy:
+                self._left_ms(miner)
+        chosen = nlargest(AT_A_TIME, waiting, key=self._rank)
         for miner in chosen:
             del waiting[miner]
         return chosen[::-1]
+
+    def _rank(self, miner: bytes) -> tuple[bool, int]:
+        unpaid = self._core.pool.books.standing(miner).unpaid
+        return not self._answers.is_asked(miner), unpaid
 
     def _is_ready(self, miner: bytes) -> bool:
         session = self._core.sessions.get(miner)
@@ -118,11 +154,13 @@ class Audits:
         except Away:
             return
         except Failed as failed:
+            self._answers.settle(audit.miner)
             self._fail(audit, failed)
             return
         except JobFailed as error:
             detail = f"this machine could not do it: {error}"
             _log.error("audit_not_done", reason=str(error))
+        self._answers.settle(audit.miner)
         if audit.miner in self._core.pool.audits:
             now_ms, passed = self._core.now_ms(), not detail
             self._core.happen(events.ShareAudited(now_ms, audit, passed, detail))
@@ -138,7 +176,7 @@ class Audits:
             detail=str(failed),
         )
         now_ms = self._core.now_ms()
-        self._core.forfeit(decide_fault(audit, failed.fault, str(failed), now_ms))
+        self.forfeit(decide_fault(audit, failed.fault, str(failed), now_ms))
 
     async def _check(self, audit: Audit, task: Task) -> None:
         """Raises Failed or Away, or JobFailed when this machine is at fault."""
@@ -180,19 +218,29 @@ class Audits:
             raise Failed(fault, f"epoch {audit.epoch} does not lead to the state that was named")
 
     def _state_timeout_ms(self, audit: Audit) -> int:
-        pool = self._core.pool
-        phase_ms = 0 if pool.round is None else pool.round.task.phase_ms
-        miner = pool.miners.get(audit.miner)
-        return state_timeout_ms(Delivery() if miner is None else miner.delivery, phase_ms)
+        miner = self._core.pool.miners.get(audit.miner)
+        return state_timeout_ms(Delivery() if miner is None else miner.delivery, self._phase_ms)
+
+    @property
+    def _phase_ms(self) -> int:
+        round_ = self._core.pool.round
+        return 0 if round_ is None else round_.task.phase_ms
+
+    def _left_ms(self, miner: bytes) -> int:
+        return self._answers.left_ms(miner, answer_ms(self._phase_ms))
 
     async def _fetch(self, audit: Audit, hash_: bytes, max_bytes: int, timeout_ms: int) -> bytes:
-        fault = Fault.MODEL_MISSING if audit.kind is AuditKind.COUNT else Fault.STATE_MISSING
+        left_ms = self._left_ms(audit.miner)
+        if left_ms == 0:
+            raise Failed(missing(audit.kind), OVERDUE)
         session = self._core.sessions.get(audit.miner)
         if session is None:
             raise Away
         try:
-            return await session.channel.fetch(hash_, max_bytes, timeout_ms)
+            blob = await session.channel.fetch(hash_, max_bytes, min(timeout_ms, left_ms))
         except BlobError as error:
             if session.channel.has_ended:
                 raise Away from error
-            raise Failed(fault, f"it did not arrive: {error}") from error
+            raise Failed(missing(audit.kind), f"it did not arrive: {error}") from error
+        self._answers.arrived(audit.miner)
+        return blob

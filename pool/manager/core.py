@@ -31,7 +31,7 @@ from pool.manager.receipts import MAX_RECEIPTS
 from pool.manager.session import Session
 from pool.manager.subspaces import Subspaces
 from pool.manager.timekeeper import Timekeeper
-from pool.proofs.sharelog import Terms
+from pool.proofs.sharelog import MAX_HELD, Held, Terms
 from pool.proofs.shelf import PageShelf
 from pool.records import events
 from pool.records.events import AnyEvent
@@ -138,9 +138,16 @@ class Core:
         if (session := self.sessions.get(key)) is not None:
             session.channel.end(f"banned until {banned.until_ms} ms since 1970")
 
-    def close_page(self, terms: Terms | None = None) -> bytes:
+    def close_log(self, terms: Terms, held: tuple[Held, ...]) -> bytes:
+        """Close the share log for a commitment; returns the hash of its last page."""
+        while len(held) > MAX_HELD:
+            self.close_page(held=held[:MAX_HELD])
+            held = held[MAX_HELD:]
+        return self.close_page(terms, held)
+
+    def close_page(self, terms: Terms | None = None, held: tuple[Held, ...] = ()) -> bytes:
         """Close the open page of the share log; returns its hash."""
-        closed, data = decide_page(self.pool, self._key, self.now_ms(), terms)
+        closed, data = decide_page(self.pool, self._key, self.now_ms(), terms, held)
         self.pool = apply(self.pool, closed)
         kept = self._pages.keep(closed.round, closed.page, data)
         self.journal.record((closed,), changes=kept)

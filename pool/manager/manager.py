@@ -27,7 +27,7 @@ from node.store.writer import Writer
 from ponas.v1 import pool_service_pb2 as pb
 from pool.decisions.admission import refuse_join
 from pool.decisions.members import decide_join, decide_leave
-from pool.decisions.pay import decide_defection, decide_missing
+from pool.decisions.pay import decide_defection
 from pool.decisions.rounds import decide_open
 from pool.manager.audits import Audits
 from pool.manager.core import Core
@@ -37,9 +37,9 @@ from pool.manager.session import Greeting, Session, TurnedAway
 from pool.manager.subspaces import Subspaces
 from pool.manager.watch import Watch
 from pool.partition.base import PartitionKind
-from pool.proofs.sharelog import Terms
+from pool.proofs.sharelog import Held, Terms
 from pool.records import events
-from pool.records.books import compute_lines
+from pool.records.books import compute_lines, held_back
 from pool.records.state import Exploitation, PoolState, Promise, RoundTask
 
 MAX_READ = 500
@@ -55,7 +55,8 @@ _log = structlog.get_logger("pool.manager")
 class ConfirmedBest:
     """The model that a manager may commit: its count on the validation images is exact.
 
-    `lines` are the payout lines by the work accepted until now, `terms` what else they follow from.
+    `lines` are the payout lines by the work accepted until now, `terms` what else they follow from,
+    and `held` whose work they leave out.
     """
 
     round: int
@@ -66,6 +67,7 @@ class ConfirmedBest:
     finder: bytes
     lines: tuple[PayoutLine, ...]
     terms: Terms
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,7 @@ class Manager:
     def start_round(self, task: RoundTask) -> None:
         """Open a round and hand out its work; after a restart, go on with one that is open."""
         now_ms = self._core.now_ms()
-        for lost in decide_missing(self._core.pool, task.round, now_ms):
-            self._core.forfeit(lost)
+        self._audits.forfeit_overdue()
         opening = decide_open(self._core.pool, task, self._core.secret, now_ms)
         if opening:
             self._core.begin(*opening)
@@ -161,6 +162,7 @@ class Manager:
         best, number = round_.best, round_.task.round
         finder = self._core.pool.miners[best.finder].payout_address
         terms = Terms(finder, self._payout_address, self._fee_permille)
+        held = held_back(self._core.pool.books, self._audits.owing())
         return ConfirmedBest(
             number,
             best.genotype,
@@ -169,9 +171,15 @@ class Manager:
             best.size,
             best.finder,
             compute_lines(
-                self._core.pool.books, number, finder, self._payout_address, self._fee_permille
+                self._core.pool.books,
+                number,
+                finder,
+                self._payout_address,
+                self._fee_permille,
+                held,
             ),
             terms,
+            held,
         )
 
     async def promise(self, claim: Claim, best: ConfirmedBest, commitment: bytes) -> None:
@@ -185,7 +193,7 @@ class Manager:
             commitment,
             claim.model_hash,
             best.lines,
-            self._core.close_page(best.terms),
+            self._core.close_log(best.terms, best.held),
         )
         committed = events.Committed(self._core.now_ms(), promise)
         self._core.happen(committed, blobs={claim.model_hash: best.model})
@@ -216,7 +224,7 @@ class Manager:
         if broken is None:
             return ()
         _log.warning("lease_broken", miner=commit.signer.hex(), round=commit.message.round)
-        self._core.forfeit(broken)
+        self._audits.forfeit(broken)
         return broken.evidence
 
     @property

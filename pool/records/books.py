@@ -6,7 +6,7 @@ a forfeit, a commitment, a round's end and a payout look at every miner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 from immutables import Map
@@ -17,7 +17,7 @@ from pool.proofs.sharelog import Held, Share, Terms
 from pool.records.seen import Seen, with_next_round, with_paid
 from pool.records.tables import Table, persistent, refilled
 from pool.rules import appraisal
-from pool.rules.appraisal import Standing
+from pool.rules.appraisal import Standing, is_held_back
 from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
 from pool.rules.window import (
@@ -53,15 +53,18 @@ class Books(msgspec.Struct, frozen=True, gc=False):
         return self.standings.get(miner, _NEWCOMER)
 
 
-def with_result(books: Books, share: Share, trainings: tuple[bytes, ...]) -> Books:
+def with_result(
+    books: Books, share: Share, trainings: tuple[bytes, ...], audited_in: int | None = None
+) -> Books:
     """An accepted result is logged and credited; `trainings` are those of `Appraisal.keys`.
 
-    Raises ValueError if the page is full and has to be closed first.
+    `audited_in` is the round while an audit of its miner waits. Raises ValueError if the page is
+    full and has to be closed first.
     """
     page = with_share(books.page, share)
     if share.work == 0:
         return msgspec.structs.replace(books, page=page)
-    standing = appraisal.with_share(books.standing(share.miner), share.work)
+    standing = appraisal.with_share(books.standing(share.miner), share.work, audited_in)
     who = share.miner + share.address
     return msgspec.structs.replace(
         books,
@@ -76,6 +79,24 @@ def with_passed_audit(books: Books, size_class: int, correct: int) -> Books:
     """An audit has confirmed a share of a class."""
     record = audited(books.classes.get(size_class, ClassRecord()), correct)
     return msgspec.structs.replace(books, classes=books.classes.set(size_class, record))
+
+
+def with_proven(books: Books, miner: bytes) -> Books:
+    """No share of the miner waits for an audit any more: the one that did has passed."""
+    proven = appraisal.with_passed_audit(books.standing(miner))
+    return msgspec.structs.replace(books, standings=books.standings.set(miner, proven))
+
+
+def held_back(books: Books, owing: Container[bytes]) -> tuple[Held, ...]:
+    """Whose work a commitment made now leaves out, in the order of their keys.
+
+    `owing` are miners whose audits wait for them. Looks at every miner.
+    """
+    return tuple(
+        Held(miner, standing.unproven_since)
+        for miner, standing in sorted(books.standings.items())
+        if standing.unproven and is_held_back(standing, miner in owing)
+    )
 
 
 def with_forfeited(books: Books, miner: bytes, reason: str) -> Books:

@@ -246,13 +246,11 @@ class Audit(Record, frozen=True):
 class Pending(Record, frozen=True):
     """The audit of a miner that waits to be done, with all that it takes, after a restart too.
 
-    `task` is that of the share's round. `round` is its own, or after a restart that of the
-    restart: since then its miner may come.
+    `task` is that of the share's round.
     """
 
     audit: Audit
     task: Task
-    round: int
 
 
 class Promise(Record, frozen=True):

@@ -34,11 +34,17 @@ class Reported(msgspec.Struct, frozen=True, gc=False):
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """What a miner has at stake: shares since its last failed audit, and since the last payout."""
+    """What a miner has at stake: shares since its last failed audit, and since the last payout.
+
+    `streak` leaves out the newest `unproven` ones, for which an audit has yet to pass; the first of
+    them came in round `unproven_since`.
+    """
 
     streak: int = 0
     unpaid: int = 0
     pace: Pace = Pace()
+    unproven: int = 0
+    unproven_since: int = 0
 
 
 class Appraisal(msgspec.Struct, frozen=True, gc=False):
@@ -101,16 +107,41 @@ def audit_of(
     return kind_of(appraisal.is_low, reported.is_same_precision, appraisal.suspicions)
 
 
-def with_share(standing: Standing, work: int) -> Standing:
-    """The standing after a share was credited with `work`; one without work risks nothing."""
+def with_share(standing: Standing, work: int, audited_in: int | None = None) -> Standing:
+    """The standing after a share was credited with `work`; one without work risks nothing.
+
+    `audited_in` is the round while an audit of the miner waits, which this share may come to be.
+    """
     if work == 0:
         return standing
-    return Standing(standing.streak + 1, standing.unpaid + 1, credited(standing.pace, work))
+    streak, unproven, since = standing.streak, standing.unproven, standing.unproven_since
+    if audited_in is None:
+        streak += 1
+    else:
+        since = since if unproven else audited_in
+        unproven += 1
+    return Standing(streak, standing.unpaid + 1, credited(standing.pace, work), unproven, since)
+
+
+def with_passed_audit(standing: Standing) -> Standing:
+    """The standing after an audit of a share that could have been any of the unproven ones."""
+    return Standing(standing.streak + standing.unproven, standing.unpaid, standing.pace)
 
 
 def is_newcomer(standing: Standing) -> bool:
     """Whether a miner has yet to show, by shares that are all audited, that it does the work."""
     return standing.streak < CERTAIN_SHARES
+
+
+def is_held_back(standing: Standing, owes_answer: bool) -> bool:
+    """Whether the miner's work since `unproven_since` is not paid yet.
+
+    So it is while an audit waits for the miner, or else leaving would be the way out of audits. Who
+    is new waits for this manager as well: nothing bounds yet what a newcomer, or anybody in its
+    first round, can claim (`pool.rules.pace`). Others are paid, however slow the manager is.
+    """
+    is_new = is_newcomer(standing) or not standing.pace.past
+    return standing.unproven > 0 and (owes_answer or is_new)
 
 
 def with_failed_audit(standing: Standing) -> Standing:
@@ -120,9 +151,15 @@ def with_failed_audit(standing: Standing) -> Standing:
 
 def with_payout(standing: Standing) -> Standing:
     """The standing after a block has paid all shares: nothing is left to lose."""
-    return Standing(standing.streak, 0, standing.pace)
+    return Standing(standing.streak, 0, standing.pace, standing.unproven, standing.unproven_since)
 
 
 def with_next_round(standing: Standing, elapsed_ms: int) -> Standing:
     """The standing when a round ends in which the miner had work in hand for `elapsed_ms`."""
-    return Standing(standing.streak, standing.unpaid, next_round(standing.pace, elapsed_ms))
+    return Standing(
+        standing.streak,
+        standing.unpaid,
+        next_round(standing.pace, elapsed_ms),
+        standing.unproven,
+        standing.unproven_since,
+    )

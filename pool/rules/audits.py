@@ -23,6 +23,11 @@ SUSPICION_FACTOR = 4
 STATE_TIMEOUT_MS = 300_000
 """The least time that a miner has to make a training's state again."""
 
+ANSWER_MS = 600_000
+"""The least time from the first request on in which a miner has to answer, wherever it is
+meanwhile. Its work is held back until then, so that nobody loses by waiting, and who has gone to
+another pool, because its link broke, looks every five minutes whether this one is back."""
+
 _DRAWS = 1 << 64
 _CERTAIN = Fraction(1)
 
@@ -112,6 +117,20 @@ def state_timeout_ms(delivery: Delivery, phase_ms: int) -> int:
         return max(STATE_TIMEOUT_MS, 2 * phase_ms)
     candidate_ms = round(delivery.measured_ms / delivery.results)
     return max(STATE_TIMEOUT_MS, min(4 * candidate_ms, 2 * phase_ms))
+
+
+def answer_ms(phase_ms: int) -> int:
+    """How long a miner has to answer an audit, from the first request on, its absence included.
+
+    Who mines alone meanwhile comes back at the end of its train phase, and may then need as long
+    as `state_timeout_ms` gives it at most.
+    """
+    return max(ANSWER_MS, 3 * phase_ms)
+
+
+def missing(kind: AuditKind) -> Fault:
+    """The verdict on an audit whose answer does not come."""
+    return Fault.MODEL_MISSING if kind is AuditKind.COUNT else Fault.STATE_MISSING
 
 
 def epoch_to_repeat(secret: bytes, share: bytes, epochs: int) -> int:

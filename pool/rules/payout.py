@@ -37,7 +37,7 @@ def payout_lines(
     """Lines ascending by address, each address once, weights of at least DUST.
 
     `work` maps payout addresses to work in any one unit, `finder` and `manager` are payout
-    addresses. Without any work the manager gets everything. Dust, and beyond 1,024 lines the
+    addresses. Without any work the finder gets all but the fee. Dust, and beyond 1,024 lines the
     smallest parts (of equal ones the higher address), fall to the others; the work stays in the
     window, where it may outgrow dust. Raises PayoutError for negative work or a fee outside 0 to
     875 thousandths.
@@ -48,7 +48,8 @@ def payout_lines(
         raise PayoutError(f"a fee of {fee_permille} thousandths is outside 0 to 875")
     total = sum(work.values())
     if total == 0:
-        return (PayoutLine(address=manager, weight=TOTAL_WEIGHT),)
+        # The winning model shows some work, whosever else is not paid: the manager gains nothing.
+        work, total = {finder: 1}, 1
     fee = fee_permille * _PER_MILLE
     parts = defaultdict(int, {finder: _FINDER * total})
     parts[manager] += fee * total

@@ -17,7 +17,7 @@ from pool.rules.audits import AuditKind, Fault
 from pool.simulation.miners import Claim
 
 MANAGER = bytes(32)
-"""Payout address of the manager, which is paid only when nobody has work."""
+"""Payout address of the manager, which takes no fee."""
 
 # What counting a model shows; other faults show only when an epoch is repeated.
 _SEEN_BY_COUNT = (Fault.MODEL_MISSING, Fault.MODEL_FORMAT, Fault.COUNT_DIFFERS)

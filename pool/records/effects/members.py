@@ -75,10 +75,7 @@ def forgotten(pool: PoolState, event: events.Forgotten) -> PoolState:
 
 
 def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
-    """Nobody is connected. Leases and audits wait for their miners, which have a while to come
-    back: who had no manager to come to has not stayed away."""
-    number = 0 if pool.round is None else pool.round.task.round
-    audits = {key: pending.but(round=number) for key, pending in pool.audits.items()}
+    """Nobody is connected. Leases wait for their miners, which have a while to come back."""
     miners = {
         key: stopped(miner, miner.busy_since_ms).but(
             connected=False, is_awaited=miner.is_awaited or _explored(miner)
@@ -88,7 +85,6 @@ def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
     awaited = sum(miner.is_awaited for miner in miners.values())
     return pool.but(
         miners=refilled(pool.miners, miners),
-        audits=refilled(pool.audits, audits),
         strong=0,
         weak=0,
         awaited=awaited,

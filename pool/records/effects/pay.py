@@ -6,7 +6,7 @@ import msgspec
 
 from pool.proofs.openpage import OpenPage
 from pool.records import events
-from pool.records.books import with_forfeited, with_passed_audit, with_payout
+from pool.records.books import with_forfeited, with_passed_audit, with_payout, with_proven
 from pool.records.effects.steps import with_miner
 from pool.records.state import KEPT_PROMISES, PoolState
 from pool.rules.bans import BAN_POINTS, with_ban, with_points
@@ -14,15 +14,17 @@ from pool.rules.prices import class_of
 
 
 def share_audited(pool: PoolState, event: events.ShareAudited) -> PoolState:
-    """The audit is done; a passed one says what designs of the class reach."""
+    """The audit is done; a passed one says what designs of the class reach, and proves the miner's
+    shares, unless another one has taken its place meanwhile, and is to be audited."""
     audit, audits = event.audit, pool.audits
     books = pool.books
     if event.passed:
         books = with_passed_audit(books, class_of(audit.macs), audit.correct)
     pending = audits.get(audit.miner)
-    # Another share may have taken its place meanwhile.
     if pending is not None and pending.audit.share == audit.share:
         audits = audits.delete(audit.miner)
+        if event.passed:
+            books = with_proven(books, audit.miner)
     return pool.but(books=books, audits=audits)
 
 

@@ -44,15 +44,14 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
         budget_results=miner.budget_results + 1,
         rhythm=miner.rhythm.then(miner.worked_ms(event.at_ms), event.epochs > 0),
     )
-    audits = pool.audits
+    audits, task = pool.audits, round_of(pool).task
     if event.audit is not None:
-        task = round_of(pool).task
-        pending = Pending(event.audit, task.task, task.round)
-        audits = audits.set(event.miner, pending)
+        audits = audits.set(event.miner, Pending(event.audit, task.task))
+    audited_in = task.round if event.miner in audits else None
     return pool.but(
         miners=pool.miners.set(miner.key, miner),
         round=round_,
-        books=with_result(pool.books, share, event.trainings),
+        books=with_result(pool.books, share, event.trainings, audited_in),
         audits=audits,
         results_accepted=pool.results_accepted + 1,
     )
