@@ -126,6 +126,15 @@ class QueryServicer(QueryServiceServicer):
             lambda: self._views.published.terms(_parse_hash("task", request.task)),
         )
 
+    async def ListRoundTasks(
+        self, request: pb.ListRoundTasksRequest, context: Any
+    ) -> pb.ListRoundTasksResponse:
+        return await _answer(
+            context,
+            pb.ListRoundTasksResponse,
+            lambda: self._views.published.of_rounds(request.since),
+        )
+
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
         return await _answer(
             context,

@@ -44,6 +44,8 @@ from node.views.status import (
 from node.views.tasks import (
     ModelPartView,
     QueuedTaskView,
+    RoundTasksView,
+    RoundTaskView,
     TaskQueueView,
     TaskResultsView,
     TaskResultView,
@@ -300,6 +302,9 @@ class FixedTasks:
         if task_id != TASKS.tasks[0].id:
             raise UnknownItem("this node knows no such task")
         return RESULTS
+
+    def of_rounds(self, since: int) -> RoundTasksView:
+        return RoundTasksView((RoundTaskView(since, "digits", 20, 1 << 40),))
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:
         return ModelPartView(MODEL[offset:], len(MODEL))

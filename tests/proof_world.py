@@ -23,17 +23,18 @@ UNIT = 3
 
 def share(miner: str, episode: int = 0, work: int = 100, round_number: int = 1) -> Share:
     """A result with a model of its own, paid to the miner's own address."""
+    model_hash = blake("test/model", miner.encode(), u64(round_number), u64(episode))
     return Share(
         miner=public(miner),
         address=public(miner),
         assignment=round_number,
         episode=episode,
         genotype=bytes(range(1, 31)),
-        training_seed=episode,
+        training_seed=int.from_bytes(model_hash[:7], "little"),
         epochs=10,
         correct=300,
         size=360,
-        model_hash=blake("test/model", miner.encode(), u64(round_number), u64(episode)),
+        model_hash=model_hash,
         work=work,
     )
 

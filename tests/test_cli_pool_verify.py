@@ -28,6 +28,8 @@ from tests.proof_world import PoolRecords, claim
 
 M = TypeVar("M", bound=Message)
 LAST = 3
+FIRST_TOLD = 2
+"""The first round whose task the node knows."""
 
 
 class _Node(QueryServiceServicer):
@@ -64,6 +66,17 @@ class _Node(QueryServiceServicer):
         header = claim(request.height, block.lines, body_hash=blob_hash(body))
         signed = sign(header, key_of("manager"), NETWORK_ID)
         return query.GetBlockBytesResponse(header=encode(signed.envelope).hex(), body=body.hex())
+
+    def ListRoundTasks(
+        self, request: query.ListRoundTasksRequest, context: grpc.ServicerContext
+    ) -> query.ListRoundTasksResponse:
+        rounds = range(max(request.since, FIRST_TOLD), self._final_round + 1)
+        return query.ListRoundTasksResponse(
+            tasks=[
+                query.RoundTaskView(round=n, dataset="digits", epochs=10, max_mac_images=1 << 48)
+                for n in rounds
+            ]
+        )
 
     def GetReceipts(
         self, request: query.GetReceiptsRequest, context: grpc.ServicerContext
@@ -205,7 +218,23 @@ def test_an_honest_pool_agrees_with_itself(served: Served, records: PoolRecords)
 
     assert "4 of 6 receipts" in result.output
     assert "3 payouts" in result.output
+    assert "2 of 3 rounds with the price" in result.output
     assert result.exit_code == 0
+
+
+def test_more_work_than_a_training_takes_is_a_finding(served: Served) -> None:
+    """An entry of a member that nobody knows takes nearly all of the pay."""
+    records = PoolRecords()
+    for number in range(1, LAST + 1):
+        records.play(number, {"a": [10**8], "phantom": [10**13]})
+
+    result = served.run(records, "audit-manager", "POOL", "--json")
+
+    found = json.loads(result.output)["findings"]
+    # The task of the first round is not known.
+    dear = [("entry-too-dear", 2), ("entry-too-dear", 3)]
+    assert [(each["kind"], each["round"]) for each in found] == dear
+    assert result.exit_code == 1
 
 
 def test_findings_are_listed_with_an_exit_code(served: Served, records: PoolRecords) -> None:

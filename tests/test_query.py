@@ -33,6 +33,7 @@ PAIRS = {
     tasks.TaskQueueView: pb.ListTasksResponse,
     tasks.TaskResultsView: pb.GetTaskResultsResponse,
     tasks.TaskTermsView: pb.GetTaskTermsResponse,
+    tasks.RoundTasksView: pb.ListRoundTasksResponse,
     tasks.ModelPartView: pb.GetModelResponse,
     status.PoolView: pb.GetPoolResponse,
     status.MinersView: pb.ListMinersResponse,

@@ -94,6 +94,7 @@ CALLS = {
     "ListTasks": ("", "tasks", None),
     "GetTaskResults": (json.dumps({"task": hash_of(20).hex()}), "results", None),
     "GetTaskTerms": (json.dumps({"task": hash_of(20).hex()}), "terms", b"terms".hex()),
+    "ListRoundTasks": (json.dumps({"since": 7}), "tasks", None),
     "GetModel": (json.dumps({"hash": hash_of(22).hex()}), "total", "7"),
     "GetPool": ("", "round", "7"),
     "ListMiners": ("", "miners", None),

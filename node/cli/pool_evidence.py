@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
@@ -23,6 +23,9 @@ from pool.proofs.logaudit import Log, read_log
 from pool.proofs.receipts import ProofError, check_notice, open_receipt
 from pool.proofs.sharelog import Forfeited, Held, Page, Share, Terms, pack_page
 from pool.proofs.verification import WonBlock, won_block
+
+if TYPE_CHECKING:
+    from pool.proofs.pricing import Training
 
 Ask = Callable[[str, Message], Any]
 """Calls a method of the query service; ends the program if there is no answer."""
@@ -61,6 +64,19 @@ def read_chain(ask: Ask, oldest_round: int) -> Chain:
         if (won := won_block(block)) is not None:
             blocks[block.round] = won
     return Chain(network_id, status.final_round, blocks)
+
+
+def read_trainings(ask: Ask, oldest_round: int) -> dict[int, Training]:
+    """What was trained for in final rounds that a model has won, from a round on."""
+    # The engine takes its time to load.
+    from nas.data.datasets import describe
+    from pool.proofs.pricing import Training
+
+    answer = ask("ListRoundTasks", query.ListRoundTasksRequest(since=oldest_round))
+    return {
+        task.round: Training(describe(task.dataset), task.epochs, task.max_mac_images)
+        for task in answer.tasks
+    }
 
 
 def read_notices(ask: Ask, network_id: bytes) -> list[Signed[PayoutNotice]]:

@@ -22,6 +22,7 @@ from node.cli.pool_evidence import (
     read_chain,
     read_notices,
     read_receipts,
+    read_trainings,
 )
 from node.cli.tables import shorten
 from node.endpoint import EndpointError, parse_endpoint
@@ -111,6 +112,8 @@ class _Audited:
     receipts: int
     receipts_in_log: int
     payouts: int
+    rounds_in_log: int
+    rounds_priced: int
     findings: tuple[Finding, ...]
 
 
@@ -129,12 +132,17 @@ def _audit(address: str, as_json: bool, pool: str) -> None:
     else:
         click.echo(
             f"All that was checked agrees: {audited.receipts_in_log} of {audited.receipts} "
-            f"receipts with the share log, {audited.payouts} payouts with the log and the chain."
+            f"receipts with the share log, {audited.payouts} payouts with the log and the chain, "
+            f"entries of {audited.rounds_priced} of {audited.rounds_in_log} rounds with the price "
+            "of their training."
         )
     raise click.exceptions.Exit(_FOUND if audited.findings else 0)
 
 
 def _audited(address: str, pool: str) -> _Audited:
+    # The engine takes its time to load.
+    from pool.proofs.pricing import pricing
+
     asks = partial(ask, address)
     status: Any = ask(pool, "GetStatus", query.GetStatusRequest())
     manager, network_id = bytes.fromhex(status.public_key), bytes.fromhex(status.network_id)
@@ -142,16 +150,20 @@ def _audited(address: str, pool: str) -> _Audited:
     notices = [n.message for n in read_notices(asks, network_id) if n.signer == manager]
     if not receipts and not notices:
         raise EvidenceError(f"the node at {address} keeps nothing signed by the pool at {pool}")
-    chain = read_chain(asks, min([r.round for r in receipts] + [n.round for n in notices]))
+    oldest = min([r.round for r in receipts] + [n.round for n in notices])
+    chain, trainings = read_chain(asks, oldest), read_trainings(asks, oldest)
     final = [notice for notice in notices if notice.round <= chain.final_round]
     reader = LogReader(partial(ask_if_there, pool))
     logs = {notice.share_log: reader.read(notice) for notice in final}
+    rounds = {page.round for log in logs.values() for page in log.pages}
     return _Audited(
         manager,
         len(receipts),
         len(list(due_in_logs(receipts, final, logs))),
         len(final),
-        audit_manager(network_id, manager, receipts, final, chain.blocks, logs),
+        len(rounds),
+        len(rounds & trainings.keys()),
+        audit_manager(network_id, manager, receipts, final, chain.blocks, logs, pricing(trainings)),
     )
 
 

@@ -1,6 +1,7 @@
 """What a node shows of published tasks."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from nas.designs.genotype import Genotype
 from node.chain.block import Block
@@ -14,11 +15,16 @@ from node.views.status import UnknownItem
 from node.views.tasks import (
     ModelPartView,
     QueuedTaskView,
+    RoundTasksView,
+    RoundTaskView,
     TaskQueueView,
     TaskResultsView,
     TaskResultView,
     TaskTermsView,
 )
+
+MOST_ROUNDS = 1_000
+"""Rounds in one answer, some 300 bytes each."""
 
 
 class ChainTasks:
@@ -70,6 +76,9 @@ class ChainTasks:
                 return TaskTermsView(format_address(win.publisher), encode(win.terms))
         raise UnknownItem(f"this node knows no task {task_id.hex()}")
 
+    def of_rounds(self, since: int) -> RoundTasksView:
+        return RoundTasksView(list(islice(self._won_tasks(since), MOST_ROUNDS)))
+
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:
         part = self._chain.blob_part(model_hash, offset)
         if part is None:
@@ -96,6 +105,18 @@ class ChainTasks:
                     images_per_s=design.images_per_s,
                     final=height is not None and height <= self._chain.final_height,
                 )
+
+    def _won_tasks(self, since: int) -> Iterator[RoundTaskView]:
+        wins = dict(self._chain.wins())
+        for height in range(self._chain.final_height, 0, -1):
+            block_id = self._chain.id_at(height)
+            block = None if block_id is None else self._chain.block(block_id)
+            if block is None or block.round < since:
+                return
+            if isinstance(block.header.message, Claim):
+                win = wins.get(block.id)
+                task = self._designs.task_for(None if win is None else win.terms)
+                yield RoundTaskView(block.round, task.dataset, task.epochs, task.max_mac_images)
 
     def _followed_wins(self) -> Iterator[tuple[Block, TaskWin]]:
         """Wins of the chain that this node follows."""

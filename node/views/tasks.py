@@ -56,6 +56,19 @@ class TaskTermsView:
 
 
 @dataclass(frozen=True)
+class RoundTaskView:
+    round: int
+    dataset: str
+    epochs: int
+    max_mac_images: int
+
+
+@dataclass(frozen=True)
+class RoundTasksView:
+    tasks: Sequence[RoundTaskView]
+
+
+@dataclass(frozen=True)
 class ModelPartView:
     data: bytes
     total: int
@@ -74,6 +87,10 @@ class PublishedTasks(Protocol):
 
     def terms(self, task_id: bytes) -> TaskTermsView:
         """What a task asks for, as it was published, also after it is done."""
+        ...
+
+    def of_rounds(self, since: int) -> RoundTasksView:
+        """What was mined in final rounds that a model has won, from one on."""
         ...
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:

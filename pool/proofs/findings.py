@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What a manager's records don't agree on."""
+    """What a manager's records don't agree on, or what its miner should know of."""
 
     NOT_PAID = "not-paid"
     OTHER_COMMITMENT = "other-commitment"
@@ -19,6 +19,9 @@ class Kind(StrEnum):
     SHARE_MISSING = "share-missing"
     WORK_LOWERED = "work-lowered"
     WORK_FORFEITED = "work-forfeited"
+    HELD_BACK = "held-back"
+    ENTRY_TOO_DEAR = "entry-too-dear"
+    PAID_TWICE = "paid-twice"
     LINES_DIFFER = "lines-differ"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from node.chain.commits import compute_payout_root
 from node.chain.messages import PayoutNotice, Receipt
+from pool.proofs.entries import MostWork, audit_entries
 from pool.proofs.findings import Finding, Kind
 from pool.proofs.recount import lines_of_log, work_of_log
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, ShareLogError, share_hash
@@ -64,14 +65,23 @@ def read_log(share_log: bytes, page_of: Callable[[bytes], Page | None]) -> Log:
 
 
 def audit_logs(
-    receipts: Sequence[Receipt], notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]
+    receipts: Sequence[Receipt],
+    notices: Sequence[PayoutNotice],
+    logs: Mapping[bytes, Log],
+    most_work: MostWork,
 ) -> Iterator[Finding]:
-    """Whether payouts follow from the logs, and what was receipted is in them.
+    """Whether payouts follow from the logs, receipted results are in them, and entries possible.
 
     `logs` are by the `share_log` of a notice.
     """
+    # Logs overlap. Most often what they share is the same objects, which is quicker to tell.
+    objects = {id(page): page for log in logs.values() for page in log.pages}
+    pages = dict.fromkeys(objects.values())
     yield from _logs(notices, logs)
-    yield from _shares(receipts, notices, logs)
+    yield from audit_entries(pages, most_work)
+    if receipts:
+        yield from _shares(receipts, notices, logs, pages)
+        yield from _withheld(receipts[0].miner, pages)
 
 
 def _logs(notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]) -> Iterator[Finding]:
@@ -102,14 +112,12 @@ def _recount(notice: PayoutNotice, log: Log) -> Iterator[Finding]:
 
 
 def _shares(
-    receipts: Sequence[Receipt], notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]
+    receipts: Sequence[Receipt],
+    notices: Sequence[PayoutNotice],
+    logs: Mapping[bytes, Log],
+    pages: Iterable[Page],
 ) -> Iterator[Finding]:
-    if not receipts:
-        return
-    # Logs overlap; what they share is the same pages.
-    pages = {id(page): page for log in logs.values() for page in log.pages}.values()
     logged = {share_hash(share): share for page in pages for share in page.shares}
-    yield from _forfeits(receipts[0].miner, pages)
     for receipt in due_in_logs(receipts, notices, logs):
         if receipt.share not in logged:
             yield _lost(receipt, logged.values())
@@ -147,10 +155,14 @@ def _lost(receipt: Receipt, logged: Iterable[Share]) -> Finding:
     return Finding(Kind.SHARE_MISSING, receipt.round, detail)
 
 
-def _forfeits(miner: bytes, pages: Iterable[Page]) -> Iterator[Finding]:
+def _withheld(miner: bytes, pages: Iterable[Page]) -> Iterator[Finding]:
     for page in pages:
         for forfeit in page.forfeits:
             if forfeit.miner == miner:
                 reason = forfeit.reason.decode("ascii", "replace")
                 detail = f"the pool took all work before back: {reason}"
                 yield Finding(Kind.WORK_FORFEITED, page.round, detail)
+        for entry in page.held:
+            if entry.miner == miner:
+                detail = f"work since round {entry.since} waits for an audit of this miner"
+                yield Finding(Kind.HELD_BACK, page.round, detail)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from node.chain.block import Block
 from node.chain.commits import commit_id
 from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
+from pool.proofs.entries import MostWork
 from pool.proofs.findings import Finding, Kind
 from pool.proofs.logaudit import Log, audit_logs
 from pool.rules.payout import MAX_LINES
@@ -75,20 +76,22 @@ def audit_manager(
     notices: Sequence[PayoutNotice],
     blocks: Mapping[int, WonBlock],
     logs: Mapping[bytes, Log],
+    most_work: MostWork,
 ) -> tuple[Finding, ...]:
     """Everything that does not agree, by round.
 
     Receipts and notices are one miner's, signed by `manager`; `blocks` are by round, `logs` by the
-    `share_log` of a notice. A round without a block, or whose block is somebody else's, owes
-    nothing.
+    `share_log` of a notice, and `most_work` bounds the entries of rounds whose task is known. A
+    round without a block, or whose block is somebody else's, owes nothing.
     """
-    of_logs = tuple(audit_logs(receipts, notices, logs))
+    of_logs = tuple(audit_logs(receipts, notices, logs, most_work))
     lost = max((each.round for each in of_logs if each.kind is Kind.WORK_FORFEITED), default=0)
+    held = {each.round for each in of_logs if each.kind is Kind.HELD_BACK}
     left = [receipt for receipt in receipts if receipt.round > lost]
     findings = [
         *_payments(network_id, manager, notices, blocks),
         *_models(manager, receipts, blocks),
-        *_untold(manager, left, notices, blocks),
+        *(hint for hint in _untold(manager, left, notices, blocks) if hint.round not in held),
         *of_logs,
     ]
     return tuple(sorted(findings, key=lambda finding: (finding.round, finding.kind)))
@@ -167,7 +170,7 @@ def _untold(
 ) -> Iterator[Finding]:
     detail = (
         "the pool won after work that it has receipted, and sent no notice; a payout leaves out "
-        f"less than a millionth, all but {MAX_LINES:,} lines, and work that was taken back"
+        f"less than a millionth, all but {MAX_LINES:,} lines, and what was taken or held back"
     )
     for number in rounds_untold(manager, receipts, notices, blocks):
         yield Finding(Kind.NOTICE_MISSING, number, detail)

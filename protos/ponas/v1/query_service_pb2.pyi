@@ -1806,6 +1806,78 @@ class GetTaskTermsResponse(_message.Message):
 Global___GetTaskTermsResponse: _TypeAlias = GetTaskTermsResponse  # noqa: Y015
 
 @_typing.final
+class ListRoundTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    since: _builtins.int
+    """The first round."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRoundTasksRequest: _TypeAlias = ListRoundTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListRoundTasksResponse(_message.Message):
+    """What a model was trained for in final rounds that one has won, newest first; at
+    most 1,000.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoundTaskView]: ...
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___RoundTaskView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRoundTasksResponse: _TypeAlias = ListRoundTasksResponse  # noqa: Y015
+
+@_typing.final
+class RoundTaskView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    MAX_MAC_IMAGES_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    dataset: _builtins.str
+    epochs: _builtins.int
+    max_mac_images: _builtins.int
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        dataset: _builtins.str = ...,
+        epochs: _builtins.int = ...,
+        max_mac_images: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "epochs", b"epochs", "max_mac_images", b"max_mac_images", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoundTaskView: _TypeAlias = RoundTaskView  # noqa: Y015
+
+@_typing.final
 class GetModelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -102,6 +102,11 @@ class QueryServiceStub:
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsRequest.SerializeToString,
                 response_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsResponse.FromString,
                 _registered_method=True)
+        self.ListRoundTasks = channel.unary_unary(
+                '/ponas.v1.QueryService/ListRoundTasks',
+                request_serializer=ponas_dot_v1_dot_query__service__pb2.ListRoundTasksRequest.SerializeToString,
+                response_deserializer=ponas_dot_v1_dot_query__service__pb2.ListRoundTasksResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/ponas.v1.QueryService/GetModel',
                 request_serializer=ponas_dot_v1_dot_query__service__pb2.GetModelRequest.SerializeToString,
@@ -233,6 +238,12 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRoundTasks(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -354,6 +365,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetTaskTerms,
                     request_deserializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsRequest.FromString,
                     response_serializer=ponas_dot_v1_dot_query__service__pb2.GetTaskTermsResponse.SerializeToString,
+            ),
+            'ListRoundTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoundTasks,
+                    request_deserializer=ponas_dot_v1_dot_query__service__pb2.ListRoundTasksRequest.FromString,
+                    response_serializer=ponas_dot_v1_dot_query__service__pb2.ListRoundTasksResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -755,6 +771,33 @@ class QueryService:
             '/ponas.v1.QueryService/GetTaskTerms',
             ponas_dot_v1_dot_query__service__pb2.GetTaskTermsRequest.SerializeToString,
             ponas_dot_v1_dot_query__service__pb2.GetTaskTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoundTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ponas.v1.QueryService/ListRoundTasks',
+            ponas_dot_v1_dot_query__service__pb2.ListRoundTasksRequest.SerializeToString,
+            ponas_dot_v1_dot_query__service__pb2.ListRoundTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,7 @@ class QueryServiceStub:
     ListTasks: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]
     GetTaskResults: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]
     GetTaskTerms: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskTermsRequest, _query_service_pb2.GetTaskTermsResponse]
+    ListRoundTasks: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListRoundTasksRequest, _query_service_pb2.ListRoundTasksResponse]
     GetModel: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetModelRequest, _query_service_pb2.GetModelResponse]
     GetPool: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]
     ListMiners: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]
@@ -80,6 +81,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
     ListTasks: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListTasksRequest, _query_service_pb2.ListTasksResponse]  # type: ignore[assignment]
     GetTaskResults: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskResultsRequest, _query_service_pb2.GetTaskResultsResponse]  # type: ignore[assignment]
     GetTaskTerms: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetTaskTermsRequest, _query_service_pb2.GetTaskTermsResponse]  # type: ignore[assignment]
+    ListRoundTasks: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListRoundTasksRequest, _query_service_pb2.ListRoundTasksResponse]  # type: ignore[assignment]
     GetModel: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetModelRequest, _query_service_pb2.GetModelResponse]  # type: ignore[assignment]
     GetPool: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetPoolRequest, _query_service_pb2.GetPoolResponse]  # type: ignore[assignment]
     ListMiners: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ListMinersRequest, _query_service_pb2.ListMinersResponse]  # type: ignore[assignment]
@@ -186,6 +188,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.GetTaskTermsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.GetTaskTermsResponse, _abc.Awaitable[_query_service_pb2.GetTaskTermsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRoundTasks(
+        self,
+        request: _query_service_pb2.ListRoundTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.ListRoundTasksResponse, _abc.Awaitable[_query_service_pb2.ListRoundTasksResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetModel(
