@@ -97,6 +97,7 @@ def _setup(config: Config, identity: Identity) -> Setup:
         pools=[str(pool) for pool in config.pools],
         strength=config.strength,
         partition=config.partition,
+        pool_fee=config.pool_fee,
         workers=config.workers,
         discovers=not config.no_discovery,
         checkpoint=config.checkpoint,

@@ -34,10 +34,11 @@ class Config:
 
     `pools` are a miner's managers, best first; a miner without one mines solo. `payout_address` is
     a public key of 32 bytes; None pays to the node's own. `partition` is how a manager splits the
-    space. `workers` is the number of processes that train and evaluate, on `device`: auto, cpu,
-    cuda or cuda:N. With `no_discovery` a node dials its
-    `peers` alone and tells nobody where it listens. `checkpoint` is a final block on the operator's
-    word. `publishers` says whose published tasks it mines. With `prune` a node drops old blocks.
+    space, `pool_fee` the thousandths of a reward that it keeps. `workers` is the number of
+    processes that train and evaluate, on `device`: auto, cpu, cuda or cuda:N. With `no_discovery` a
+    node dials its `peers` alone and tells nobody where it listens. `checkpoint` is a final block on
+    the operator's word. `publishers` says whose published tasks it mines. With `prune` a node drops
+    old blocks.
 
     Raises:
         SettingError: two settings contradict each other.
@@ -51,6 +52,7 @@ class Config:
     pools: tuple[Endpoint, ...]
     strength: Strength
     partition: PartitionKind
+    pool_fee: int
     payout_address: bytes | None
     workers: int
     device: str
@@ -69,6 +71,8 @@ class Config:
             raise SettingError(f"--strength is for --role miner; a {self.role} node does not mine")
         if self.partition is not PartitionKind.ALGORITHM1 and self.role is not Role.MANAGER:
             raise SettingError(f"--partition is for --role manager; a {self.role} node has no pool")
+        if self.pool_fee and self.role is not Role.MANAGER:
+            raise SettingError(f"--pool-fee is for --role manager; a {self.role} node has no pool")
         if self.publishers != PublisherPolicy() and self.role is Role.FULL:
             raise SettingError("--publisher is for nodes that mine; a full node does not")
         if not self.listen.is_loopback and not self.insecure_plaintext:

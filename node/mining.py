@@ -106,6 +106,7 @@ class Mining:
             auditing=self._outside.auditing,
             clock=self._outside.clock,
             rng=self._outside.rng,
+            fee_permille=self._setup.pool_fee,
             partition=self._setup.partition,
             store=self._outside.store,
             writer=self._outside.writer,

@@ -26,9 +26,10 @@ class Setup:
     """Who the node is and whom it talks to.
 
     `pools` are the addresses of a miner's managers, best first. A miner with none mines solo; one
-    with a unit of its own does so while none of its pools can be reached. A node that `discovers`
-    dials others than its `peers` too. `checkpoint` is a final block on its operator's word.
-    `publishers` says whose tasks it mines. One that `prunes` drops old blocks.
+    with a unit of its own does so while none of its pools can be reached. A manager keeps
+    `pool_fee` thousandths of a reward. A node that `discovers` dials others than its `peers` too.
+    `checkpoint` is a final block on its operator's word. `publishers` says whose tasks it mines.
+    One that `prunes` drops old blocks.
     """
 
     role: Role
@@ -39,6 +40,7 @@ class Setup:
     pools: Sequence[str] = ()
     strength: Strength = Strength.AUTO
     partition: PartitionKind = PartitionKind.ALGORITHM1
+    pool_fee: int = 0
     workers: int = 1
     discovers: bool = True
     checkpoint: Checkpoint | None = None

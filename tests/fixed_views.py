@@ -215,6 +215,7 @@ POOL = PoolView(
     results_refused={"count-differs": 1},
     shared_bests=3,
     weak_improvements=1,
+    fee_permille=15,
 )
 MINERS = MinersView(
     (

@@ -48,6 +48,7 @@ def test_defaults() -> None:
         pools=(),
         strength=Strength.AUTO,
         partition=PartitionKind.ALGORITHM1,
+        pool_fee=0,
         payout_address=None,
         workers=1,
         device="auto",
@@ -83,6 +84,7 @@ def test_every_option_on_the_command_line(tmp_path: Path) -> None:
         pools=(Endpoint("127.0.0.1", 3), Endpoint("127.0.0.1", 4)),
         strength=Strength.WEAK,
         partition=PartitionKind.ALGORITHM1,
+        pool_fee=0,
         payout_address=bytes(32),
         workers=4,
         device="cuda:1",
@@ -132,6 +134,11 @@ def test_a_manager_chooses_its_partition(kind: PartitionKind, tmp_path: Path) ->
     assert _parse("--role", "manager", "--partition", kind.value).partition is kind
     path = _write(tmp_path, f'role = "manager"\npartition = "{kind}"')
     assert _parse("--config", path).partition is kind
+
+
+def test_a_manager_sets_its_fee(tmp_path: Path) -> None:
+    assert _parse("--role", "manager", "--pool-fee", "15").pool_fee == 15
+    assert _parse("--config", _write(tmp_path, 'role = "manager"\npool-fee = 15')).pool_fee == 15
 
 
 def test_command_line_beats_environment_beats_file_beats_default(
@@ -191,6 +198,11 @@ def test_help_lists_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
         ("--role full --peer a:1 --peer b", "Invalid value for '--peer': 'b' is not HOST:PORT"),
         ("--role miner --pool x:0", "Invalid value for '--pool': 'x:0' needs the port"),
         ("--role full --pool x:1", "--pool is for --role miner; a full node joins no pool"),
+        ("--role miner --pool-fee 1", "--pool-fee is for --role manager; a miner node has no pool"),
+        (
+            "--role manager --pool-fee 101",
+            "Invalid value for '--pool-fee': 101 is not in the range 0<=x<=100.",
+        ),
         (
             f"--role full --publisher deny:{format_address(bytes(32))}",
             "--publisher is for nodes that mine",

@@ -23,13 +23,14 @@ def test_the_pool_as_a_whole() -> None:
     pool = handed_out(open_round(strong="st", weak="w"))
     pool = refused(pool, "s", Refusal.HASHES)
     pool = refused(pool, "t", Refusal.HASHES)
-    before = pool_view(pool, b"manager", 0)
+    before = pool_view(pool, b"manager", 15, 0)
     pool = apply(pool, events.BestConfirmed(0, best_of("w", 310, from_weak_miner=True)))
     promise = Promise(1, b"claim", bytes(32), bytes(32), (), bytes(32))
     pool = apply(pool, events.Committed(0, promise))
-    after = pool_view(pool, b"manager", 0)
+    after = pool_view(pool, b"manager", 15, 0)
 
     assert (before.round, before.strong_miners, before.weak_miners) == (1, 2, 1)
+    assert before.fee_permille == 15
     assert before.best is None
     assert before.results_refused == {"hashes": 2}
     assert after.best is not None
@@ -42,8 +43,8 @@ def test_a_round_that_is_prepared_is_not_shown_before_it_starts() -> None:
     pool = apply(pool, events.RoundClosed(PHASE_MS))
     task = RoundTask(2, TASK, SPACE, 3 * PHASE_MS, 2 * PHASE_MS)
     pool = apply_all(pool, decide_open(pool, task, b"seed", PHASE_MS))
-    before = pool_view(pool, b"manager", 2 * PHASE_MS - 1)
-    started = pool_view(pool, b"manager", 2 * PHASE_MS)
+    before = pool_view(pool, b"manager", 15, 2 * PHASE_MS - 1)
+    started = pool_view(pool, b"manager", 15, 2 * PHASE_MS)
 
     assert before.best is not None
     assert (before.round, before.best.correct) == (1, 310)
@@ -51,7 +52,7 @@ def test_a_round_that_is_prepared_is_not_shown_before_it_starts() -> None:
 
 
 def test_a_pool_before_its_first_round() -> None:
-    assert pool_view(PoolState(), b"manager", 0).round == 0
+    assert pool_view(PoolState(), b"manager", 15, 0).round == 0
     assert miner_views(PoolState()) == ()
 
 
@@ -85,7 +86,7 @@ def test_failed_registrations_are_among_the_refused() -> None:
     for rule in ("nonce", "nonce", "timeout"):
         pool = apply(pool, events.TurnedAway(0, b"", rule))
 
-    assert pool_view(pool, b"manager", 0).results_refused == {
+    assert pool_view(pool, b"manager", 15, 0).results_refused == {
         "registration-nonce": 2,
         "registration-timeout": 1,
         "size": 1,

@@ -19,6 +19,7 @@ from node.log import LogFormat, LogLevel
 from node.publishing.policy import Verdict, make_policy, parse_opinion
 from pool.partition.base import PartitionKind
 from pool.records.strengths import Strength
+from pool.rules.payout import MAX_POOL_FEE
 
 PROGRAM = "ponas-node"
 _ENVIRONMENT_PREFIX = "PONAS"
@@ -181,6 +182,14 @@ def _choice(values: type[StrEnum]) -> "click.Choice[str]":
     type=_choice(PartitionKind),
     callback=_each(PartitionKind),
     help="How a manager splits the space: as the paper, without overlap, or also by results.",
+)
+@click.option(
+    "--pool-fee",
+    default=0,
+    show_default=True,
+    metavar="PERMILLE",
+    type=click.IntRange(0, MAX_POOL_FEE),
+    help="Thousandths of a reward that a manager keeps, 0 to 100.",
 )
 @click.option(
     "--payout-address",

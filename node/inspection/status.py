@@ -181,8 +181,8 @@ class NodeViews:
 
     def pool(self) -> PoolView:
         manager = self._pool_of()
-        state = manager.state
-        return pool_view(state, self._identity.public_key, self._clock.now_ms())
+        key, now_ms = self._identity.public_key, self._clock.now_ms()
+        return pool_view(manager.state, key, manager.fee_permille, now_ms)
 
     def miners(self) -> MinersView:
         return MinersView(miner_views(self._pool_of().state))

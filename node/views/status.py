@@ -194,6 +194,7 @@ class PoolView:
     results_refused: Mapping[str, int]
     shared_bests: int
     weak_improvements: int
+    fee_permille: int
 
 
 @dataclass(frozen=True)

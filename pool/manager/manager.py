@@ -110,7 +110,7 @@ class Manager:
         self._greeting = Greeting(bytes(key.verify_key), network_id, rng)
         self._public_key = bytes(key.verify_key)
         self._payout_address = payout_address
-        self._fee_permille = fee_permille
+        self.fee_permille = fee_permille
 
     @property
     def state(self) -> PoolState:
@@ -161,7 +161,7 @@ class Manager:
             return None
         best, number = round_.best, round_.task.round
         finder = self._core.pool.miners[best.finder].payout_address
-        terms = Terms(finder, self._payout_address, self._fee_permille)
+        terms = Terms(finder, self._payout_address, self.fee_permille)
         held = held_back(self._core.pool.books, self._audits.owing())
         return ConfirmedBest(
             number,
@@ -175,7 +175,7 @@ class Manager:
                 number,
                 finder,
                 self._payout_address,
-                self._fee_permille,
+                self.fee_permille,
                 held,
             ),
             terms,

@@ -17,8 +17,8 @@ from pool.records.state import Best, Exploration, MinerState, PoolState
 from pool.rules.strategy import NO_ROUND
 
 
-def pool_view(pool: PoolState, manager: bytes, now_ms: int) -> PoolView:
-    """The pool as a whole.
+def pool_view(pool: PoolState, manager: bytes, fee_permille: int, now_ms: int) -> PoolView:
+    """The pool as a whole; its manager keeps `fee_permille` of a reward.
 
     A round that is only prepared is not shown yet: until it starts, the one before is. Failed
     registrations are among the refused, as `registration-` and the rule they broke.
@@ -42,6 +42,7 @@ def pool_view(pool: PoolState, manager: bytes, now_ms: int) -> PoolView:
         results_refused=refused,
         shared_bests=pool.shared_bests,
         weak_improvements=pool.weak_improvements,
+        fee_permille=fee_permille,
     )
 
 

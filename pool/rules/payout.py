@@ -21,6 +21,10 @@ MAX_LINES = 1_024
 DUST = 1_000
 """Least weight of a line, a millionth of the reward: an account is not worth less."""
 
+MAX_POOL_FEE = 100
+"""Most thousandths of a reward that a node takes as its pool's manager: some three times what pools
+of other networks take, so that more is a slip of the pen."""
+
 # Parts of the reward, of _WHOLE: the finder's eighth, and a fee in thousandths.
 _WHOLE = 8_000
 _FINDER = 1_000

@@ -16,6 +16,7 @@ from pool.proofs.openpage import OpenPage
 from pool.proofs.sharelog import Share
 from pool.records import books as books_module
 from pool.records import events
+from pool.rules.payout import TOTAL_WEIGHT
 from tests.sim.adversaries.miners import SecondKey, ShareInflater, SkimmingManager, SoloDefector
 from tests.sim.invariants.pools import BooksAreTrue
 from tests.sim.storm import Storm
@@ -63,6 +64,25 @@ async def test_who_commits_alone_under_a_lease_is_not_paid_by_the_pool() -> None
     for block in later:
         paid = {line.address for line in block.body.payouts}
         assert block.round == 1 or world.key("solo0") not in paid
+    await world.close()
+
+
+@virtual_time
+async def test_a_manager_keeps_its_fee() -> None:
+    world = World(2, POOL, {})
+    manager = world.machines["manager0"]
+    manager.setup = replace(manager.setup, pool_fee=50)
+    await world.start()
+    await world.until_round(4)
+    tree, key = world["full0"].chain.tree, world.key("manager0")
+    blocks = [entry.block for entry in tree.chain(tree.head().id) if entry.block is not None]
+    won = [block for block in blocks if block.header.signer == key]
+
+    assert won
+    assert world["manager0"].views.pool().fee_permille == 50
+    for block in won:
+        weights = {line.address: line.weight for line in block.body.payouts}
+        assert weights[key] == TOTAL_WEIGHT // 20
     await world.close()
 
 

@@ -1956,6 +1956,7 @@ class GetPoolResponse(_message.Message):
     RESULTS_REFUSED_FIELD_NUMBER: _builtins.int
     SHARED_BESTS_FIELD_NUMBER: _builtins.int
     WEAK_IMPROVEMENTS_FIELD_NUMBER: _builtins.int
+    FEE_PERMILLE_FIELD_NUMBER: _builtins.int
     manager: _builtins.str
     round: _builtins.int
     strong_miners: _builtins.int
@@ -1964,6 +1965,8 @@ class GetPoolResponse(_message.Message):
     results_accepted: _builtins.int
     shared_bests: _builtins.int
     weak_improvements: _builtins.int
+    fee_permille: _builtins.int
+    """Thousandths of a reward that the manager keeps."""
     @_builtins.property
     def best(self) -> Global___BestView:
         """Best confirmed in this round; unset before the first."""
@@ -1983,10 +1986,11 @@ class GetPoolResponse(_message.Message):
         results_refused: _abc.Iterable[Global___Counter] | None = ...,
         shared_bests: _builtins.int = ...,
         weak_improvements: _builtins.int = ...,
+        fee_permille: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["best", b"best"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "committed", b"committed", "manager", b"manager", "results_accepted", b"results_accepted", "results_refused", b"results_refused", "round", b"round", "shared_bests", b"shared_bests", "strong_miners", b"strong_miners", "weak_improvements", b"weak_improvements", "weak_miners", b"weak_miners"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "committed", b"committed", "fee_permille", b"fee_permille", "manager", b"manager", "results_accepted", b"results_accepted", "results_refused", b"results_refused", "round", b"round", "shared_bests", b"shared_bests", "strong_miners", b"strong_miners", "weak_improvements", b"weak_improvements", "weak_miners", b"weak_miners"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
