@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
+from node.aside import inline
 from node.bench.chains import Cast, fill_chain, make_cast
 from node.chain.codec import encode
 from node.chain.envelope import sign
@@ -23,7 +25,7 @@ from node.consensus.blockstore import BlockStore
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.examination import Examination, examine
-from node.consensus.records import height_of
+from node.consensus.records import height_of, id_of
 from node.consensus.signed_before import SignedBefore
 from node.errors import StoreError
 from node.folder import open_data_folder
@@ -121,6 +123,82 @@ async def test_a_damaged_block_keeps_a_node_from_starting(cast: Cast) -> None:
     spoil_body(store, *rows(store, Table.BLOCKS)[4])
     with pytest.raises(StoreError, match=r"damaged: .*; `ponas chain repair` removes"):
         start(store, cast)
+
+
+@pytest.mark.parametrize("has_its_id", [True, False])
+async def test_a_block_that_is_missing_keeps_a_node_from_starting(
+    cast: Cast, has_its_id: bool
+) -> None:
+    """Else it would go on from the block below, beside what it has voted for."""
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    key, record = rows(store, Table.BLOCKS)[4]
+    lose(store, key, record)
+    if not has_its_id:
+        store.write([Delete(Table.HEIGHTS, id_of(key))])
+    with pytest.raises(StoreError, match="the block below that of height 6 is lost"):
+        start(store, cast)
+
+
+async def add_rival(store: Store, cast: Cast, height: int) -> None:
+    """Put a block of another chain beside the one of a height."""
+    other = MemoryStore()
+    await fill_chain(cast, BLOCKS, 2, other)
+    key, row = rows(other, Table.BLOCKS)[height - 1]
+    assert key not in dict(rows(store, Table.BLOCKS))
+    body = Put(Table.BODIES, key, other.get(Table.BODIES, key) or b"")
+    store.write(
+        [Put(Table.BLOCKS, key, row), body, Put(Table.HEIGHTS, id_of(key), u64(height_of(key)))]
+    )
+
+
+async def test_a_missing_block_is_missed_beside_a_competitor(cast: Cast) -> None:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    lose(store, *rows(store, Table.BLOCKS)[4])
+    await add_rival(store, cast, 5)
+    with pytest.raises(StoreError, match="the block below that of height 6 is lost"):
+        start(store, cast)
+
+
+async def test_a_branch_that_lost_its_beginning_to_a_final_block_is_no_damage(cast: Cast) -> None:
+    store = MemoryStore()
+    await fill_chain(cast, BLOCKS, 1, store)
+    await add_rival(store, cast, 6)
+    assert start(store, cast).tree.head().state.height == BLOCKS
+    assert judge(store, cast).damage == ()
+
+
+async def test_the_newest_block_comes_again_if_it_was_lost(cast: Cast) -> None:
+    store = MemoryStore()
+    last = await fill_chain(cast, BLOCKS, 1, store)
+    chain = start(store, cast)
+    (block,) = [entry.block for entry in chain.tree.chain(last) if entry.id == last]
+    assert block is not None
+    lose(store, *rows(store, Table.BLOCKS)[-1])
+    chain = start(store, cast)
+    assert (chain.tree.head().state.height, chain.has(last)) == (BLOCKS - 1, False)
+    await chain.follow([block], inline)
+    assert (chain.tree.head().id, chain.has(last)) == (last, True)
+
+
+@pytest.mark.parametrize("spoil", [spoil_header, spoil_body, cut_off])
+async def test_bytes_that_a_disk_has_spoilt_are_served_to_nobody(
+    cast: Cast, spoil: Callable[[Store, bytes, bytes], None]
+) -> None:
+    """Blocks far below the final one are not read at start."""
+    store = MemoryStore()
+    last = await fill_chain(cast, BLOCKS, 1, store)
+    chain = start(store, cast)
+    key, record = rows(store, Table.BLOCKS)[4]
+    assert chain.body(id_of(key)) is not None
+    spoil(store, key, record)
+    with capture_logs() as logs:
+        is_header = spoil is not spoil_body
+        served = (chain.after([cast.network.genesis_id], BLOCKS), chain.down_from(last, BLOCKS))
+        assert [len(each) for each in served] == ([4, BLOCKS - 5] if is_header else [BLOCKS] * 2)
+        assert chain.body(id_of(key)) is None
+    assert {each["event"] for each in logs} == {"block_damaged"}
 
 
 @pytest.mark.parametrize("table", [Table.VOTES, Table.BLOBS])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -10,11 +10,12 @@ from node.chain.block import Block
 from node.chain.branches import Entry
 from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
+from node.chain.envelope import Signed, read_envelope
 from node.chain.eras import Eras
-from node.chain.errors import InvalidBlock, Reason
+from node.chain.errors import InvalidBlock, Reason, Rejected
 from node.chain.genesis import Network
 from node.chain.hashing import blob_hash, u64
-from node.chain.messages import Claim, Envelope
+from node.chain.messages import Claim, Envelope, Fallback
 from node.chain.movements import Movement
 from node.chain.state import Checkpoint, State
 from node.consensus.records import (
@@ -74,14 +75,24 @@ class BlockStore:
         return [id_of(key) for key, _ in takewhile(lambda row: height_of(row[0]) == height, rows)]
 
     def header(self, block_id: bytes) -> Envelope | None:
-        """The header of a block; its body is not read."""
+        """The header of a block; its body is not read. Raises Rejected."""
         row = self._row(block_id)
-        return None if row is None else row.envelope
+        return None if row is None else self._read(block_id, row).envelope
 
     def headers_from(self, height: int) -> Iterator[tuple[int, Envelope]]:
-        """Height and header of each block from a height on, ascending; no body is read."""
+        """Height and header of each block from a height on, ascending; no body is read. Raises
+        Rejected."""
         for key, data in self._store.scan(Table.BLOCKS, u64(height)):
-            yield height_of(key), decode(HeaderRecord, data).envelope
+            yield height_of(key), self._read(id_of(key), decode(HeaderRecord, data)).envelope
+
+    def body(self, block_id: bytes) -> bytes | None:
+        """The body of a block. Raises Rejected."""
+        record = self.record(block_id)
+        if record is None:
+            return None
+        if self._read(block_id, record.row).message.body_hash != blob_hash(record.body):
+            raise InvalidBlock(Reason.BODY_HASH, _spoilt(block_id))
+        return record.body
 
     def record(self, block_id: bytes) -> BlockRecord | None:
         """A block as it was written; it was checked before that."""
@@ -100,6 +111,13 @@ class BlockStore:
         if body is None:
             raise InvalidBlock(Reason.BODY_HASH, "its body is not here")
         return BlockRecord(row, body)
+
+    def _read(self, block_id: bytes, row: HeaderRecord) -> Signed[Claim] | Signed[Fallback]:
+        """A header as it was written, but for its signature: the disk may have changed it since."""
+        read = read_envelope(row.envelope, self._network.id)
+        if read.id != block_id:
+            raise Rejected(Reason.NOT_CANONICAL, _spoilt(block_id))
+        return cast(Signed[Claim] | Signed[Fallback], read)
 
     def _row(self, block_id: bytes) -> HeaderRecord | None:
         height = self._store.get(Table.HEIGHTS, block_id)
@@ -208,3 +226,7 @@ def put_win(context: RoundContext, block: Block) -> list[Change]:
         return []
     win = TaskWin(paid.task_id, paid.shard, paid.terms, paid.record.publisher, claim.model_hash)
     return [Put(Table.TASK_WINS, block.id, encode(win))]
+
+
+def _spoilt(block_id: bytes) -> str:
+    return f"block {block_id.hex()} on the disk is not the one that was written"

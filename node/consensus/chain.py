@@ -9,7 +9,7 @@ from node.chain.branches import Entry
 from node.chain.codec import decode, encode
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, open_as
-from node.chain.errors import Rejected, SafetyAlarm
+from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
 from node.chain.hashing import u64
@@ -125,7 +125,7 @@ class Chain(ChainReader):
         try:
             for block in blocks:
                 # Another peer may have brought it meanwhile.
-                if block.id in self.tree or self.height(block.id) is not None:
+                if self.has(block.id):
                     continue
                 context = self.tree.context_for(block.parent, block.round)
                 parent = self.tree.entry(block.parent).state
@@ -237,8 +237,9 @@ class Chain(ChainReader):
                 block = record.open(self.network.id)
                 if found <= height:
                     self._settling.note(block, found, record.row.logits_hash)
-                # A branch whose beginning has lost leads nowhere.
-                elif block.parent in tree:
+                elif block.parent not in tree:
+                    self._check_lost(found, block)
+                else:
                     context = tree.context_for(block.parent, block.round)
                     parent = tree.entry(block.parent).state
                     state = apply_block(context, parent, block, self._designs)
@@ -258,3 +259,14 @@ class Chain(ChainReader):
         *_, lowest = tree.chain(tree.final.id)
         self._settling.height = max(height, lowest.state.height - 1)
         return tree
+
+    def _check_lost(self, height: int, block: Block) -> None:
+        """Of a branch that has lost the beginning may be gone, but not for want of a row.
+
+        Raises Rejected.
+        """
+        is_cut = self._blocks.height(block.parent) is not None and not self.record(block.parent)
+        if is_cut or not self._blocks.ids_at(height - 1):
+            raise Rejected(
+                Reason.UNKNOWN_PARENT, f"the block below that of height {height} is lost"
+            )

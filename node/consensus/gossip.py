@@ -93,7 +93,7 @@ class ChainGate:
         return self._chain.locator()
 
     def knows(self, block_id: bytes) -> bool:
-        return self._chain.height(block_id) is not None
+        return self._chain.has(block_id)
 
     def headers_after(
         self, locator: Sequence[bytes], limit: int

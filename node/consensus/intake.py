@@ -83,7 +83,7 @@ class Intake:
         left = [
             block
             for block in takewhile(lambda block: block.round <= last, read)
-            if self._chain.height(block.id) is None
+            if not self._chain.has(block.id)
         ]
         learnt = False
         # Blocks draw seats by which the votes in later ones can be weighed.

@@ -1,11 +1,15 @@
 """What a node tells peers and people of its blocks."""
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+from typing import TypeVar
+
+import structlog
 
 from node.chain.block import Block, open_header
 from node.chain.codec import decode
 from node.chain.eras import Eras
+from node.chain.errors import Rejected
 from node.chain.forkchoice import BlockTree
 from node.chain.genesis import Network
 from node.chain.messages import Envelope
@@ -16,6 +20,10 @@ from node.consensus.records import BlockRecord, TaskWin
 from node.consensus.settling import Settling
 from node.store.base import Store, Table
 from node.store.blobs import Part, read_blob, read_part
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("chain")
 
 
 class ChainReader:
@@ -65,12 +73,18 @@ class ChainReader:
 
     def body(self, block_id: bytes) -> bytes | None:
         """The body of a block of this node, or None."""
-        record = self.record(block_id)
-        return None if record is None else record.body
+        found = _up_to_damage(self._blocks.body(each) for each in (block_id,))
+        return found[0] if found else None
 
     def height(self, block_id: bytes) -> int | None:
         """Blocks from genesis to a block, or None if it is unknown."""
         return self._blocks.height(block_id)
+
+    def has(self, block_id: bytes) -> bool:
+        """Whether a block is in the tree, or final. One of which the disk has kept no more than the
+        id may come again."""
+        height = self.height(block_id)
+        return block_id in self.tree or (height is not None and height <= self.final_height)
 
     def snapshots(self) -> list[StoredSnapshot]:
         """States that peers can start from, oldest first; their bytes are served as blobs."""
@@ -132,35 +146,46 @@ class ChainReader:
         Nothing if what follows is not here.
         """
         start = next((h for i in locator if (h := self._height_on_chain(i)) is not None), 0)
-        found = list(islice(self._settled_headers(start + 1), limit))
-        for height in range(start + 1 + len(found), start + 1 + limit):
+        return _up_to_damage(islice(self._headers_from(start + 1), limit))
+
+    def _headers_from(self, height: int) -> Iterator[Envelope]:
+        """Headers from a height on; as far as a height has one block alone, read in one go."""
+        due = range(height, self._settling.height + 1)
+        for settled, (found, header) in zip(due, self._blocks.headers_from(height), strict=False):
+            if found != settled:
+                break
+            yield header
+            height += 1
+        yield from self._headers_at(count(height))
+
+    def _headers_at(self, heights: Iterable[int]) -> Iterator[Envelope]:
+        """Headers at some heights, up to the first one that is not here."""
+        for height in heights:
             block_id = self.id_at(height)
             header = None if block_id is None else self._blocks.header(block_id)
             if header is None:
-                break
-            found.append(header)
-        return found
-
-    def _settled_headers(self, start: int) -> Iterator[Envelope]:
-        """Headers from a height on, as far as a height has one block alone: read in one go."""
-        due = range(start, self._settling.height + 1)
-        for height, (found, header) in zip(due, self._blocks.headers_from(start), strict=False):
-            if found != height:
                 return
             yield header
 
     def down_from(self, block_id: bytes, limit: int) -> list[Envelope]:
         """Headers of a block of the followed chain and those below it, as far as they are here."""
-        found: list[Envelope] = []
         top = self._height_on_chain(block_id) or 0
-        for height in range(top, max(0, top - limit), -1):
-            each = self.id_at(height)
-            header = None if each is None else self._blocks.header(each)
-            if header is None:
-                break
-            found.append(header)
-        return found
+        return _up_to_damage(self._headers_at(range(top, max(0, top - limit), -1)))
 
     def _height_on_chain(self, block_id: bytes) -> int | None:
         height = self._blocks.height(block_id)
         return height if height is not None and self.id_at(height) == block_id else None
+
+
+def _up_to_damage(served: Iterator[T]) -> list[T]:
+    """What the disk has kept well: peers take for a liar whoever tells them the rest.
+
+    Blocks far below the final one are not read when a node starts.
+    """
+    sound = list[T]()
+    try:
+        for each in served:
+            sound.append(each)
+    except Rejected as error:
+        _log.error("block_damaged", reason=str(error))
+    return sound
