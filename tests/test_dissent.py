@@ -81,11 +81,15 @@ async def test_more_than_a_third_of_the_bonds_is_believed(voters: int, is_strong
 async def test_votes_from_a_block_of_this_chain_are_no_dissent() -> None:
     listener = await listen()
     final = listener.chain.tree.final
-    assert listener.hear(ATTESTERS, final) == [True] * len(ATTESTERS)
+    assert listener.hear(ATTESTERS, final) == [False] * len(ATTESTERS)
     assert not listener.dissent.is_strong()
-    # What was heard stands in nobody's way.
-    listener.hear(ATTESTERS, OTHER)
-    assert listener.dissent.is_strong()
+
+
+@virtual_time
+async def test_one_vote_of_a_key_is_passed_on() -> None:
+    listener = await listen()
+    assert listener.hear(ATTESTERS[:1], OTHER) == [True]
+    assert listener.hear(ATTESTERS[:1], OTHER, target=b"f" * 32) == [False]
 
 
 @virtual_time

@@ -42,7 +42,7 @@ class Dissent:
             if noted is not None and message.round > noted.round:
                 del self._votes[vote.signer]
             return False
-        if noted is not None and (self._is_open(noted) or self._excludes(noted)):
+        if (noted is not None and self._may_exclude(noted)) or not self._may_exclude(message):
             return False
         self._votes[vote.signer] = message
         return True
@@ -57,9 +57,9 @@ class Dissent:
         weights = seats_of_all(state, network.parameters.max_weight).weights
         return 3 * sum(weights.get(key, 0) for key in against) > sum(weights.values())
 
-    def _is_open(self, vote: Vote) -> bool:
-        """Whether the source may still come to be on this node's final chain."""
-        return vote.source_round > self._chain.tree.final.round
+    def _may_exclude(self, vote: Vote) -> bool:
+        """Whether its source is not, or not yet, on this node's final chain."""
+        return vote.source_round > self._chain.tree.final.round or self._excludes(vote)
 
     def _excludes(self, vote: Vote) -> bool:
         """Whether what the voter holds justified can't be on one chain with what is final here."""
