@@ -15,6 +15,7 @@ from node.net.addresses import (
     host_of,
     may_hear_of,
     reach_of,
+    subscriber_of,
     with_port,
 )
 
@@ -149,3 +150,15 @@ def test_choice_is_even_between_new_and_tried_and_keeps_to_the_rule() -> None:
     assert book.choose(lambda address: address == _world(99, 1)) == _world(99, 1)
     assert book.choose(lambda address: address == _world(99, 1), only_new=True) is None
     assert book.choose(lambda _: False) is None
+
+
+@pytest.mark.parametrize(
+    ("remote", "subscriber"),
+    [
+        ("8.8.8.8:7700", "8.8.8.8"),
+        ("[2001:db8:1:2:3::4]:7700", "2001:db8:1:2::/64"),
+        ("node.example:7700", "node.example"),
+    ],
+)
+def test_what_one_subscriber_holds(remote: str, subscriber: str) -> None:
+    assert subscriber_of(remote) == subscriber

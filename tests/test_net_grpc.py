@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -14,6 +14,7 @@ from node.chain.hashing import blob_hash
 from node.clock import SystemClock
 from node.errors import ExitCode, ListenError
 from node.net.grpc_link import PEER_DIALLER, GrpcLink
+from node.net.grpc_rooms import Room
 from node.net.grpc_transport import GrpcServer, GrpcTransport
 from node.net.link import MAX_MESSAGE_BYTES, LinkClosed, Malformed, PeerLink, Unreachable
 from node.net.peers import PeerNet
@@ -22,6 +23,8 @@ from node.query import QueryServicer
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from ponas.v1.peer_service_pb2 import ExchangeRequest, PeerMessage
+from ponas.v1.query_service_pb2 import GetStatusRequest
+from ponas.v1.query_service_pb2_grpc import QueryServiceStub
 from ponas.v1.types_pb2 import BlobChunk
 from tests.fixed_views import FixedViews
 from tests.peer_world import NETWORK, ScriptedHandler, envelope, key_of
@@ -188,6 +191,47 @@ def test_health_watchers_hear_of_the_stop() -> None:
             await stopping
 
     in_real_time(scenario)
+
+
+def test_idle_calls_of_one_host_shut_nobody_out() -> None:
+    """Calls to one service take no place of another, and end where half of its places are taken."""
+
+    async def watch(stub: Any) -> Any:
+        call = stub.Watch(health_pb2.HealthCheckRequest())
+        await call.read()
+        return call
+
+    async def scenario() -> None:
+        async with (
+            serving(_no_peer) as (_, address),
+            grpc.aio.insecure_channel(address) as channel,
+        ):
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            watches = [await watch(health) for _ in range(32)]
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await watch(health)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            queries: Any = QueryServiceStub(channel)
+            assert (await queries.GetStatus(GetStatusRequest())).ByteSize() > 0
+            link = await GrpcTransport().dial_peer(address)
+            with pytest.raises(LinkClosed, match="not here"):
+                await link.receive()
+            # A place is free again once the call that had it has ended.
+            watches.pop().cancel()
+            while len(watches) < 32:
+                with suppress(grpc.aio.AioRpcError):
+                    watches.append(await watch(health))
+            for call in watches:
+                call.cancel()
+
+    in_real_time(scenario)
+
+
+def test_a_far_host_has_fewer_places_than_one_nearby() -> None:
+    room = Room(64, of_host=8)
+    assert room.limit_for("8.8.8.8:5000") == 8
+    assert room.limit_for("127.0.0.1:5000") == 32
+    assert Room(64, of_host=64).limit_for("127.0.0.1:5000") == 64
 
 
 def test_stop_ends_open_links() -> None:

@@ -34,6 +34,18 @@ def with_port(remote: str, port: int) -> str | None:
         return None
 
 
+def subscriber_of(remote: str) -> str:
+    """What one customer of a network holds: an IPv4 address, or a /64 of IPv6."""
+    host = host_of(remote)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
 def checked_address(text: str) -> str:
     """An address in its one spelling.
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -24,7 +23,14 @@ from node.net.grpc_link import (
     ServedStream,
     is_cancelled,
 )
+from node.net.grpc_rooms import Room, Rooms, readable
 from node.net.link import In, MinerLink, OnMiner, OnPeer, Out, PeerLink, Unreachable
+from node.net.roster import (
+    MAX_GREETING,
+    MAX_GREETING_OF_NETWORK,
+    MAX_INBOUND,
+    MAX_INBOUND_OF_NETWORK,
+)
 from node.tasks import TaskOwner
 from ponas.v1.query_service_pb2_grpc import (
     QueryServiceServicer,
@@ -33,12 +39,21 @@ from ponas.v1.query_service_pb2_grpc import (
 
 _QUERY_SERVICE = "ponas.v1.QueryService"
 
-# Calls of all services at once. Also bounds what callers cost who never read: gRPC keeps such a
-# call, with a message in it, until its connection ends.
-_MAX_CALLS = 256
-
 MAX_MINERS = 12_000
-"""Miners that a node with a pool serves at once; `ponas bench manager` measures 10,000."""
+"""Miners that a node with a pool serves at once, if need be all of one site; `ponas bench manager`
+measures 10,000."""
+
+# Beside the peers of the roster and those that greet, those that are refused and hear why.
+_PEERS = Room(
+    MAX_INBOUND + 2 * MAX_GREETING, of_host=MAX_INBOUND_OF_NETWORK + MAX_GREETING_OF_NETWORK
+)
+_MINERS = Room(MAX_MINERS, of_host=MAX_MINERS)
+_QUERIES = Room(64, of_host=8)
+# Who watches a service's health does so for good.
+_HEALTH = Room(64, of_host=8)
+_REFLECTION = Room(16, of_host=4)
+# Calls that are about to be refused.
+_TURNED_AWAY = 64
 
 
 class GrpcTransport:
@@ -90,10 +105,19 @@ class GrpcServer:
     def __init__(
         self, queries: QueryServiceServicer, on_peer: OnPeer, on_miner: OnMiner | None = None
     ) -> None:
+        rooms = {
+            PEER_METHOD[0]: _PEERS,
+            _QUERY_SERVICE: _QUERIES,
+            health.SERVICE_NAME: _HEALTH,
+            reflection.SERVICE_NAME: _REFLECTION,
+        }
+        if on_miner is not None:
+            rooms[POOL_METHOD[0]] = _MINERS
         # Without SO_REUSEPORT a second node on the port fails instead of taking half the calls.
-        max_calls = _MAX_CALLS + (0 if on_miner is None else MAX_MINERS)
         self._server = grpc.aio.server(
-            options=(*OPTIONS, ("grpc.so_reuseport", 0)), maximum_concurrent_rpcs=max_calls
+            interceptors=[Rooms(rooms)],
+            options=(*OPTIONS, ("grpc.so_reuseport", 0)),
+            maximum_concurrent_rpcs=sum(room.calls for room in rooms.values()) + _TURNED_AWAY,
         )
         self._links = TaskOwner()
         self._health = health.aio.HealthServicer()
@@ -105,7 +129,7 @@ class GrpcServer:
         add_QueryServiceServicer_to_server(queries, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (*self._services, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
+            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
 
     async def start(self, address: str) -> str:
@@ -146,7 +170,7 @@ class GrpcServer:
         serve: Callable[[GrpcLink[Out, In]], Awaitable[object]],
     ) -> None:
         async def handle(_requests: object, context: Any) -> None:
-            remote = _readable(context.peer())
+            remote = readable(context.peer())
             link = GrpcLink(ServedStream(context), codec, remote=remote, outbound=False)
             # In a task of its own: gRPC cancels the method when the other side goes away, but
             # the owner of the link shall hear of that as of any closed link.
@@ -167,8 +191,3 @@ async def _own(
         await serve(link)
     finally:
         await link.close("the service ended")
-
-
-def _readable(peer: str) -> str:
-    """HOST:PORT of gRPC's `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`."""
-    return unquote(peer.partition(":")[2])

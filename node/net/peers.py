@@ -210,7 +210,9 @@ class PeerNet:
     async def serve(self, link: PeerLink) -> Refusal | None:
         """Talk to a peer until its link ends; says why it was not let in."""
         try:
-            session = self._admit(link, await self._greet(link))
+            with self._roster.greeting(link):
+                hello = await self._greet(link)
+            session = self._admit(link, hello)
         except Refused as error:
             return await self._turn_away(link, error)
         except LinkClosed as closed:

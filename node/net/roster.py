@@ -1,9 +1,10 @@
 """The connected peers, and who may become one."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from node.net.addresses import Reach, checked_address, group_of, reach_of
+from node.net.addresses import Reach, checked_address, group_of, host_of, reach_of
 from node.net.link import PeerLink
 from node.net.protocol import Refusal, Refused
 from node.net.session import Session
@@ -12,6 +13,10 @@ from node.net.session import Session
 # node dials come beside them: strangers can't take their places.
 MAX_INBOUND = 64
 MAX_INBOUND_OF_NETWORK = 16
+# Who has not proved a key yet has a place beside these, for ten seconds. A machine nearby, where
+# a whole test network may run, takes at most half.
+MAX_GREETING = 64
+MAX_GREETING_OF_NETWORK = 8
 
 
 class Roster:
@@ -28,6 +33,8 @@ class Roster:
         self._sessions: dict[bytes, Session] = {}
         # The keys last met at the given addresses.
         self._key_at: dict[str, bytes] = {}
+        # Those that dialled us and have not proved a key yet, by network.
+        self._greeting = Counter[str]()
 
     def all(self) -> tuple[Session, ...]:
         """Every session, in the order in which they began."""
@@ -58,6 +65,30 @@ class Roster:
     def is_given(self, address: str) -> bool:
         """Whether the operator gave this address."""
         return address in self._given
+
+    @contextmanager
+    def greeting(self, link: PeerLink) -> Iterator[None]:
+        """Give a link a place while its greeting lasts.
+
+        Raises:
+            Refused: there is none for it.
+        """
+        if link.outbound:
+            yield
+            return
+        is_far = reach_of(link.remote) is Reach.WORLD
+        group = group_of(link.remote) if is_far else host_of(link.remote)
+        limit = MAX_GREETING_OF_NETWORK if is_far else MAX_GREETING // 2
+        if self._greeting[group] >= limit or self._greeting.total() >= MAX_GREETING:
+            detail = f"{self._greeting[group]} of {group} are about to greet"
+            raise Refused(Refusal.TOO_MANY_PEERS, detail)
+        self._greeting[group] += 1
+        try:
+            yield
+        finally:
+            self._greeting[group] -= 1
+            if not self._greeting[group]:
+                del self._greeting[group]
 
     def admit(
         self, link: PeerLink, public_key: bytes, make_session: Callable[[], Session]
