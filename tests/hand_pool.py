@@ -21,6 +21,7 @@ from pool.miner.session import TaskOf
 from pool.proofs.receipts import make_receipt
 from pool.proofs.sharelog import Share
 from pool.records.strengths import Strength
+from pool.rules.worth import Worth
 from tests.pool_states import SUBSPACE, handed_out, in_hand, open_round, round_of
 from tests.pool_world import (
     NETWORK_ID,
@@ -174,7 +175,7 @@ def receipt_for(result: pb.Result, round_number: int = 1) -> Receipt:
         model_hash=result.model_hash,
         work=WORK,
     )
-    return make_receipt(round_number, share, is_confirmed=False)
+    return make_receipt(round_number, share, is_confirmed=False, worth=Worth.FULL)
 
 
 def acknowledged(result: pb.Result) -> pb.MineResponse:

@@ -13,6 +13,7 @@ from pool.proofs.receipts import make_notices, make_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, Terms, open_page
 from pool.proofs.verification import WonBlock
 from pool.records.tables import persistent
+from pool.rules.audits import Suspicion
 from pool.rules.payout import payout_lines
 from pool.rules.window import RoundWork, forfeit, window, work_by_address
 from tests.pool_world import NETWORK_ID, public
@@ -125,7 +126,9 @@ class PoolRecords:
         self.change_block(number, claim=changed)
 
     def _enter(self, number: int, miner: str, entry: Share) -> None:
-        self.receipts.setdefault(miner, []).append(make_receipt(number, entry, False))
+        self.receipts.setdefault(miner, []).append(
+            make_receipt(number, entry, False, Suspicion.TOO_FAST)
+        )
         if self.open.is_full:
             self._close(number)
         self.open = with_share(self.open, entry)

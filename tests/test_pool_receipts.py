@@ -11,6 +11,7 @@ from node.chain.envelope import sign
 from node.chain.hashing import MAX_INT
 from node.chain.messages import MAX_PAYOUT_LINES, Payload, PayoutLine, PayoutNotice, Receipt
 from node.store.memory import MemoryStore
+from pool.manager.receipts import Receipts
 from pool.proofs.receipts import (
     Objection,
     ProofError,
@@ -26,6 +27,10 @@ from pool.proofs.shelf import (
     PageShelf,
     ReceiptShelf,
 )
+from pool.records import events
+from pool.rules.audits import Suspicion
+from pool.rules.worth import Worth
+from tests.pool_states import handed_out, open_round
 from tests.pool_world import NETWORK_ID, key_of, public
 from tests.proof_world import MANAGER, share
 
@@ -44,7 +49,9 @@ def refusal_of_receipt(receipt: Payload, signer: str = "manager") -> Objection |
 
 
 def test_a_receipt_for_what_was_reported_is_taken_whatever_the_work() -> None:
-    envelope = sign(make_receipt(1, SHARE, True), key_of("manager"), NETWORK_ID).envelope
+    envelope = sign(
+        make_receipt(1, SHARE, True, Worth.FULL), key_of("manager"), NETWORK_ID
+    ).envelope
 
     taken = check_receipt(envelope, NETWORK_ID, MANAGER, 1, REPORTED)
 
@@ -67,13 +74,13 @@ def test_a_receipt_for_what_was_reported_is_taken_whatever_the_work() -> None:
 def test_a_receipt_for_anything_else_is_not(
     change: dict[str, bytes | int], objection: Objection
 ) -> None:
-    receipt = replace(make_receipt(1, SHARE, False), **change)  # type: ignore[arg-type]
+    receipt = replace(make_receipt(1, SHARE, False, Worth.FULL), **change)  # type: ignore[arg-type]
 
     assert refusal_of_receipt(receipt) is objection
 
 
 def test_a_receipt_of_somebody_else_is_not_taken() -> None:
-    assert refusal_of_receipt(make_receipt(1, SHARE, False), "b") is Objection.SIGNER
+    assert refusal_of_receipt(make_receipt(1, SHARE, False, Worth.FULL), "b") is Objection.SIGNER
 
 
 def test_what_is_no_receipt_is_not_taken() -> None:
@@ -128,13 +135,13 @@ def test_a_notice_that_proves_nothing_is_not_taken(
 
 def test_a_notice_of_somebody_else_is_not_taken() -> None:
     assert refusal_of_notice(notices(7)[public("a")], "b") is Objection.SIGNER
-    assert refusal_of_notice(make_receipt(1, SHARE, False)) is Objection.ENVELOPE
+    assert refusal_of_notice(make_receipt(1, SHARE, False, Worth.FULL)) is Objection.ENVELOPE
 
 
 def test_receipts_and_notices_are_kept_by_round() -> None:
     store = MemoryStore()
     shelf = ReceiptShelf(store)
-    receipt = sign(make_receipt(3, SHARE, False), key_of("manager"), NETWORK_ID)
+    receipt = sign(make_receipt(3, SHARE, False, Worth.FULL), key_of("manager"), NETWORK_ID)
     notice = sign(notices(3, 3)[public("a")], key_of("manager"), NETWORK_ID)
     store.write(shelf.keep_receipt(receipt))
     store.write(shelf.keep_receipt(receipt))
@@ -151,7 +158,7 @@ def test_the_newest_rounds_are_kept(rounds: list[int]) -> None:
     store = MemoryStore()
     shelf = ReceiptShelf(store)
     for number in sorted(rounds):
-        signed = sign(make_receipt(number, SHARE, False), key_of("manager"), NETWORK_ID)
+        signed = sign(make_receipt(number, SHARE, False, Worth.FULL), key_of("manager"), NETWORK_ID)
         store.write(shelf.keep_receipt(signed))
 
     newest = max(rounds)
@@ -161,7 +168,7 @@ def test_the_newest_rounds_are_kept(rounds: list[int]) -> None:
 def test_the_last_round_of_all_can_be_kept() -> None:
     store = MemoryStore()
     shelf = ReceiptShelf(store)
-    receipt = replace(make_receipt(1, SHARE, False), round=MAX_INT)
+    receipt = replace(make_receipt(1, SHARE, False, Worth.FULL), round=MAX_INT)
     store.write(shelf.keep_receipt(sign(receipt, key_of("manager"), NETWORK_ID)))
 
     assert list(shelf.rounds()) == [MAX_INT]
@@ -209,7 +216,42 @@ def test_the_pages_of_the_newest_rounds_with_any_are_kept() -> None:
 
 
 def test_a_receipt_names_the_result() -> None:
-    receipt = make_receipt(1, SHARE, False)
+    receipt = make_receipt(1, SHARE, False, Worth.FULL)
 
     assert isinstance(receipt, Receipt)
     assert (receipt.correct, receipt.size, receipt.work, receipt.confirmed) == (300, 360, 700, 0)
+    assert receipt.worth == b"full"
+
+
+@pytest.mark.parametrize(
+    ("worth", "suspicions", "word"),
+    [
+        (Worth.FULL, (), b"full"),
+        (Worth.FULL, (Suspicion.OUT_OF_CLASS,), b"full"),
+        (Worth.FULL, (Suspicion.TOO_FAST,), b"too-fast"),
+        (Worth.REPEATED, (), b"repeated"),
+    ],
+)
+def test_a_receipt_says_why_it_is_so_much_work(
+    worth: Worth, suspicions: tuple[Suspicion, ...], word: bytes
+) -> None:
+    accepted = events.ResultAccepted(
+        at_ms=0,
+        miner=public("s"),
+        assignment=1,
+        episode=0,
+        genotype=SHARE.genotype,
+        training_seed=1,
+        correct=300,
+        size=360,
+        epochs=10,
+        model_hash=SHARE.model_hash,
+        work=700,
+        worth=worth,
+        trainings=(),
+        suspicions=suspicions,
+        is_confirmed=False,
+        audit=None,
+    )
+
+    assert Receipts().give(accepted, handed_out(open_round(strong="s"))).worth == word

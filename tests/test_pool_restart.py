@@ -214,6 +214,7 @@ async def test_an_acknowledgement_carries_the_managers_receipt() -> None:
     assert receipt.message.model_hash == report.model_hash
     assert (receipt.message.correct, receipt.message.confirmed) == (300, 1)
     assert receipt.message.work > 0
+    assert receipt.message.worth == b"full"
     await world.close()
 
 

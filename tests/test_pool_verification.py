@@ -16,8 +16,10 @@ from pool.proofs.logaudit import MAX_LOG_PAGES, Log, read_log
 from pool.proofs.receipts import make_notices, make_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Page, Terms, open_page, pack_page
 from pool.proofs.verification import Payment, WonBlock, audit_manager, verify_payout
+from pool.rules.audits import Suspicion
 from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.window import LOG_ROUNDS, WINDOW_ROUNDS
+from pool.rules.worth import Worth
 from tests.pool_world import NETWORK_ID, public
 from tests.proof_world import MANAGER, UNIT, PoolRecords, claim, share
 
@@ -129,7 +131,7 @@ def test_a_model_that_wins_under_another_key_is_shown() -> None:
 
 def test_a_receipted_result_that_is_not_logged_is_shown() -> None:
     records = played()
-    lost = make_receipt(2, share("a", 9, 100, 2), False)
+    lost = make_receipt(2, share("a", 9, 100, 2), False, Worth.FULL)
 
     found = audit(records, receipts=[*records.receipts["a"], lost])
 
@@ -138,7 +140,7 @@ def test_a_receipted_result_that_is_not_logged_is_shown() -> None:
 
 def test_results_after_the_newest_commitment_are_not_due_yet() -> None:
     records = played()
-    late = make_receipt(3, share("a", 9, 100, 3), False)
+    late = make_receipt(3, share("a", 9, 100, 3), False, Worth.FULL)
 
     assert audit(records, receipts=[*records.receipts["a"], late]) == ()
 
@@ -146,7 +148,7 @@ def test_results_after_the_newest_commitment_are_not_due_yet() -> None:
 def test_a_result_logged_with_less_work_is_shown() -> None:
     records = played()
     logged = share("a", 0, 100, 1)
-    promised = make_receipt(1, msgspec.structs.replace(logged, work=101), False)
+    promised = make_receipt(1, msgspec.structs.replace(logged, work=101), False, Worth.FULL)
 
     assert kinds(audit(records, receipts=[promised])) == [(Kind.WORK_LOWERED, 1)]
 
@@ -311,3 +313,30 @@ def test_a_notice_names_the_log_of_its_own_round() -> None:
     found = audit(records, notices=[first, stale])
 
     assert (Kind.LINES_DIFFER, 2) in kinds(found)
+
+
+@pytest.mark.parametrize(
+    ("worth", "price", "is_less"),
+    [
+        (Worth.FULL, 101, True),
+        (Worth.FULL, 100, False),
+        (Suspicion.TOO_FAST, 101, False),
+        (Worth.REPEATED, 101, False),
+        # Nobody knows the round's task.
+        (Worth.FULL, None, False),
+    ],
+)
+def test_less_than_the_price_under_the_name_of_all_is_shown(
+    worth: str, price: int | None, is_less: bool
+) -> None:
+    records = PoolRecords()
+    records.play(1, {"a": [100]})
+    (receipt,) = records.receipts["a"]
+
+    found = audit(
+        records,
+        receipts=[replace(receipt, worth=worth.encode())],
+        most_work=lambda number, share: price,
+    )
+
+    assert kinds(found) == ([(Kind.WORK_BELOW_PRICE, 1)] if is_less else [])

@@ -14,6 +14,7 @@ from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.receipts import make_notices, make_receipt
 from pool.proofs.sharelog import FIRST_PAGE, Held, Terms
 from pool.proofs.shelf import PageShelf, ReceiptShelf
+from pool.rules.worth import Worth
 from tests.fixed_views import FixedViews
 from tests.pool_world import NETWORK_ID, key_of, public
 from tests.proof_world import MANAGER, share
@@ -24,9 +25,11 @@ async def test_receipts_are_shown_by_round_and_in_parts() -> None:
     store = MemoryStore()
     shelf = ReceiptShelf(store)
     for episode in range(MOST_RECEIPTS + 2):
-        receipt = make_receipt(2, share("a", episode), is_confirmed=False)
+        receipt = make_receipt(2, share("a", episode), is_confirmed=False, worth=Worth.FULL)
         store.write(shelf.keep_receipt(sign(receipt, key_of("manager"), NETWORK_ID)))
-    older = sign(make_receipt(1, share("a", 0, 70), True), key_of("manager"), NETWORK_ID)
+    older = sign(
+        make_receipt(1, share("a", 0, 70), True, Worth.FULL), key_of("manager"), NETWORK_ID
+    )
     store.write(shelf.keep_receipt(older))
 
     async with serving(FixedViews(store=store)) as stub:

@@ -149,7 +149,7 @@ def compute_pool_objects(network_id: bytes, commitment: bytes) -> list[Signed[Pa
         lease,
         sign(LeaseAcceptance(lease.id), miner, network_id),
         sign(
-            Receipt(ROUND, miner_key, b"\x18" * 32, b"\x19" * 32, 300, 360, 9, 1),
+            Receipt(ROUND, miner_key, b"\x18" * 32, b"\x19" * 32, 300, 360, 9, 1, b"full"),
             manager,
             network_id,
         ),

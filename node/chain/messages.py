@@ -24,6 +24,7 @@ MAX_SECRETS = 8
 MAX_SHOWN = 3
 """Envelopes in one piece of evidence: a lease, its acceptance and the commit that broke it."""
 MAX_GENOTYPE_BYTES = 640
+MAX_WORTH_BYTES = 32
 MAX_PAYLOAD_BYTES = 8192
 MAX_BODY_BYTES = 2**20
 SIGNATURE_BYTES = 64
@@ -212,7 +213,10 @@ class LeaseAcceptance:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A pool's word that it has a result, for good; never on the chain."""
+    """A pool's word that it has a result, for good; never on the chain.
+
+    `worth` is a stable word that says why the result is credited with so much work.
+    """
 
     round: Annotated[int, Uint(1)]
     miner: Annotated[bytes, Bytes(2)]
@@ -222,6 +226,7 @@ class Receipt:
     size: Annotated[int, Uint(6, MAX_UINT32)]
     work: Annotated[int, Uint(7)]
     confirmed: Annotated[int, Uint(8, 1)]
+    worth: Annotated[bytes, Bytes(9, 1, MAX_WORTH_BYTES)]
 
 
 @dataclass(frozen=True)

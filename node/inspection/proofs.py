@@ -78,7 +78,8 @@ class ShelfProofs:
 
 def _receipt_view(envelope: Envelope) -> ReceiptView:
     receipt = decode(Receipt, envelope.payload)
-    fields = vars(receipt) | {"confirmed": bool(receipt.confirmed)}
+    worth = receipt.worth.decode("ascii", "replace")
+    fields = vars(receipt) | {"confirmed": bool(receipt.confirmed), "worth": worth}
     return ReceiptView(manager=envelope.public_key, envelope=encode(envelope), **fields)
 
 

@@ -20,6 +20,7 @@ class ReceiptView:
     size: int
     work: int
     confirmed: bool
+    worth: str
     envelope: bytes
 
 

@@ -10,6 +10,7 @@ from pool.records import events
 from pool.records.effects.results import share_of
 from pool.records.events import AnyEvent
 from pool.records.state import PoolState
+from pool.rules.audits import Suspicion
 
 MAX_RECEIPTS = 16_384
 """Newest receipts that can be given again: at 300 results a second those of a minute."""
@@ -37,7 +38,9 @@ class Receipts:
         if pool.round is None:
             raise ValueError("no round has started")
         share = share_of(event, pool.miners[event.miner].payout_address)
-        receipt = make_receipt(pool.round.task.round, share, event.is_confirmed)
+        is_bounded = Suspicion.TOO_FAST in event.suspicions
+        worth = Suspicion.TOO_FAST if is_bounded else event.worth
+        receipt = make_receipt(pool.round.task.round, share, event.is_confirmed, worth)
         self._kept[event.miner, event.assignment, event.episode] = receipt
         if len(self._kept) > MAX_RECEIPTS:
             del self._kept[next(iter(self._kept))]

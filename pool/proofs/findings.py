@@ -18,6 +18,7 @@ class Kind(StrEnum):
     LOG_SHALLOW = "log-shallow"
     SHARE_MISSING = "share-missing"
     WORK_LOWERED = "work-lowered"
+    WORK_BELOW_PRICE = "work-below-price"
     WORK_FORFEITED = "work-forfeited"
     HELD_BACK = "held-back"
     ENTRY_TOO_DEAR = "entry-too-dear"

@@ -12,6 +12,7 @@ from pool.proofs.findings import Finding, Kind
 from pool.proofs.recount import lines_of_log, work_of_log
 from pool.proofs.sharelog import FIRST_PAGE, Page, Share, ShareLogError, share_hash
 from pool.rules.window import LOG_ROUNDS
+from pool.rules.worths import Worth
 
 MAX_LOG_PAGES = 4_096
 """Pages of a log that are read at most: a pool of 300 results a second needs 3,000 in rounds of ten
@@ -80,7 +81,9 @@ def audit_logs(
     yield from _logs(notices, logs)
     yield from audit_entries(pages, most_work)
     if receipts:
-        yield from _shares(receipts, notices, logs, pages)
+        logged = {share_hash(share): share for page in pages for share in page.shares}
+        yield from _shares(receipts, notices, logs, logged)
+        yield from _underpaid(receipts, logged, most_work)
         yield from _withheld(receipts[0].miner, pages)
 
 
@@ -115,12 +118,24 @@ def _shares(
     receipts: Sequence[Receipt],
     notices: Sequence[PayoutNotice],
     logs: Mapping[bytes, Log],
-    pages: Iterable[Page],
+    logged: Mapping[bytes, Share],
 ) -> Iterator[Finding]:
-    logged = {share_hash(share): share for page in pages for share in page.shares}
     for receipt in due_in_logs(receipts, notices, logs):
         if receipt.share not in logged:
             yield _lost(receipt, logged.values())
+
+
+def _underpaid(
+    receipts: Iterable[Receipt], logged: Mapping[bytes, Share], most_work: MostWork
+) -> Iterator[Finding]:
+    for receipt in receipts:
+        share = logged.get(receipt.share)
+        if share is None or receipt.worth != Worth.FULL.encode():
+            continue
+        full = most_work(receipt.round, share)
+        if full is not None and share.work < full:
+            detail = f"receipted as paid in full, but {share.work} is less than the price of {full}"
+            yield Finding(Kind.WORK_BELOW_PRICE, receipt.round, detail)
 
 
 def due_in_logs(

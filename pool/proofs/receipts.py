@@ -41,8 +41,12 @@ class ProofError(ValueError):
         self.objection = objection
 
 
-def make_receipt(round_number: int, share: Share, is_confirmed: bool) -> Receipt:
-    """A manager's word that a share is in its log, to be signed."""
+def make_receipt(round_number: int, share: Share, is_confirmed: bool, worth: str) -> Receipt:
+    """A manager's word that a share is in its log, to be signed.
+
+    `worth` says why it is so much work: a `pool.rules.worths.Worth`, or `too-fast` for what
+    `pool.rules.pace` has bounded.
+    """
     return Receipt(
         round=round_number,
         miner=share.miner,
@@ -52,6 +56,7 @@ def make_receipt(round_number: int, share: Share, is_confirmed: bool) -> Receipt
         size=share.size,
         work=share.work,
         confirmed=int(is_confirmed),
+        worth=worth.encode(),
     )
 
 
@@ -66,12 +71,11 @@ def check_receipt(
     signed = open_receipt(envelope, network_id, manager)
     receipt = signed.message
     credited = msgspec.structs.replace(share, work=receipt.work)
-    expected = make_receipt(round_number, credited, bool(receipt.confirmed))
     named = (receipt.round, receipt.miner, receipt.model_hash, receipt.correct, receipt.size)
     asked = (round_number, share.miner, share.model_hash, share.correct, share.size)
     if named != asked:
         raise ProofError(Objection.OTHER_RESULT, "the receipt is for another result")
-    if receipt.share != expected.share:
+    if receipt.share != share_hash(credited):
         raise ProofError(Objection.OTHER_SHARE, "the receipt names another entry in the log")
     return signed
 

@@ -6,8 +6,6 @@ under other bits and for a training that nothing shows (consensus F3).
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
 from nas.data.dataset import DatasetInfo
@@ -18,17 +16,7 @@ from nas.training.protocol import Protocol
 from node.chain.hashing import blake, u64
 from pool.records.seen import Seen
 from pool.rules.prices import EVALUATION_PARTS, price_of
-
-
-class Worth(StrEnum):
-    """What of a share is paid, and why not more."""
-
-    FULL = "full"
-    UNTRAINED = "untrained"
-    REPEATED = "repeated"
-    REPEATED_MODEL = "repeated-model"
-    REUSED_WEIGHTS = "reused-weights"
-    NOT_REPEATABLE = "not-repeatable"
+from pool.rules.worths import Worth as Worth
 
 
 class ShareKeys(msgspec.Struct, frozen=True, gc=False):

@@ -351,6 +351,7 @@ class Receipt(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     WORK_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
+    WORTH_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     miner: _builtins.bytes
     share: _builtins.bytes
@@ -363,6 +364,11 @@ class Receipt(_message.Message):
     """Units of work that it adds, unless an audit takes them back."""
     confirmed: _builtins.int
     """1 when the manager has counted the model itself."""
+    worth: _builtins.bytes
+    """Why it is so much, one of: full (the price of the training), too-fast (less,
+    since the miner is beyond its pace), untrained, repeated, repeated-model,
+    reused-weights, not-repeatable. At most 32 bytes.
+    """
     def __init__(
         self,
         *,
@@ -374,10 +380,11 @@ class Receipt(_message.Message):
         size: _builtins.int = ...,
         work: _builtins.int = ...,
         confirmed: _builtins.int = ...,
+        worth: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "correct", b"correct", "miner", b"miner", "model_hash", b"model_hash", "round", b"round", "share", b"share", "size", b"size", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "correct", b"correct", "miner", b"miner", "model_hash", b"model_hash", "round", b"round", "share", b"share", "size", b"size", "work", b"work", "worth", b"worth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2242,6 +2242,7 @@ class ReceiptView(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     WORK_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
+    WORTH_FIELD_NUMBER: _builtins.int
     ENVELOPE_FIELD_NUMBER: _builtins.int
     manager: _builtins.str
     round: _builtins.int
@@ -2252,6 +2253,7 @@ class ReceiptView(_message.Message):
     size: _builtins.int
     work: _builtins.int
     confirmed: _builtins.bool
+    worth: _builtins.str
     envelope: _builtins.str
     """The signed envelope, canonical bytes."""
     def __init__(
@@ -2266,11 +2268,12 @@ class ReceiptView(_message.Message):
         size: _builtins.int = ...,
         work: _builtins.int = ...,
         confirmed: _builtins.bool = ...,
+        worth: _builtins.str = ...,
         envelope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "correct", b"correct", "envelope", b"envelope", "manager", b"manager", "miner", b"miner", "model_hash", b"model_hash", "round", b"round", "share", b"share", "size", b"size", "work", b"work"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "correct", b"correct", "envelope", b"envelope", "manager", b"manager", "miner", b"miner", "model_hash", b"model_hash", "round", b"round", "share", b"share", "size", b"size", "work", b"work", "worth", b"worth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
