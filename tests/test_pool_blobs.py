@@ -38,10 +38,11 @@ def test_a_missing_blob_is_said_to_be_missing() -> None:
     ("chunk", "reason"),
     [
         (BlobChunk(hash=HASH, total=11, data=b"x" * 11), "at most 10 are allowed"),
-        (BlobChunk(hash=HASH, total=4, data=b"longer"), "longer than announced"),
+        (BlobChunk(hash=HASH, total=4, data=b"longer"), "a chunk of 6 bytes is too long"),
+        (BlobChunk(hash=HASH, total=4, data=b"abc"), "a chunk of 3 bytes is too long or too short"),
         (BlobChunk(hash=HASH, total=4, offset=1, data=b"abc"), "out of order"),
         (BlobChunk(hash=b"other", total=4, data=b"abcd"), "out of order"),
-        (BlobChunk(hash=HASH, total=4), "out of order"),
+        (BlobChunk(hash=HASH, total=4), "a chunk of 0 bytes"),
         (BlobChunk(hash=HASH, total=4, data=b"abcd"), "its hash is another one"),
     ],
 )

@@ -325,7 +325,7 @@ def test_a_count_that_is_not_the_models_is_refused(counted: int) -> None:
     [
         (None, Refusal.MODEL_MISSING, "does not have it"),
         (b"other", Refusal.MODEL_MISSING, "its hash is another one"),
-        (bytes(10_000_000), Refusal.MODEL_MISSING, "are allowed"),
+        (bytes(100_000), Refusal.MODEL_MISSING, "are allowed"),
     ],
     ids=["not there", "another model", "too long"],
 )
@@ -629,7 +629,7 @@ async def test_who_sends_more_messages_than_a_miner_can_mean_is_disconnected() -
         for _ in range(2 * MESSAGES_AT_ONCE):
             await miner.link.send(pb.MineRequest(heartbeat=pb.Heartbeat()))
 
-    with pytest.raises(LinkClosed, match="messages a second for too long"):
+    with pytest.raises(LinkClosed, match="too-many-messages"):
         await flood()
     await world.close()
 

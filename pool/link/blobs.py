@@ -38,28 +38,36 @@ def chunks(hash_: bytes, data: bytes | None) -> Iterator[BlobChunk]:
 
 
 class Incoming:
-    """A blob on its way: at most `max_bytes`, in order, checked against its hash at the end."""
+    """A blob on its way: at most `max_bytes`, in order, checked against its hash at the end.
+
+    `chunks_left` are the most that may still come, whatever was refused before.
+    """
 
     def __init__(self, hash_: bytes, max_bytes: int) -> None:
-        self._hash = hash_
+        self.hash = hash_
+        self.chunks_left = -(-max_bytes // CHUNK_BYTES)
         self._max_bytes = max_bytes
         self._data = bytearray()
 
     def add(self, chunk: BlobChunk) -> bytes | None:
         """Take the next chunk; returns the blob once it is complete. Raises BlobError."""
+        self.chunks_left -= 1
         if chunk.total == 0:
+            self.chunks_left = 0
             raise BlobError("the other side does not have it")
         if chunk.total > self._max_bytes:
             raise BlobError(f"it has {chunk.total} bytes, at most {self._max_bytes} are allowed")
-        if chunk.hash != self._hash or chunk.offset != len(self._data) or not chunk.data:
+        if chunk.hash != self.hash or chunk.offset != len(self._data):
             raise BlobError("a chunk came out of order")
+        # Shorter ones would be as many messages as the blob has bytes.
+        if len(chunk.data) != min(CHUNK_BYTES, chunk.total - chunk.offset):
+            raise BlobError(f"a chunk of {len(chunk.data)} bytes is too long or too short")
         self._data += chunk.data
-        if len(self._data) > chunk.total:
-            raise BlobError("it is longer than announced")
         if len(self._data) < chunk.total:
             return None
+        self.chunks_left = 0
         data = bytes(self._data)
-        if blob_hash(data) != self._hash:
+        if blob_hash(data) != self.hash:
             raise BlobError("its hash is another one")
         return data
 

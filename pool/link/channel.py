@@ -10,10 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 from node.chain.hashing import HASH_BYTES
+from node.clock import Clock
+from node.net.limits import TokenBucket
 from node.net.link import Link, LinkClosed
 from ponas.v1.pool_service_pb2 import BlobRequest, MineRequest, MineResponse
 from ponas.v1.types_pb2 import BlobChunk
 from pool.link.blobs import BlobError, Incoming, chunks
+from pool.records.floods import Flood
 
 Out = TypeVar("Out", MineRequest, MineResponse)
 In = TypeVar("In", MineRequest, MineResponse)
@@ -23,6 +26,10 @@ _OUTBOX = 64
 # Blobs that are still to be made; beyond that the other end hears that they are not here.
 _MAX_WANTED = 4
 
+REQUESTS_A_MINUTE, REQUESTS_AT_ONCE = 600, 128
+"""Requests for blobs that the other end may send, for long and beyond that. A manager asks for two
+blobs of a best and of an audit, a miner for the weights of each new best."""
+
 Make = Callable[[bytes], Awaitable[bytes | None]]
 """Makes the blob with a hash, which may take long; None if that can't be done."""
 
@@ -31,7 +38,8 @@ class Channel(Generic[Out, In]):
     """Sends, receives and moves blobs over a link.
 
     `message` is the class of what this end sends; `held` finds a blob that the other end asks for,
-    and `make` makes those that it lacks, one at a time.
+    and `make` makes those that it lacks, one at a time. Who floods it, by `clock`, is left: the
+    reason is a `Flood`.
     """
 
     def __init__(
@@ -39,6 +47,7 @@ class Channel(Generic[Out, In]):
         link: Link[Out, In],
         message: type[Out],
         held: Callable[[bytes], bytes | None],
+        clock: Clock,
         make: Make | None = None,
     ) -> None:
         self._link: Link[Out, In] = link
@@ -52,6 +61,8 @@ class Channel(Generic[Out, In]):
         self._fetching = asyncio.Lock()
         self._incoming: Incoming | None = None
         self._arrived: asyncio.Future[bytes] | None = None
+        self._late_chunks = 0
+        self._requests = TokenBucket(clock, REQUESTS_AT_ONCE, REQUESTS_A_MINUTE)
 
     def send(self, message: Out) -> None:
         """Queue a message; after the end of the link this does nothing."""
@@ -87,7 +98,8 @@ class Channel(Generic[Out, In]):
             except TimeoutError as error:
                 raise BlobError(f"it did not come within {timeout_ms} ms") from error
             finally:
-                self._incoming = self._arrived = None
+                self._expect_no_more()
+                self._arrived = None
 
     async def run(self, handle: Callable[[In], None]) -> str:
         """Send and receive until the link ends; returns the reason.
@@ -153,6 +165,9 @@ class Channel(Generic[Out, In]):
         if len(hash_) != HASH_BYTES:
             self.end(f"a hash has {HASH_BYTES} bytes, not {len(hash_)}")
             return
+        if not self._requests.take():
+            self.end(Flood.REQUESTS)
+            return
         blob = self._held(hash_)
         if blob is None and self._wanted is not None and not self._wanted.full():
             self._wanted.put_nowait(hash_)
@@ -163,13 +178,24 @@ class Channel(Generic[Out, In]):
         self._put(self._message(blob_chunk=chunk) for chunk in chunks(hash_, blob))
 
     def _take(self, chunk: BlobChunk) -> None:
-        # Chunks that nobody waits for any more are what a time-out leaves behind.
-        if self._incoming is None or self._arrived is None or self._arrived.done():
+        incoming, arrived = self._incoming, self._arrived
+        if incoming is None or arrived is None or chunk.hash != incoming.hash:
+            # The rest of what was given up on may still come, and nothing else.
+            self._late_chunks -= 1
+            if self._late_chunks < 0:
+                self.end(Flood.CHUNKS)
             return
         try:
-            blob = self._incoming.add(chunk)
+            blob = incoming.add(chunk)
         except BlobError as error:
-            self._arrived.set_exception(error)
+            self._expect_no_more()
+            arrived.set_exception(error)
         else:
             if blob is not None:
-                self._arrived.set_result(blob)
+                self._expect_no_more()
+                arrived.set_result(blob)
+
+    def _expect_no_more(self) -> None:
+        if self._incoming is not None:
+            self._late_chunks += self._incoming.chunks_left
+            self._incoming = None

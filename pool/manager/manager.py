@@ -40,6 +40,7 @@ from pool.partition.base import PartitionKind
 from pool.proofs.sharelog import Held, Terms
 from pool.records import events
 from pool.records.books import compute_lines, held_back
+from pool.records.floods import Flood
 from pool.records.state import Exploitation, PoolState, Promise, RoundTask
 
 MAX_READ = 500
@@ -270,6 +271,9 @@ class Manager:
         reason = "the manager stops"
         try:
             reason = await session.run(self._results)
+            if isinstance(reason, Flood):
+                self._core.happen(events.Flooded(self._core.now_ms(), key, reason))
+                self._core.ban_if_due(key)
         finally:
             # A newer connection of the same miner may have taken over.
             if sessions.get(key) is session:

@@ -28,6 +28,7 @@ from pool.manager.letters import lease_of
 from pool.manager.session import Session
 from pool.manager.turns import Turns
 from pool.records import events
+from pool.records.refusals import Refusal
 from pool.records.state import Best, RoundState, RoundTask
 from pool.rules.appraisal import is_newcomer
 from pool.rules.bans import faded
@@ -197,6 +198,8 @@ class Results:
             reason=str(refusal.reason),
             detail=refusal.detail,
         )
+        if refusal.reason is Refusal.DUPLICATE:
+            session.on_duplicate()
         now_ms = self._core.now_ms()
         self._core.happen(decide_refusal(report, session.key, refusal, now_ms))
         self._give_up_fruitless(session.key)

@@ -14,6 +14,7 @@ from node.chain.envelope import open_as
 from node.chain.errors import Rejected
 from node.chain.messages import Envelope, PoolRegistration
 from node.clock import Clock
+from node.net.limits import TokenBucket
 from node.net.link import ManagerLink
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
@@ -24,6 +25,7 @@ from pool.link.wire import (
     report_from_wire,
     strength_from_wire,
 )
+from pool.records.floods import Flood
 from pool.records.strengths import Strength
 from pool.rules.reports import Report
 
@@ -39,6 +41,9 @@ MESSAGES_A_SECOND = 100
 
 MESSAGES_AT_ONCE = 2_048
 """Messages beyond that: all that a miner keeps for its manager, twice."""
+
+DUPLICATES_A_MINUTE, DUPLICATES_AT_ONCE = 60, 1_024
+"""Results that are here already: a miner that comes back sends again all that it keeps."""
 
 
 class Desk(Protocol):
@@ -139,7 +144,7 @@ class Session:
     ) -> None:
         self.key = key
         self.channel: Channel[pb.MineResponse, pb.MineRequest] = Channel(
-            link, pb.MineResponse, held
+            link, pb.MineResponse, held, clock
         )
         self.waiting: deque[Report] = deque()
         self.is_confirming = False
@@ -147,15 +152,17 @@ class Session:
         self._clock = clock
         self.since_ms = self.heard_ms = clock.now_ms()
         self.heartbeat_ms = 0
-        self._allowance = float(MESSAGES_AT_ONCE)
+        self._messages = TokenBucket(clock, MESSAGES_AT_ONCE, 60 * MESSAGES_A_SECOND)
+        self._duplicates = TokenBucket(clock, DUPLICATES_AT_ONCE, DUPLICATES_A_MINUTE)
 
     async def run(self, desk: Desk) -> str:
         """Hand every message to `desk` until the link ends; returns the reason."""
         return await self.channel.run(partial(self._on_message, desk))
 
     def _on_message(self, desk: Desk, message: pb.MineRequest) -> None:
-        if not self._may_send():
-            self.channel.end(f"more than {MESSAGES_A_SECOND} messages a second for too long")
+        self.heard_ms = self._clock.now_ms()
+        if not self._messages.take():
+            self.channel.end(Flood.MESSAGES)
             return
         match message.WhichOneof("content"):
             case "result":
@@ -170,13 +177,10 @@ class Session:
             case _:
                 self.channel.end("this message is not expected after the registration")
 
-    def _may_send(self) -> bool:
-        """Whether one more message is within bounds."""
-        now_ms = self._clock.now_ms()
-        anew = MESSAGES_A_SECOND * (now_ms - self.heard_ms) / 1_000
-        self._allowance = min(MESSAGES_AT_ONCE, self._allowance + anew) - 1
-        self.heard_ms = now_ms
-        return self._allowance >= 0
+    def on_duplicate(self) -> None:
+        """A result was here already; too many of them end the link."""
+        if not self._duplicates.take():
+            self.channel.end(Flood.DUPLICATES)
 
     def _on_result(self, desk: Desk, result: pb.Result) -> None:
         # Nothing waits when nothing is confirmed.

@@ -72,7 +72,7 @@ class Session:
         self._shop = shop
         self._manager = manager
         self._channel: Channel[pb.MineRequest, pb.MineResponse] = Channel(
-            link, pb.MineRequest, shop.bench.shelf.get, shop.bench.trainings.make
+            link, pb.MineRequest, shop.bench.shelf.get, shop.clock, shop.bench.trainings.make
         )
         self._parting: Parting | None = None
         self._leaving = asyncio.Event()

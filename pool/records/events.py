@@ -7,6 +7,7 @@ A manager appends them to its journal before anybody hears of the change, and pe
 from __future__ import annotations
 
 from pool.partition.base import Subspace
+from pool.records.floods import Flood
 from pool.records.refusals import Refusal
 from pool.records.state import (
     Audit,
@@ -253,6 +254,13 @@ class WorkForfeited(Event, frozen=True, tag="work-forfeited"):
     evidence: tuple[bytes, ...] = ()
 
 
+class Flooded(Event, frozen=True, tag="flooded"):
+    """A miner has sent more than it may, so that its link ended."""
+
+    miner: bytes
+    what: Flood
+
+
 class Banned(Event, frozen=True, tag="banned"):
     """A miner is sent away until `until_ms`, for the faults that have added up."""
 
@@ -306,6 +314,7 @@ AnyEvent = (
     | BackupsDesignated
     | ShareAudited
     | WorkForfeited
+    | Flooded
     | Banned
     | PageClosed
     | Committed

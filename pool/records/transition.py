@@ -55,6 +55,7 @@ _APPLY: Mapping[type, Callable[[PoolState, Any], PoolState]] = {
     events.BackupsDesignated: work.backups_designated,
     events.ShareAudited: pay.share_audited,
     events.WorkForfeited: pay.work_forfeited,
+    events.Flooded: pay.flooded,
     events.Banned: pay.banned,
     events.PageClosed: pay.page_closed,
     events.Committed: pay.committed,

@@ -39,6 +39,9 @@ POINTS: Mapping[Refusal, int] = {
 }
 """Points of a refused result."""
 
+FLOOD_POINTS = 60
+"""Points of a link that ended by a flood, of whatever: the second within two minutes bans."""
+
 BAN_POINTS = 100
 """Points at which a miner is banned. A failed audit and a broken lease are worth all of them."""
 

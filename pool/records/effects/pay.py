@@ -9,7 +9,7 @@ from pool.records import events
 from pool.records.books import with_forfeited, with_passed_audit, with_payout, with_proven
 from pool.records.effects.steps import with_miner
 from pool.records.state import KEPT_PROMISES, PoolState
-from pool.rules.bans import BAN_POINTS, with_ban, with_points
+from pool.rules.bans import BAN_POINTS, FLOOD_POINTS, with_ban, with_points
 from pool.rules.prices import class_of
 
 
@@ -41,6 +41,13 @@ def work_forfeited(pool: PoolState, event: events.WorkForfeited) -> PoolState:
         pool,
         miner.but(work=0, leases=(), conduct=with_points(miner.conduct, BAN_POINTS, event.at_ms)),
     )
+
+
+def flooded(pool: PoolState, event: events.Flooded) -> PoolState:
+    """The flood is held against the miner."""
+    miner = pool.miners[event.miner]
+    conduct = with_points(miner.conduct, FLOOD_POINTS, event.at_ms)
+    return with_miner(pool, miner.but(conduct=conduct))
 
 
 def banned(pool: PoolState, event: events.Banned) -> PoolState:
