@@ -12,6 +12,7 @@ from pool.rules.bans import (
     BAN_POINTS,
     FADE_MS,
     FIRST_BAN_MS,
+    FLOOD_POINTS,
     LONGEST_BAN_MS,
     POINTS,
     VISITS_A_MINUTE,
@@ -63,6 +64,15 @@ def test_enough_points_ban_and_each_ban_is_longer() -> None:
     assert ban_until(again, 0) == 2 * FIRST_BAN_MS
     hardened = with_points(Conduct(bans=99), BAN_POINTS, 0)
     assert ban_until(hardened, 0) == LONGEST_BAN_MS
+
+
+def test_a_second_flood_within_two_minutes_bans() -> None:
+    first = with_points(Conduct(), FLOOD_POINTS, 0)
+
+    assert ban_until(first, 0) is None
+    assert ban_until(with_points(first, FLOOD_POINTS, 120_000), 120_000) is not None
+    later_ms = 120_000 + FADE_MS
+    assert ban_until(with_points(first, FLOOD_POINTS, later_ms), later_ms) is None
 
 
 def test_more_visits_than_allowed_in_a_minute_are_too_often() -> None:

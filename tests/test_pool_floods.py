@@ -19,7 +19,7 @@ from pool.manager.session import DUPLICATES_AT_ONCE, MESSAGES_AT_ONCE
 from pool.records import events
 from pool.records.floods import Flood
 from pool.records.refusals import Refusal
-from pool.rules.bans import BAN_POINTS, FADE_MS, FLOOD_POINTS
+from pool.rules.bans import FLOOD_POINTS
 from tests.hand_pool import HandPool, miner_of
 from tests.pool_world import PoolWorld, public
 from tests.scripted import ScriptedExecutor
@@ -90,7 +90,6 @@ def test_a_flood_ends_the_link_and_two_of_them_ban(floods: Floods, what: Flood) 
         assert (flooded.miner, flooded.what) == (public("mal"), what)
         assert world.manager.state.miners[public("mal")].conduct.points == FLOOD_POINTS
 
-        await world.pass_ms((2 * FLOOD_POINTS - BAN_POINTS - 1) * FADE_MS)
         again = await flood(world, "mal", floods)
         await world.pass_ms(100)
         assert again == what
