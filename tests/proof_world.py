@@ -62,6 +62,7 @@ class PoolRecords:
     """What a manager and its miners hold after some rounds, and what the chain says."""
 
     fee_permille: int = 10
+    finder: str = "finder"
     rounds: list[RoundWork] = field(default_factory=list)
     pages: dict[bytes, bytes] = field(default_factory=dict)
     receipts: dict[str, list[Receipt]] = field(default_factory=dict)
@@ -89,9 +90,9 @@ class PoolRecords:
             self.open = with_forfeit(self.open, public(miner), "count-differs")
             self.rounds = list(forfeit(self.rounds, public(miner)))
         lines = payout_lines(
-            work_by_address(window(self.rounds)), public("finder"), MANAGER, self.fee_permille
+            work_by_address(window(self.rounds)), public(self.finder), MANAGER, self.fee_permille
         )
-        terms = Terms(public("finder"), MANAGER, self.fee_permille)
+        terms = Terms(public(self.finder), MANAGER, self.fee_permille)
         share_log = self._close(number, terms)
         commitment = blake("test/commitment", u64(number))
         notices = make_notices(number, commitment, share_log, lines)

@@ -340,3 +340,35 @@ def test_less_than_the_price_under_the_name_of_all_is_shown(
     )
 
     assert kinds(found) == ([(Kind.WORK_BELOW_PRICE, 1)] if is_less else [])
+
+
+@pytest.mark.parametrize(
+    ("finder", "confirmed", "is_shown"),
+    [("finder", 1, True), ("a", 1, False), ("finder", 0, False)],
+)
+def test_the_finder_of_the_winning_model_is_paid(
+    finder: str, confirmed: int, is_shown: bool
+) -> None:
+    records = PoolRecords(finder=finder)
+    records.play(1, {"a": [100], "b": [100]})
+    (receipt,) = records.receipts["a"]
+    records.change_claim(1, model_hash=receipt.model_hash)
+
+    found = audit(records, receipts=[replace(receipt, confirmed=confirmed)])
+
+    assert kinds(found) == ([(Kind.FINDER_DIFFERS, 1)] if is_shown else [])
+
+
+def test_a_log_that_drops_what_was_committed_to_is_shown() -> None:
+    """Pages with work for the manager's friends come in the place of what everybody has seen."""
+    records, other = PoolRecords(), PoolRecords()
+    records.play(1, {"a": [100]})
+    other.play(1, {"friend": [100]})
+    other.play(2, {"a": [100]})
+    records.pages |= other.pages
+    records.notices["a"] += other.notices["a"]
+    records.receipts["a"] += other.receipts["a"]
+
+    found = audit(records)
+
+    assert kinds(found) == [(Kind.LOG_REWRITTEN, 2)]

@@ -79,6 +79,7 @@ def audit_logs(
     objects = {id(page): page for log in logs.values() for page in log.pages}
     pages = dict.fromkeys(objects.values())
     yield from _logs(notices, logs)
+    yield from _rewritten(notices, logs)
     yield from audit_entries(pages, most_work)
     if receipts:
         logged = {share_hash(share): share for page in pages for share in page.shares}
@@ -99,6 +100,22 @@ def _logs(notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]) -> Iterato
             yield Finding(Kind.LOG_SHALLOW, notice.round, detail)
         else:
             yield from _recount(notice, log)
+
+
+def _rewritten(notices: Sequence[PayoutNotice], logs: Mapping[bytes, Log]) -> Iterator[Finding]:
+    """What a pool has committed to once is a part of its log for good."""
+    for notice in notices:
+        log = logs.get(notice.share_log)
+        if log is None or not log.pages:
+            continue
+        first = 0 if log.pages[0].before == FIRST_PAGE else log.pages[0].round + 1
+        named = {page.before for page in log.pages}
+        if any(
+            first <= earlier.round < notice.round and earlier.share_log not in named
+            for earlier in notices
+        ):
+            detail = "the share log leaves out pages that the pool has committed to before"
+            yield Finding(Kind.LOG_REWRITTEN, notice.round, detail)
 
 
 def _recount(notice: PayoutNotice, log: Log) -> Iterator[Finding]:

@@ -91,6 +91,7 @@ def audit_manager(
     findings = [
         *_payments(network_id, manager, notices, blocks),
         *_models(manager, receipts, blocks),
+        *_finders(network_id, manager, receipts, notices, blocks, logs),
         *(hint for hint in _untold(manager, left, notices, blocks) if hint.round not in held),
         *of_logs,
     ]
@@ -138,6 +139,26 @@ def _models(
                 f"but won under {block.producer.hex()[:12]}"
             )
             yield Finding(Kind.MODEL_WON_ELSEWHERE, receipt.round, detail)
+
+
+def _finders(
+    network_id: bytes,
+    manager: bytes,
+    receipts: Sequence[Receipt],
+    notices: Sequence[PayoutNotice],
+    blocks: Mapping[int, WonBlock],
+    logs: Mapping[bytes, Log],
+) -> Iterator[Finding]:
+    confirmed = {(each.round, each.model_hash) for each in receipts if each.confirmed}
+    for notice in notices:
+        block, log = blocks.get(notice.round), logs.get(notice.share_log)
+        if block is None or (notice.round, block.claim.model_hash) not in confirmed:
+            continue
+        is_paid = verify_payout(notice, network_id, manager, block) is Payment.PAID
+        terms = log.pages[-1].terms if log is not None and log.pages else ()
+        if is_paid and terms and terms[0].finder != notice.address:
+            detail = "the pool won with this miner's model, and gave the finder's part to another"
+            yield Finding(Kind.FINDER_DIFFERS, notice.round, detail)
 
 
 def rounds_untold(

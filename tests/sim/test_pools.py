@@ -17,7 +17,13 @@ from pool.proofs.sharelog import Share
 from pool.records import books as books_module
 from pool.records import events
 from pool.rules.payout import TOTAL_WEIGHT
-from tests.sim.adversaries.miners import SecondKey, ShareInflater, SkimmingManager, SoloDefector
+from tests.sim.adversaries.miners import (
+    KeepingManager,
+    SecondKey,
+    ShareInflater,
+    SkimmingManager,
+    SoloDefector,
+)
 from tests.sim.invariants.pools import BooksAreTrue
 from tests.sim.storm import Storm
 from tests.sim.trial import broken_by, rounds
@@ -102,6 +108,16 @@ async def test_a_manager_that_skims_is_found_out_by_every_miner() -> None:
     for name in ("strong0", "strong1", "weak0"):
         found = {each.kind for each in books.audit(world["manager0"], world[name])}
         assert found == {Kind.LINES_DIFFER}
+    await world.close()
+
+
+@virtual_time
+async def test_a_manager_that_keeps_everything_is_found_out_by_every_miner() -> None:
+    world = await play({"manager0": KeepingManager()})
+    books = BooksAreTrue(world.watch)
+    for name in ("strong0", "strong1", "weak0"):
+        found = {each.kind for each in books.audit(world["manager0"], world[name])}
+        assert found == {Kind.NOTICE_MISSING}
     await world.close()
 
 

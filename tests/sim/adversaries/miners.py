@@ -13,6 +13,7 @@ from node.chain.messages import PayoutLine
 from node.chain.timing import phase_at
 from pool.manager.manager import ConfirmedBest
 from pool.proofs.sharelog import Terms
+from pool.rules.payout import TOTAL_WEIGHT
 from tests.sim.adversaries.tampering import replace_best
 from tests.sim.world import WatchedExecutor, World
 
@@ -73,6 +74,16 @@ class SkimmingManager:
             return replace(best, lines=tuple(lines))
 
         replace_best(node._producer, skim)
+
+
+class KeepingManager:
+    """Keeps everything: its commitments hold no line of a miner, so that nobody gets a notice."""
+
+    def corrupt(self, world: World, name: str, node: Node) -> None:
+        if node._producer is None:
+            raise ValueError(f"{name} runs no pool")
+        line = PayoutLine(world.key(name), TOTAL_WEIGHT)
+        replace_best(node._producer, lambda best: replace(best, lines=(line,)))
 
 
 class _Found:
