@@ -82,6 +82,25 @@ def test_of_a_miners_drawn_shares_one_waits() -> None:
     assert set(apply(pool, events.ShareAudited(2_000, other, True, "")).audits) == {public("s")}
 
 
+@pytest.mark.parametrize(
+    ("passed", "is_replaced", "unproven"),
+    [(True, False, 0), (False, False, 1), (True, True, 1)],
+    ids=["passed", "could not be done", "another waits"],
+)
+def test_only_the_audit_that_waits_proves_something_and_only_if_it_passes(
+    passed: bool, is_replaced: bool, unproven: int
+) -> None:
+    pool = credited(handed_out(open_round(strong="s")), "s", 0)
+    (pending,) = pool.audits.values()
+    audit = pending.audit.but(share=b"replaced") if is_replaced else pending.audit
+
+    pool = apply(pool, events.ShareAudited(2_000, audit, passed, ""))
+
+    standing = pool.books.standing(public("s"))
+    assert (standing.streak, standing.unproven) == (1 - unproven, unproven)
+    assert bool(pool.audits) is is_replaced
+
+
 class Watched(ScriptedExecutor):
     """Remembers its jobs."""
 
@@ -144,6 +163,13 @@ async def test_who_has_most_to_lose_is_audited_first() -> None:
         world.manager._core.to_audit(public(name))
 
     assert await audits._plan() == [public("small"), public("large")]
+
+    # Who was asked before and is not done has let the manager wait.
+    audits._answers.left_ms(public("large"), 1)
+    audits._answers.settle(public("small"))
+    for name in names:
+        world.manager._core.to_audit(public(name))
+    assert await audits._plan() == [public("large"), public("small")]
     await world.close()
 
 

@@ -10,12 +10,14 @@ import pytest
 
 from nas.jobs import Job
 from node.chain.commits import compute_payout_root
+from node.chain.envelope import sign
 from node.chain.hashing import blob_hash, u64
+from node.chain.messages import Commit
 from node.clock import Clock, LoopClock
 from node.net.link import LinkClosed
 from ponas.v1 import pool_service_pb2 as pb
 from pool.decisions.admission import refuse_join
-from pool.decisions.pay import OVERDUE
+from pool.decisions.pay import LEASE_BROKEN, OVERDUE
 from pool.manager import core as core_module
 from pool.manager.answers import Answers
 from pool.proofs.recount import held_of_log, lines_of_log
@@ -26,7 +28,7 @@ from pool.rules.appraisal import Standing
 from pool.rules.audits import ANSWER_MS, CERTAIN_SHARES, Fault, answer_ms
 from pool.rules.pace import Pace
 from pool.rules.reports import Report
-from tests.pool_world import PHASE_MS, PoolWorld, public
+from tests.pool_world import NETWORK_ID, PHASE_MS, PoolWorld, key_of, public
 from tests.scripted import ScriptedExecutor
 from tests.test_pool_manager import RawMiner, trained
 from tests.test_pool_pay import claim_of, of_kind
@@ -137,6 +139,8 @@ async def test_the_time_to_answer_runs_on_while_a_miner_hangs_up_and_comes_back(
     await world.pass_ms(15_000)
     (lost,) = of_kind(world, events.WorkForfeited)
     assert (lost.miner, lost.reason) == (MAL, Fault.MODEL_MISSING)
+    first = next(e for e in of_kind(world, events.ResultAccepted) if e.miner == MAL)
+    assert ANSWER_MS <= lost.at_ms - first.at_ms < ANSWER_MS + 100
     assert [banned.miner for banned in of_kind(world, events.Banned)] == [MAL]
     await world.close()
 
@@ -176,6 +180,66 @@ async def test_who_comes_back_too_late_forfeits_at_the_next_round_although_it_is
     (lost,) = of_kind(world, events.WorkForfeited)
     assert (lost.miner, lost.detail) == (MAL, OVERDUE)
     assert set(world.manager.state.books.past[0].work) == {public("ann") * 2}
+    await world.close()
+
+
+@virtual_time
+async def test_who_leaves_before_it_is_asked_forfeits_all_the_same() -> None:
+    world = await with_a_best()
+    world.manager._audits._busy.add(MAL)
+    dodger = Dodger(world, "mal")
+    await dodger.burst(1)
+    await world.pass_ms(50)
+    await dodger.link.close("bye")
+    await world.pass_ms(50)
+    world.manager._audits._busy.clear()
+    world.manager._core.to_audit(MAL)
+    await world.pass_ms(ANSWER_MS)
+    world.manager.close_round()
+    world.start_round(2)
+    await world.pass_ms(100)
+
+    assert [lost.detail for lost in of_kind(world, events.WorkForfeited)] == [OVERDUE]
+    await world.close()
+
+
+@virtual_time
+async def test_who_never_comes_back_after_a_restart_forfeits_later() -> None:
+    world = await with_a_best()
+    dodger = Dodger(world, "mal")
+    await dodger.burst(1)
+    await dodger.expect("blob_request")
+    await world.crash_manager()
+    world.start_manager()
+    await world.pass_ms(ANSWER_MS - 1_000)
+    world.start_round(2)
+    await world.pass_ms(2_000)
+    assert not of_kind(world, events.WorkForfeited)
+    world.manager.close_round()
+    world.start_round(3)
+    await world.pass_ms(100)
+
+    assert [lost.detail for lost in of_kind(world, events.WorkForfeited)] == [OVERDUE]
+    await world.close()
+
+
+@virtual_time
+async def test_who_has_lost_its_work_otherwise_is_asked_anew() -> None:
+    world = await with_a_best()
+    dodger = Dodger(world, "mal")
+    await dodger.burst(1)
+    await dodger.expect("blob_request")
+    world.manager.on_commit(sign(Commit(1, 0, bytes(32)), key_of("mal"), NETWORK_ID))
+    await world.pass_ms(ANSWER_MS + 1_000)
+    world.manager.close_round()
+    world.start_round(2)
+    ann = await Player(world, "ann").play()
+    await ann.work(1)
+    again = Dodger(world, "mal")
+    await again.burst(1)
+
+    assert await again.expect("blob_request")
+    assert [lost.reason for lost in of_kind(world, events.WorkForfeited)] == [LEASE_BROKEN]
     await world.close()
 
 

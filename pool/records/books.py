@@ -92,11 +92,12 @@ def held_back(books: Books, owing: Container[bytes]) -> tuple[Held, ...]:
 
     `owing` are miners whose audits wait for them. Looks at every miner.
     """
-    return tuple(
+    held = (
         Held(miner, standing.unproven_since)
-        for miner, standing in sorted(books.standings.items())
-        if standing.unproven and is_held_back(standing, miner in owing)
+        for miner, standing in books.standings.items()
+        if is_held_back(standing, miner in owing)
     )
+    return tuple(sorted(held, key=lambda entry: entry.miner))
 
 
 def with_forfeited(books: Books, miner: bytes, reason: str) -> Books:
