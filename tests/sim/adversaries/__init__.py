@@ -16,6 +16,7 @@ from tests.sim.adversaries.attesters import (
     ListEquivocator,
     ListWithholder,
     VoteEquivocator,
+    VoteForger,
     VoteHoarder,
     VoteWithholder,
 )
@@ -54,6 +55,7 @@ ATTESTERS: Mapping[str, Hack] = {
     "data liar": DataLiar(),
     "muffler": Muffler(),
     "flooder": Flooder(),
+    "vote forger": VoteForger(),
 }
 PRODUCERS: Mapping[str, Hack] = {
     "liar, bold": Crook(boast),

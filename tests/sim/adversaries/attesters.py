@@ -95,6 +95,21 @@ class LazyVoter(AttesterHack):
             self._send(self._sign(vote))
 
 
+class VoteForger(AttesterHack):
+    """Votes for a claim that nobody has judged yet, from a block that was never justified: who
+    keeps the vote until the block comes must not take it for damage."""
+
+    class kind(CrookedAttester):
+        async def propose_fallback(self, context: RoundContext) -> None:
+            await self._clock.sleep_until(deadline(context.network, context.round, Phase.CLAIM))
+            for claim in self._rounds.book(context.round).eligible_claims()[:1]:
+                vote = Vote(0, bytes(32), context.round, claim.id, b"", b"")
+                self.node.peers.broadcast(self._sign(vote))
+
+        async def vote(self, context: RoundContext, target: bytes) -> None:
+            return None
+
+
 class ListEquivocator(AttesterHack):
     """Lists all commits before one half of its peers, none before the other half."""
 
