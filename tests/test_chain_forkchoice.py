@@ -306,6 +306,25 @@ def test_old_blocks_are_dropped_below_the_final_one() -> None:
     assert refused.value.reason is Reason.STALE
 
 
+def test_what_has_lost_keeps_its_place_but_no_contents(world: World) -> None:
+    """An attester could fill the memory with fallback blocks; votes for them still have to tell of
+    a conflict."""
+    first = grow(world, world.genesis, 1)
+    loser = world.add(world.fallback_block(world.genesis, 1))
+    above = world.add(world.fallback_block(loser.id, 2, votes=world.votes(loser.id, QUORUM)))
+    second = grow(world, first.id, 2)
+    rival = world.add(world.fallback_block(first.id, 2))
+    assert world.tree.entry(loser.id).block is loser
+    third = grow(world, second.id, 3)
+    assert world.tree.final == (1, first.id)
+    kept = {each.id for each in (first, second, third, rival)}
+    for block in (first, loser, above, second, rival, third):
+        assert (world.tree.entry(block.id).block is not None) is (block.id in kept)
+    assert world.tree.entry(above.id).parent == loser.id
+    with pytest.raises(SafetyAlarm):
+        vote_for(world, above, *QUORUM)
+
+
 def test_votes_back_a_block_that_is_not_here_yet(world: World) -> None:
     other = World()
     block = grow(other, other.genesis, 1)

@@ -323,7 +323,7 @@ def test_the_votes_of_a_full_era_fit_a_snapshot() -> None:
     keys = [number.to_bytes(32, "big") for number in range(MAX_ATTESTERS)]
     bonds = first_bonds(DEVNET, dict.fromkeys(keys, 1), {})
     network = Network(DEVNET, genesis_time_ms=0, bonds=bonds, accounts=())
-    genesis = Entry(network.genesis_id, genesis_state(network), None)
+    genesis = Entry(network.genesis_id, genesis_state(network), None, None)
     eras = genesis.state.eras
     for key in keys:
         eras = eras.note_vote(key)
@@ -332,7 +332,7 @@ def test_the_votes_of_a_full_era_fit_a_snapshot() -> None:
     header = Fallback(1, network.genesis_id, 0, (), blob_hash(b""), compute_root(state))
     envelope = sign(header, SigningKey(bytes(32)), network.id).envelope
     block = open_block(envelope, b"", network.id)
-    entry = Entry(block.id, state, block)
+    entry = Entry(block.id, state, genesis.id, block)
     data = encode_snapshot(genesis, entry)
     _, decoded = decode_snapshot(data, entry.checkpoint, network)
     assert decoded.state.eras == eras

@@ -92,7 +92,7 @@ class Keeper:
         """A block of this height is final, after which the task still runs or does not."""
         tasks = StateTable([(TASK, make_record())] if is_running else ())
         state = replace(genesis_state(self.world.network), height=height, tasks=tasks)
-        final = Entry(bytes(32) if block is None else block.id, state, block)
+        final = Entry(bytes(32) if block is None else block.id, state, None, block)
         changes = self.settling.settle(cast("BlockTree", OneBlock(final)), is_checked=True)
         self.store.write(changes)
         self.settling.height = height

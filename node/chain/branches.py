@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from node.chain.block import Block
 from node.chain.eras import Seats
@@ -13,19 +13,17 @@ from node.chain.state import Checkpoint, State
 
 @dataclass(frozen=True)
 class Entry:
-    """A block of the tree; `block` is None for genesis alone."""
+    """A block of the tree; `block` is None for genesis, and for what has lost for good: that is in
+    the store alone, if anywhere."""
 
     id: bytes
     state: State
+    parent: bytes | None
     block: Block | None
 
     @property
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(self.state.round, self.id)
-
-    @property
-    def parent(self) -> bytes | None:
-        return self.block.parent if self.block else None
 
     @property
     def seats(self) -> Seats:
@@ -62,7 +60,7 @@ class Branches:
     def _enter(self, block: Block, state: State) -> None:
         """Put a new block in its place. Raises Rejected(UNKNOWN_PARENT)."""
         self.entry(block.parent)
-        self._entries[block.id] = Entry(block.id, state, block)
+        self._entries[block.id] = Entry(block.id, state, block.parent, block)
         self._children.setdefault(block.parent, []).append(block.id)
 
     def children(self, block_id: bytes) -> Sequence[bytes]:
@@ -83,6 +81,14 @@ class Branches:
             if entry.state.round <= of.round:
                 return entry.id == of.id
         return False
+
+    def _shed_losers(self, final: Checkpoint, own: Collection[bytes]) -> None:
+        """Let go of the contents of all blocks that are not on `own`, the final block's chain, and
+        not above it either. Whoever may propose blocks could fill the memory with them."""
+        for entry in list(self._entries.values()):
+            is_shed = entry.id in own or entry.block is None
+            if not is_shed and not self.is_descendant(entry.id, final):
+                self._entries[entry.id] = replace(entry, block=None)
 
     def _drop_below(self, height: int) -> None:
         """Forget the blocks below a height."""

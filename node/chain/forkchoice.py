@@ -39,7 +39,7 @@ class BlockTree(Branches):
 
     def __init__(self, network: Network, base: Sequence[Entry] = ()) -> None:
         self.network = network
-        base = base or [Entry(network.genesis_id, genesis_state(network), None)]
+        base = base or [Entry(network.genesis_id, genesis_state(network), None, None)]
         super().__init__(base)
         first = base[-1]
         # A final block is justified, and so is the one that it justified itself.
@@ -254,6 +254,7 @@ class BlockTree(Branches):
                 lambda entry: entry.id not in self._own, self.chain(self.final.id)
             )
             self._own |= {entry.id for entry in fresh_own}
+            self._shed_losers(self.final, self._own)
             self._prune(self.entry(before.id).state.height)
 
     def _is_followed(self, justified: Checkpoint) -> bool:

@@ -57,9 +57,9 @@ class ChainReader:
         return self._settling.logits_hash(block_id)
 
     def block(self, block_id: bytes) -> Block | None:
-        """A block from the tree or the store; None if unknown, or for genesis."""
-        if block_id in self.tree:
-            return self.tree.entry(block_id).block
+        """A block from the tree or the store; None if it is not here, or for genesis."""
+        if block_id in self.tree and (block := self.tree.entry(block_id).block):
+            return block
         record = self.record(block_id)
         return None if record is None else record.open(self.network.id)
 

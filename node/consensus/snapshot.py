@@ -132,7 +132,11 @@ def decode_snapshot(data: bytes, checkpoint: Checkpoint, network: Network) -> tu
         raise
     except (msgspec.MsgspecError, Rejected, ValueError, OverflowError, RecursionError) as error:
         raise SnapshotError(f"this is no snapshot: {error}") from error
-    return Entry(parent_id, states[0], parent), Entry(block.id, states[1], block)
+    grandparent = None if parent is None else parent.parent
+    return (
+        Entry(parent_id, states[0], grandparent, parent),
+        Entry(block.id, states[1], parent_id, block),
+    )
 
 
 def _written(entry: Entry) -> dict[str, Any]:
