@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from nacl.signing import SigningKey
 
+from node.chain.block import open_header
 from node.chain.envelope import Signed, sign
-from node.chain.errors import Reason, Rejected, SafetyAlarm
+from node.chain.errors import InvalidBlock, Reason, Rejected, SafetyAlarm
 from node.chain.messages import (
     Body,
     Claim,
@@ -22,7 +23,7 @@ from node.chain.messages import (
 from node.chain.proposal import complete
 from node.chain.timing import Phase
 from node.consensus import settling
-from node.net.protocol import Gossip
+from node.net.protocol import Gossip, Header, Refusal, Refused
 from node.wire import WireBlock
 from tests.chain_world import FEE
 from tests.sim.world import Plan, World
@@ -184,6 +185,38 @@ async def test_of_an_attesters_unbacked_blocks_in_a_round_sync_takes_one() -> No
     assert not await node._gate.on_blocks(blocks[:1], [], more_follow=True)
     learnt = [await node._gate.on_blocks([block], []) for block in blocks]
     assert learnt == [True, False, False]
+    await world.close()
+
+
+@virtual_time
+async def test_bodies_below_the_final_block_are_asked_for_only_if_a_quorum_votes() -> None:
+    world = World(seed=5, plan=Plan(strong=0, weak=0))
+    await world.start()
+    await world.until_round(6)
+    node, network_id = world["full0"], world.network.id
+    tree = node.chain.tree
+    assert tree.final.round > 1
+    key = world.machines["full1"].setup.identity.signing_key
+
+    def branch(signer: SigningKey) -> list[Header]:
+        first = sign(Fallback(1, world.network.genesis_id, 0, (), HASH, HASH), signer, network_id)
+        second = sign(Fallback(6, first.id, 0, (), HASH, HASH), signer, network_id)
+        return [open_header(each.envelope, network_id) for each in (first, second)]
+
+    for signer in (STRANGER, key):
+        with pytest.raises(Refused) as refused:
+            await node._gate.missing(branch(signer), ())
+        assert refused.value.reason is Refusal.LOST_BRANCH
+    attesters = [each.setup.identity.signing_key for each in world.machines.values()]
+    ballot = Vote(0, world.network.genesis_id, 6, branch(key)[1].id, b"", b"")
+    votes = [sign(ballot, attester, network_id).envelope for attester in attesters]
+    assert await node._gate.missing(branch(key), votes) == branch(key)
+    # Votes make no attester of a stranger.
+    ballot = replace(ballot, target=branch(STRANGER)[1].id)
+    votes = [sign(ballot, attester, network_id).envelope for attester in attesters]
+    with pytest.raises(InvalidBlock) as invalid:
+        await node._gate.missing(branch(STRANGER), votes)
+    assert invalid.value.reason is Reason.NOT_ATTESTER
     await world.close()
 
 
