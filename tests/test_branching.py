@@ -10,9 +10,11 @@ from nacl.signing import SigningKey
 from node.chain.block import Block, open_header
 from node.chain.envelope import sign
 from node.chain.errors import InvalidBlock, Reason, Rejected
+from node.chain.hashing import u64
 from node.chain.messages import Claim, Fallback
 from node.consensus.branching import check_branch, choose_missing
 from node.net.protocol import Header, Refusal, Refused
+from node.store.base import Put, Table
 from tests.chain_world import ATTESTERS, OUTSIDER, PRODUCERS, ClaimPlan, World, make_network
 from tests.desk import Desk
 
@@ -57,6 +59,12 @@ async def test_what_is_here_is_not_missing(desk: Desk) -> None:
     new = claim_on(desk, chain_ids(desk)[4])
     assert choose_missing(desk.chain, [*known[::-1], new], LAST_ROUND) == [new]
     assert choose_missing(desk.chain, known[::-1], LAST_ROUND) == []
+
+
+async def test_a_block_of_which_the_disk_has_kept_the_id_alone_is_missing(desk: Desk) -> None:
+    new = claim_on(desk, chain_ids(desk)[4])
+    desk.store.write([Put(Table.HEIGHTS, new.id, u64(5))])
+    assert choose_missing(desk.chain, [new], LAST_ROUND) == [new]
 
 
 async def test_nobody_is_ahead_of_the_clock(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from node.net.protocol import Header, Refusal, Refused
 
 def choose_missing(chain: Chain, headers: Sequence[Header], last_round: int) -> Sequence[Header]:
     """Those of a peer's headers, a chain on a known block, that are not here, up to a round."""
-    missing = dropwhile(lambda header: chain.height(header.id) is not None, headers)
+    missing = dropwhile(lambda header: chain.has(header.id), headers)
     return list(takewhile(lambda header: header.message.round <= last_round, missing))
 
 
