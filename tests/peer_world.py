@@ -178,7 +178,8 @@ class ScriptedHandler:
     async def missing(
         self, headers: Sequence[Header], votes: Sequence[Envelope]
     ) -> Sequence[Header]:
-        return [header for header in headers if not self.knows(header.id)]
+        missing = [header for header in headers if not self.knows(header.id)]
+        return [open_header(header.envelope, NETWORK) for header in missing]
 
     async def on_blocks(
         self, blocks: Sequence[WireBlock], votes: Sequence[Envelope], *, more_follow: bool = False

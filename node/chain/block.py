@@ -8,8 +8,8 @@ from node.chain.codec import decode
 from node.chain.envelope import (
     Signed,
     check_signature,
-    open_envelope,
     read_as,
+    read_envelope,
     read_transaction,
 )
 from node.chain.errors import InvalidBlock, Reason
@@ -60,7 +60,14 @@ class Block:
 
 def open_header(envelope: Envelope, network_id: bytes) -> Signed[Claim] | Signed[Fallback]:
     """Check the envelope of a block's header. Raises Rejected."""
-    signed = open_envelope(envelope, network_id)
+    header = read_header(envelope, network_id)
+    check_signature(envelope, network_id)
+    return header
+
+
+def read_header(envelope: Envelope, network_id: bytes) -> Signed[Claim] | Signed[Fallback]:
+    """Like `open_header`, but the signature is left to `check_signature`."""
+    signed = read_envelope(envelope, network_id)
     if isinstance(signed.message, Claim):
         return Signed(envelope, signed.message, signed.id)
     if isinstance(signed.message, Fallback):

@@ -1,14 +1,15 @@
 """Blocks of others on their way into the chain: announced, voted for, or brought by sync."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
+from typing import TypeVar
 
 import structlog
 
 from nas.jobs import JobFailed
 from node.aside import Aside
 from node.chain.block import Block, check_signatures
-from node.chain.envelope import Signed, open_as
+from node.chain.envelope import Signed, check_signature, open_as
 from node.chain.errors import Reason, Rejected
 from node.chain.messages import Claim, Envelope, Fallback, Vote
 from node.chain.ranking import choose_walked
@@ -27,10 +28,12 @@ from node.wire import WireBlock
 
 # Blocks that are followed at once, and then written with one sync.
 _FOLLOWED_AT_ONCE = 32
-# Votes that are checked at once, so that other work beside the loop gets its turn.
-_VOTES_AT_ONCE = 256
+# Signatures that are checked at once, so that other work beside the loop gets its turn.
+_SIGNATURES_AT_ONCE = 256
 # How long a synced block's model may take to come.
 _SYNC_PATIENCE_MS = 5_000
+
+S = TypeVar("S")
 
 _log = structlog.get_logger("chain")
 
@@ -71,6 +74,8 @@ class Intake:
             if not is_above_final(self._chain.tree, branch):
                 await self._hear(votes)
             check_branch(self._chain.tree, branch)
+        for some in _portions(branch):
+            await self._aside(_check_headers, some, self._chain.network.id)
         return branch
 
     async def take_chain(
@@ -216,8 +221,7 @@ class Intake:
 
     async def _hear(self, votes: Sequence[Envelope]) -> None:
         """Take in votes that came beside blocks."""
-        for start in range(0, len(votes), _VOTES_AT_ONCE):
-            some = votes[start : start + _VOTES_AT_ONCE]
+        for some in _portions(votes):
             opened = await self._aside(_open_votes, some, self._chain.network.id)
             self._take_votes(opened, are_in_block=False)
 
@@ -235,6 +239,15 @@ class Intake:
                 )
                 if error.reason is not Reason.STALE and not is_elsewhere:
                     raise
+
+
+def _portions(signed: Sequence[S]) -> Iterator[Sequence[S]]:
+    return (signed[i : i + _SIGNATURES_AT_ONCE] for i in range(0, len(signed), _SIGNATURES_AT_ONCE))
+
+
+def _check_headers(headers: Sequence[PeerHeader], network_id: bytes) -> None:
+    for header in headers:
+        check_signature(header.envelope, network_id)
 
 
 def _open_votes(votes: Sequence[Envelope], network_id: bytes) -> list[Signed[Vote]]:

@@ -168,6 +168,8 @@ class ChainHandler(Protocol):
     ) -> Sequence[Header]:
         """Those of a peer's headers, a chain on a known block, whose bodies are to be asked for.
 
+        Signatures are not checked before, but here, and only of what is missing.
+
         Raises:
             Refused: they lead nowhere.
             Rejected: one of them breaks a rule, which is counted against the peer.

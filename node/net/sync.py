@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import structlog
 
-from node.chain.block import open_header
+from node.chain.block import read_header
 from node.chain.errors import Rejected
 from node.chain.hashing import HASH_BYTES
 from node.chain.messages import Envelope
@@ -139,7 +139,7 @@ class Syncer:
         if len(answer.headers.headers) > MAX_HEADERS:
             raise Refused(Refusal.OVERSIZED, f"sent more than {MAX_HEADERS} headers")
         received = [envelope_from_proto(header) for header in answer.headers.headers]
-        headers = [open_header(header, self._network_id) for header in received]
+        headers = [read_header(header, self._network_id) for header in received]
         check_links(headers, self._handler.knows)
         return headers, [envelope_from_proto(vote) for vote in answer.headers.votes]
 

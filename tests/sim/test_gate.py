@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 from nacl.signing import SigningKey
 
-from node.chain.block import open_header
+from node.chain.block import open_header, read_header
 from node.chain.envelope import Signed, sign
 from node.chain.errors import InvalidBlock, Reason, Rejected, SafetyAlarm
 from node.chain.messages import (
     Body,
     Claim,
     Commit,
+    Envelope,
     Fallback,
     List,
     Payload,
@@ -217,6 +218,30 @@ async def test_bodies_below_the_final_block_are_asked_for_only_if_a_quorum_votes
     with pytest.raises(InvalidBlock) as invalid:
         await node._gate.missing(branch(STRANGER), votes)
     assert invalid.value.reason is Reason.NOT_ATTESTER
+    await world.close()
+
+
+@virtual_time
+async def test_missing_headers_have_to_be_signed() -> None:
+    world = World(seed=5, plan=Plan(strong=0, weak=0))
+    await world.start()
+    await world.until_round(4)
+    node, network_id = world["full0"], world.network.id
+    key = world.machines["full1"].setup.identity.signing_key
+    known, _ = node._gate.headers_after([world.network.genesis_id], 9)
+    head_round, head = node._gate.head()
+    new = sign(Fallback(head_round + 1, head, 0, (), HASH, HASH), key, network_id).envelope
+
+    async def missing(*envelopes: Envelope) -> list[Envelope]:
+        headers = [read_header(each, network_id) for each in envelopes]
+        return [each.envelope for each in await node._gate.missing(headers, ())]
+
+    assert await missing(*known, new) == [new]
+    forged = [replace(each, signature=bytes(64)) for each in (*known, new)]
+    assert await missing(*forged[:-1], new) == [new]
+    with pytest.raises(Rejected) as refused:
+        await missing(*known, forged[-1])
+    assert refused.value.reason is Reason.BAD_SIGNATURE
     await world.close()
 
 
