@@ -159,6 +159,11 @@ async def test_a_missing_block_is_missed_beside_a_competitor(cast: Cast) -> None
     await add_rival(store, cast, 5)
     with pytest.raises(StoreError, match="the block below that of height 6 is lost"):
         start(store, cast)
+    remove(store, judge(store, cast))
+    chain = start(store, cast)
+    assert chain.tree.head().state.height == 4
+    # What builds on it lies there still, and is taken again from peers.
+    assert not any(chain.has(id_of(key)) for key, _ in rows(store, Table.BLOCKS)[4:])
 
 
 async def test_a_branch_that_lost_its_beginning_to_a_final_block_is_no_damage(cast: Cast) -> None:
