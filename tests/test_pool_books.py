@@ -24,17 +24,18 @@ from pool.records.books import (
 from pool.records.tables import persistent
 from pool.rules.appraisal import Standing
 from pool.rules.pace import Pace
+from pool.rules.payout import TOTAL_WEIGHT
 from pool.rules.window import LOG_ROUNDS, WINDOW_ROUNDS
 from tests.pool_world import public
 from tests.proof_world import MANAGER, share
 
-Step = tuple[str, str, int] | str | dict[str, int]
-some_held = st.dictionaries(st.sampled_from("abc"), st.integers(1, 20), max_size=2)
+miners = st.sampled_from("abc")
+Step = tuple[str, str, int, bool] | tuple[str, bool] | frozenset[str]
 steps = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from("abc"), st.sampled_from("abcx"), st.integers(0, 10**15)),
-        st.sampled_from("abc"),
-        some_held,
+        st.tuples(miners, st.sampled_from("abcx"), st.integers(0, 10**15), st.booleans()),
+        st.tuples(miners, st.booleans()),
+        st.frozensets(miners),
     ),
     max_size=40,
 )
@@ -42,18 +43,12 @@ steps = st.lists(
 
 @given(steps)
 def test_lines_follow_from_the_log(played: list[Step]) -> None:
-    """Results (miner, address, work), forfeits (a miner) and ends of rounds, where work is held
-    back from a round on, in any order."""
+    """Results (miner, address, work, whether an audit waits), audits (a miner, whether it passed)
+    and ends of rounds (miners that owe an answer), in any order."""
     books, pages, number = Books(), list[Page](), 1
-    for at, step in enumerate([*played, {}]):
-        if isinstance(step, tuple):
-            miner, address, work = step
-            entry = msgspec.structs.replace(share(miner, at, work, number), address=public(address))
-            books = with_result(books, entry, (share_hash(entry),))
-        elif isinstance(step, str):
-            books = with_forfeited(books, public(step), "count-differs")
-        else:
-            held = tuple(Held(public(miner), since) for miner, since in step.items())
+    for at, step in enumerate([*played, frozenset[str]()]):
+        if isinstance(step, frozenset):
+            held = held_back(books, set(map(public, step)))
             lines = compute_lines(books, number, public("finder"), MANAGER, 10, held)
             terms = Terms(public("finder"), MANAGER, 10)
             hash_, data, books = with_page_closed(books, MANAGER, number, terms, held)
@@ -61,6 +56,15 @@ def test_lines_follow_from_the_log(played: list[Step]) -> None:
             assert lines_of_log(pages) == lines
             books = with_round_ended(books, number, {})
             number += 1
+        elif len(step) == 2:
+            miner, passed = step
+            after = with_proven(books, public(miner))
+            books = after if passed else with_forfeited(books, public(miner), "count-differs")
+        else:
+            miner, address, work, waits = step
+            entry = msgspec.structs.replace(share(miner, at, work, number), address=public(address))
+            is_audited = waits or books.standing(public(miner)).unproven > 0
+            books = with_result(books, entry, (share_hash(entry),), number if is_audited else None)
 
 
 def booked(*entries: Share) -> Books:
@@ -106,18 +110,18 @@ def test_a_forfeit_takes_all_work_and_the_streak() -> None:
 def test_work_held_back_is_paid_later_and_the_others_as_if_it_had_never_been_there() -> None:
     both, honest = Books(), Books()
     for number in range(1, WINDOW_ROUNDS + 3):
-        of_b = share("b", number, 7 * number, number)
-        both = with_result(with_result(both, share("a", number, 10**6, number), ()), of_b, ())
+        of_a, of_b = share("a", number, 10**6, number), share("b", number, 7 * number, number)
+        both = with_result(with_result(both, of_a, (), number), of_b, ())
         honest = with_result(honest, of_b, ())
         both, honest = with_round_ended(both, number, {}), with_round_ended(honest, number, {})
 
-    def weights(books: Books, *held: Held) -> dict[bytes, int]:
+    def weights(books: Books) -> dict[bytes, int]:
+        held = held_back(books, ())
         lines = compute_lines(books, WINDOW_ROUNDS + 3, public("finder"), MANAGER, 0, held)
         return {line.address: line.weight for line in lines}
 
-    assert weights(both, Held(public("a"), 1)) == weights(honest)
-    partly = weights(both, Held(public("a"), WINDOW_ROUNDS + 2))
-    assert 0 < partly[public("a")] < weights(both)[public("a")]
+    assert weights(both) == weights(honest)
+    assert weights(with_proven(both, public("a")))[public("a")] > TOTAL_WEIGHT // 2
 
 
 def test_a_payout_leaves_nothing_at_stake_but_the_streak() -> None:
@@ -216,7 +220,7 @@ def test_shares_survive_a_snapshot() -> None:
 
 
 PACE = Pace(past=((70, 5),))
-NEW, OLD = Standing(9, 9, PACE, 1, 3), Standing(10, 9, PACE, 1, 3)
+NEW, OLD = Standing(9, 9, PACE, 3), Standing(10, 9, PACE, 3)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,8 @@ def test_a_streak_grows_by_shares_that_were_not_drawn_and_by_passed_audits() -> 
     ended = with_payout(with_round_ended(books, 2, {}))
     proven = with_proven(ended, public("a")).standing(public("a"))
 
-    assert (waiting.streak, waiting.unproven, waiting.unproven_since) == (1, 2, 1)
+    assert (waiting.streak, waiting.unproven) == (1, 2)
+    assert [(part.round, part.work) for part in waiting.unproven_work] == [(1, 100), (2, 100)]
     assert (proven.streak, proven.unproven) == (3, 0)
     lost = with_forfeited(ended, public("a"), "why").standing(public("a"))
     assert (lost.streak, lost.unproven) == (0, 0)

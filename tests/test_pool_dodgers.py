@@ -123,7 +123,7 @@ async def test_a_burst_before_the_end_earns_nothing() -> None:
     assert honest is not None
     assert best is not None
     assert best.lines == honest.lines
-    assert best.held == (Held(MAL, 1),)
+    assert best.held == (Held(MAL, BURST),)
     await world.close()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from node.chain.codec import encode
 from node.chain.errors import NotCanonical
-from node.chain.messages import MAX_GENOTYPE_BYTES
+from node.chain.messages import MAX_GENOTYPE_BYTES, PayoutLine
 from ponas.v1 import pool_service_pb2 as pb
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.recount import held_of_log, lines_of_log, work_of_log
@@ -59,7 +59,7 @@ def test_protobuf_reads_a_page_and_writes_the_same_bytes() -> None:
     assert message.SerializeToString(deterministic=True) == data
     assert message.shares[1].work == share("b").work
     assert message.terms[0].fee_permille == 10
-    assert (message.held[0].miner, message.held[0].since) == (public("b"), 7)
+    assert (message.held[0].miner, message.held[0].shares) == (public("b"), 7)
 
 
 def test_the_bytes_are_those_of_the_protocol() -> None:
@@ -101,7 +101,7 @@ def test_the_longest_page_is_within_the_bound() -> None:
         number,
     )
     forfeits = (Forfeited(b"\xff" * 32, b"x" * MAX_REASON_BYTES, PAGE_SHARES),) * MAX_FORFEITS
-    held = (Held(b"\xff" * 32, number),) * MAX_HELD
+    held = (Held(b"\xff" * 32, 2**32 - 1),) * MAX_HELD
     page = Page(MANAGER, number, FIRST_PAGE, (entry,) * PAGE_SHARES, forfeits, held=held)
 
     assert len(encode(page)) <= MAX_PAGE_BYTES
@@ -224,12 +224,16 @@ def test_work_is_held_back_by_the_pages_since_the_terms_before() -> None:
 
 
 def test_work_held_back_is_not_in_the_lines() -> None:
-    page = a_page(shares=(share("a", 0, 5), share("b", 0, 7)))
-    terms = Terms(public("finder"), MANAGER, 0)
-    log = [replace(page, terms=(terms,), held=(Held(public("a"), 1),))]
+    entries = [share("a", 0, 5), share("a", 1, 3), share("b", 0, 7), share("a", 2, 0)]
+    terms = (Terms(public("finder"), MANAGER, 0),)
 
-    assert {line.address for line in lines_of_log(log)} == {public("b"), public("finder")}
-    assert work_of_log(log)[0].total == 12, "it stays in the window"
+    def lines(*entries: Share, held: tuple[Held, ...] = ()) -> tuple[PayoutLine, ...]:
+        return lines_of_log([a_page(shares=entries, terms=terms, held=held)])
+
+    newest, both = Held(public("a"), 1), Held(public("a"), 2)
+    assert lines(*entries, held=(newest,)) == lines(entries[0], entries[2])
+    assert lines(*entries, held=(both,)) == lines(entries[2])
+    assert work_of_log([a_page(shares=tuple(entries), held=(both,))])[0].total == 15
 
 
 def test_a_log_without_terms_gives_no_lines() -> None:

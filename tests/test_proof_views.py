@@ -87,7 +87,7 @@ async def test_a_page_is_shown_by_its_hash() -> None:
     assert shown.shares[0].address == format_address(public("a"))
     assert shown.shares[0].genotype == share("a").genotype.hex()
     assert (shown.forfeits[0].reason, shown.forfeits[0].after) == ("count-differs", 1)
-    assert (shown.held[0].miner, shown.held[0].since) == (public("a").hex(), 6)
+    assert (shown.held[0].miner, shown.held[0].shares) == (public("a").hex(), 6)
     assert (shown.terms.manager, shown.terms.fee_permille) == (format_address(MANAGER), 10)
 
 

@@ -156,7 +156,7 @@ def _page_of(shown: query.GetShareLogResponse, hash_: bytes) -> Page | None:
                 for forfeit in shown.forfeits
             ),
             terms=(_terms_of(shown.terms),) if shown.HasField("terms") else (),
-            held=tuple(Held(bytes.fromhex(entry.miner), entry.since) for entry in shown.held),
+            held=tuple(Held(bytes.fromhex(entry.miner), entry.shares) for entry in shown.held),
         )
         found, _ = pack_page(page)
     except (NotCanonical, ValueError):

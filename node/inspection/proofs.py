@@ -72,7 +72,7 @@ class ShelfProofs:
                 ),
                 None,
             ),
-            held=[HeldView(entry.miner, entry.since) for entry in page.held],
+            held=[HeldView(entry.miner, entry.shares) for entry in page.held],
         )
 
 

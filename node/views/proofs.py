@@ -82,7 +82,7 @@ class TermsView:
 @dataclass(frozen=True)
 class HeldView:
     miner: bytes
-    since: int
+    shares: int
 
 
 @dataclass(frozen=True)

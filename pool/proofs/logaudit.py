@@ -196,5 +196,5 @@ def _withheld(miner: bytes, pages: Iterable[Page]) -> Iterator[Finding]:
                 yield Finding(Kind.WORK_FORFEITED, page.round, detail)
         for entry in page.held:
             if entry.miner == miner:
-                detail = f"work since round {entry.since} waits for an audit of this miner"
+                detail = f"the newest {entry.shares} shares wait for an audit of this miner"
                 yield Finding(Kind.HELD_BACK, page.round, detail)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from node.chain.messages import PayoutLine
 from pool.proofs.sharelog import Forfeited, Held, Page, Share, ShareLogError
@@ -56,6 +57,20 @@ def held_of_log(pages: Sequence[Page]) -> tuple[Held, ...]:
     return (*held, *(entry for page in pages[-1:] for entry in page.held))
 
 
+def _held_work(pages: Sequence[Page]) -> Mapping[int, Mapping[bytes, int]]:
+    """Work that is held back, by round and then by miner and address: of the newest shares."""
+    left = {entry.miner: entry.shares for entry in held_of_log(pages)}
+    work: defaultdict[int, Counter[bytes]] = defaultdict(Counter)
+    for page in reversed(pages):
+        if not any(left.values()):
+            break
+        for share in reversed(page.shares):
+            if share.work > 0 and left.get(share.miner, 0) > 0:
+                left[share.miner] -= 1
+                work[page.round][share.miner + share.address] += share.work
+    return work
+
+
 def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:
     """The payout lines that follow from a log, whose last page holds the terms.
 
@@ -65,8 +80,7 @@ def lines_of_log(pages: Sequence[Page]) -> tuple[PayoutLine, ...]:
     if not pages or not pages[-1].terms:
         raise ShareLogError("the log ends without the terms of a payout")
     (terms,) = pages[-1].terms
-    held = {entry.miner: entry.since for entry in held_of_log(pages)}
-    work = work_by_address(window(withheld(work_of_log(pages), held)))
+    work = work_by_address(window(withheld(work_of_log(pages), _held_work(pages))))
     try:
         return payout_lines(work, terms.finder, terms.manager, terms.fee_permille)
     except PayoutError as error:

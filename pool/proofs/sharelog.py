@@ -76,13 +76,13 @@ class Forfeited:
 
 @dataclass(frozen=True)
 class Held:
-    """A miner's work of round `since` and later is left out of a commitment's lines.
+    """So many of a miner's shares with work, the newest, are left out of a commitment's lines.
 
-    No audit speaks for it yet. It is in the lines of later commitments that don't hold it back.
+    No audit speaks for them yet. They count for later commitments that don't hold them back.
     """
 
     miner: Annotated[bytes, Bytes(1)]
-    since: Annotated[int, Uint(2)]
+    shares: Annotated[int, Uint(2, MAX_UINT32)]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ a forfeit, a commitment, a round's end and a payout look at every miner.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 
 import msgspec
@@ -17,7 +18,7 @@ from pool.proofs.sharelog import Held, Share, Terms
 from pool.records.seen import Seen, with_next_round, with_paid
 from pool.records.tables import Table, persistent, refilled
 from pool.rules import appraisal
-from pool.rules.appraisal import Standing, is_held_back
+from pool.rules.appraisal import Standing, UnprovenWork, is_held_back
 from pool.rules.classes import ClassRecord, audited
 from pool.rules.payout import payout_lines
 from pool.rules.window import (
@@ -58,13 +59,18 @@ def with_result(
 ) -> Books:
     """An accepted result is logged and credited; `trainings` are those of `Appraisal.keys`.
 
-    `audited_in` is the round while an audit of its miner waits. Raises ValueError if the page is
-    full and has to be closed first.
+    `audited_in` is the round if its miner has yet to pass an audit for it. Raises ValueError if the
+    page is full and has to be closed first.
     """
     page = with_share(books.page, share)
     if share.work == 0:
         return msgspec.structs.replace(books, page=page)
-    standing = appraisal.with_share(books.standing(share.miner), share.work, audited_in)
+    standing = books.standing(share.miner)
+    if audited_in is None:
+        standing = appraisal.with_share(standing, share.work)
+    else:
+        unproven = UnprovenWork(audited_in, share.address, share.work)
+        standing = appraisal.with_unproven_share(standing, unproven)
     who = share.miner + share.address
     return msgspec.structs.replace(
         books,
@@ -93,7 +99,7 @@ def held_back(books: Books, owing: Container[bytes]) -> tuple[Held, ...]:
     `owing` are miners whose audits wait for them. Looks at every miner.
     """
     held = (
-        Held(miner, standing.unproven_since)
+        Held(miner, standing.unproven)
         for miner, standing in books.standings.items()
         if is_held_back(standing, miner in owing)
     )
@@ -168,8 +174,11 @@ def compute_lines(
 ) -> tuple[PayoutLine, ...]:
     """The payout lines of a commitment made now, in the round that is going on.
 
-    Work that is `held` back is left out, and stays in the books.
+    Work that is `held` back by `held_back` is left out, and stays in the books.
     """
-    since = {entry.miner: entry.since for entry in held}
-    rounds = withheld(with_round(books.past, round_number, books.earned), since)
+    left_out: defaultdict[int, Counter[bytes]] = defaultdict(Counter)
+    for miner in {entry.miner for entry in held}:
+        for part in books.standing(miner).unproven_work:
+            left_out[part.round][miner + part.address] += part.work
+    rounds = withheld(with_round(books.past, round_number, books.earned), left_out)
     return payout_lines(work_by_address(window(rounds)), finder, manager, fee_permille)

@@ -33,18 +33,26 @@ class Reported(msgspec.Struct, frozen=True, gc=False):
     is_same_precision: bool
 
 
+class UnprovenWork(msgspec.Struct, frozen=True, gc=False):
+    """Work of a miner in one round, paid to an address, for which an audit has yet to pass."""
+
+    round: int
+    address: bytes
+    work: int
+
+
 class Standing(msgspec.Struct, frozen=True, gc=False):
     """What a miner has at stake: shares since its last failed audit, and since the last payout.
 
-    `streak` leaves out the newest `unproven` ones, for which an audit has yet to pass; the first of
-    them came in round `unproven_since`.
+    `streak` leaves out the newest `unproven` ones, for which an audit has yet to pass; what they
+    are worth is `unproven_work`, old to new.
     """
 
     streak: int = 0
     unpaid: int = 0
     pace: Pace = Pace()
     unproven: int = 0
-    unproven_since: int = 0
+    unproven_work: tuple[UnprovenWork, ...] = ()
 
 
 class Appraisal(msgspec.Struct, frozen=True, gc=False):
@@ -107,20 +115,27 @@ def audit_of(
     return kind_of(appraisal.is_low, reported.is_same_precision, appraisal.suspicions)
 
 
-def with_share(standing: Standing, work: int, audited_in: int | None = None) -> Standing:
+def with_share(standing: Standing, work: int) -> Standing:
     """The standing after a share was credited with `work`; one without work risks nothing.
 
-    `audited_in` is the round while an audit of the miner waits, which this share may come to be.
+    No share of the miner is unproven.
     """
     if work == 0:
         return standing
-    streak, unproven, since = standing.streak, standing.unproven, standing.unproven_since
-    if audited_in is None:
-        streak += 1
+    return Standing(standing.streak + 1, standing.unpaid + 1, credited(standing.pace, work))
+
+
+def with_unproven_share(standing: Standing, share: UnprovenWork) -> Standing:
+    """The standing after a share with work that came while an audit of its miner waited, which it
+    may come to be itself."""
+    parts = standing.unproven_work
+    if parts and (parts[-1].round, parts[-1].address) == (share.round, share.address):
+        together = UnprovenWork(share.round, share.address, parts[-1].work + share.work)
+        parts = (*parts[:-1], together)
     else:
-        since = since if unproven else audited_in
-        unproven += 1
-    return Standing(streak, standing.unpaid + 1, credited(standing.pace, work), unproven, since)
+        parts = (*parts, share)
+    pace = credited(standing.pace, share.work)
+    return Standing(standing.streak, standing.unpaid + 1, pace, standing.unproven + 1, parts)
 
 
 def with_passed_audit(standing: Standing) -> Standing:
@@ -134,7 +149,7 @@ def is_newcomer(standing: Standing) -> bool:
 
 
 def is_held_back(standing: Standing, owes_answer: bool) -> bool:
-    """Whether the miner's work since `unproven_since` is not paid yet.
+    """Whether the miner's unproven work is not paid yet.
 
     So it is while an audit waits for the miner, or else leaving would be the way out of audits. Who
     is new waits for this manager as well: nothing bounds yet what a newcomer, or anybody in its
@@ -151,7 +166,7 @@ def with_failed_audit(standing: Standing) -> Standing:
 
 def with_payout(standing: Standing) -> Standing:
     """The standing after a block has paid all shares: nothing is left to lose."""
-    return Standing(standing.streak, 0, standing.pace, standing.unproven, standing.unproven_since)
+    return Standing(standing.streak, 0, standing.pace, standing.unproven, standing.unproven_work)
 
 
 def with_next_round(standing: Standing, elapsed_ms: int) -> Standing:
@@ -161,5 +176,5 @@ def with_next_round(standing: Standing, elapsed_ms: int) -> Standing:
         standing.unpaid,
         next_round(standing.pace, elapsed_ms),
         standing.unproven,
-        standing.unproven_since,
+        standing.unproven_work,
     )

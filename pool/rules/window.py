@@ -106,24 +106,21 @@ def without(work: Table[bytes, int], miner: bytes) -> Table[bytes, int]:
     return work
 
 
-def withheld(rounds: Sequence[RoundWork], held: Mapping[bytes, int]) -> tuple[RoundWork, ...]:
-    """The rounds without work that is held back: of each miner, from the round on that `held` has.
+def withheld(
+    rounds: Sequence[RoundWork], held: Mapping[int, Mapping[bytes, int]]
+) -> tuple[RoundWork, ...]:
+    """The rounds without work that is held back: `held` has units by round, miner and address.
 
     So the window is measured as if that work had never been there.
     """
-    first = min(held.values(), default=None)
-    if first is None:
-        return tuple(rounds)
-    return tuple(each if each.round < first else _without_held(each, held) for each in rounds)
+    return tuple(
+        _lowered(each, held[each.round]) if each.round in held else each for each in rounds
+    )
 
 
-def _without_held(round_: RoundWork, held: Mapping[bytes, int]) -> RoundWork:
-    never = round_.round + 1
-    kept = {
-        who: units
-        for who, units in round_.work.items()
-        if round_.round < held.get(who[:HASH_BYTES], never)
-    }
+def _lowered(round_: RoundWork, by: Mapping[bytes, int]) -> RoundWork:
+    left = {who: units - by.get(who, 0) for who, units in round_.work.items()}
+    kept = {who: units for who, units in left.items() if units > 0}
     return RoundWork.of(round_.round, refilled(round_.work, kept))
 
 

@@ -47,7 +47,9 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     audits, task = pool.audits, round_of(pool).task
     if event.audit is not None:
         audits = audits.set(event.miner, Pending(event.audit, task.task))
-    audited_in = task.round if event.miner in audits else None
+    # Also after an audit that could not be done: what it left unproven are the newest shares.
+    is_audited = event.miner in audits or pool.books.standing(event.miner).unproven
+    audited_in = task.round if is_audited else None
     return pool.but(
         miners=pool.miners.set(miner.key, miner),
         round=round_,

@@ -582,25 +582,25 @@ Global___Forfeited: _TypeAlias = Forfeited  # noqa: Y015
 
 @_typing.final
 class Held(_message.Message):
-    """A miner's work of this round and later ones is held back from a commitment's lines: no audit
-    speaks for it yet. It stays in the log, and in the lines of later commitments without this entry.
+    """So many of a miner's shares with work, the newest before a commitment, are held back from its
+    lines: no audit speaks for them yet. They stay in the log, and count for later commitments.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MINER_FIELD_NUMBER: _builtins.int
-    SINCE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
     miner: _builtins.bytes
-    since: _builtins.int
+    shares: _builtins.int
     def __init__(
         self,
         *,
         miner: _builtins.bytes = ...,
-        since: _builtins.int = ...,
+        shares: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["miner", b"miner", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["miner", b"miner", "shares", b"shares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

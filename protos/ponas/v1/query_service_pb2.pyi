@@ -2514,23 +2514,25 @@ Global___ForfeitView: _TypeAlias = ForfeitView  # noqa: Y015
 
 @_typing.final
 class HeldView(_message.Message):
-    """The miner's work since a round is left out of the next commitment's lines."""
+    """So many of the miner's shares with work, the newest ones, are left out of the next commitment's
+    lines.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MINER_FIELD_NUMBER: _builtins.int
-    SINCE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
     miner: _builtins.str
-    since: _builtins.int
+    shares: _builtins.int
     def __init__(
         self,
         *,
         miner: _builtins.str = ...,
-        since: _builtins.int = ...,
+        shares: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["miner", b"miner", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["miner", b"miner", "shares", b"shares"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
