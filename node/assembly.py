@@ -108,7 +108,7 @@ class Node:
             self._round_tasks,
             self._ask_for_blocks,
         )
-        searchable = SearchableCheck(self.chain, outside.aside)
+        searchable = SearchableCheck(self.chain, self._mempool, outside.aside)
         dissent = Dissent(self.chain, outside.clock)
         self._gate = ChainGate(
             self.chain,

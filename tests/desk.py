@@ -40,7 +40,7 @@ class Desk:
             self.mempool,
             self.store,
             writer,
-            SearchableCheck(self.chain, inline),
+            SearchableCheck(self.chain, self.mempool, inline),
             self.sent.append,
         )
 

@@ -81,7 +81,7 @@ class Follower:
             chain=self.chain,
             rounds=rounds,
             mempool=mempool,
-            searchable=SearchableCheck(self.chain, inline),
+            searchable=SearchableCheck(self.chain, mempool, inline),
             intake=Intake(self.chain, rounds, importer, inline, clock, self.tasks, _ignore),
             informer=Informer(OUTSIDER, self.chain, rounds, mempool, _ignore),
             dissent=Dissent(self.chain, clock),

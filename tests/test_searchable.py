@@ -19,6 +19,7 @@ from node.clock import LoopClock
 from node.consensus.book import Rounds
 from node.consensus.gossip import ChainGate
 from node.consensus.informer import Informer
+from node.consensus.mempool import MAX_WASTED
 from node.consensus.searchable import MAX_WAITING, SearchableCheck
 from node.net.protocol import Gossip
 from tests.chain_world import (
@@ -79,7 +80,7 @@ def gate_of(desk: Desk, aside: Aside = inline) -> ChainGate:
         desk.chain,
         rounds,
         desk.mempool,
-        SearchableCheck(desk.chain, aside),
+        SearchableCheck(desk.chain, desk.mempool, aside),
         unused,
         informer,
         unused,
@@ -125,6 +126,17 @@ async def test_who_sends_a_task_that_can_not_be_searched_is_to_blame(
     assert desk.mempool.transactions() == ()
 
 
+async def test_a_publisher_has_few_tries_in_a_round(desk: Desk, searched: list[Publish]) -> None:
+    """Over the query service nobody is blamed, and who has an account could go on for nothing."""
+    reasons = []
+    for number in range(MAX_WASTED + 2):
+        with pytest.raises(Rejected) as refused:
+            await desk.submissions.submit(publish(desk, target=16 - number % 2).envelope)
+        reasons.append(refused.value.reason)
+    assert reasons == [Reason.TASK_WITNESS] * MAX_WASTED + [Reason.SENDER_FULL] * 2
+    assert len(searched) == MAX_WASTED
+
+
 async def test_a_task_that_can_be_searched_is_passed_on(desk: Desk) -> None:
     signed = publish(desk)
     assert await judge(gate_of(desk), signed.envelope) is Gossip.RELAY
@@ -145,7 +157,7 @@ async def test_what_the_chain_does_meanwhile_is_heeded(desk: Desk) -> None:
 
 async def test_few_are_searched_at_a_time(desk: Desk) -> None:
     aside = Held()
-    gate, check = gate_of(desk, aside), SearchableCheck(desk.chain, aside)
+    gate, check = gate_of(desk, aside), SearchableCheck(desk.chain, desk.mempool, aside)
     publishers = (*PRODUCERS, *ATTESTERS)
     verdicts = [gate.on_gossip(publish(desk, key).envelope) for key in publishers]
     judging = [asyncio.ensure_future(_verdict(each)) for each in verdicts]

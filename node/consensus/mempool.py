@@ -15,8 +15,9 @@ from node.chain.transactions import apply_transaction, compute_fee_rate
 MAX_HELD = 4_096
 MAX_PER_SENDER = 64
 MAX_WASTED = 16
-"""Refused or replaced transactions of a sender with others that wait, until the next round: each
-costs an application of all before it, and nobody pays for that."""
+"""Refused or replaced transactions of a sender with others that wait, and tasks of anybody that
+can't be searched, until the next round: they cost an application of all before them, or more, and
+nobody pays for that."""
 RAISE_PERCENT = 10
 """How much more than the one it replaces a transaction of the same nonce has to offer."""
 
@@ -77,6 +78,10 @@ class Mempool:
         if signed not in standing:
             raise refusal or Rejected(Reason.NONCE, f"nonce {nonce}, the account is at {first}")
         return yields
+
+    def note_wasted(self, sender: bytes) -> None:
+        """Count a transaction that was good for nothing by what the mempool does not judge."""
+        self._wasted[sender] += 1
 
     def next_nonce(self, sender: bytes, head: State) -> int:
         """The nonce of a sender's next transaction, behind all of its that wait."""

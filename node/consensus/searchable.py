@@ -5,6 +5,7 @@ from node.chain.envelope import Signed
 from node.chain.errors import Reason, Rejected
 from node.chain.messages import Transaction
 from node.consensus.chain import Chain
+from node.consensus.mempool import Mempool
 
 MAX_WAITING = 4
 """Tasks that are looked at or wait for it: each may take a hundredth of a second of the thread that
@@ -15,8 +16,9 @@ class SearchableCheck:
     """Asks the one rule of a transaction that is dear: the engine places a task's witness on the
     FPGA. So it is the last one that is asked, once all others hold."""
 
-    def __init__(self, chain: Chain, aside: Aside) -> None:
+    def __init__(self, chain: Chain, mempool: Mempool, aside: Aside) -> None:
         self._chain = chain
+        self._mempool = mempool
         self._aside = aside
         self._num_waiting = 0
 
@@ -35,5 +37,8 @@ class SearchableCheck:
         self._num_waiting += 1
         try:
             await self._aside(self._chain.check_transaction, signed)
+        except Rejected:
+            self._mempool.note_wasted(signed.signer)
+            raise
         finally:
             self._num_waiting -= 1
