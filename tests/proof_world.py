@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from node.chain.commits import commit_id, compute_payout_root
 from node.chain.hashing import blake, u64
@@ -10,12 +12,12 @@ from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
 from pool.proofs.logaudit import Log
 from pool.proofs.openpage import OpenPage, close_page, with_forfeit, with_share
 from pool.proofs.receipts import make_notices, make_receipt
-from pool.proofs.sharelog import FIRST_PAGE, Page, Share, Terms, open_page
+from pool.proofs.sharelog import FIRST_PAGE, Held, Page, Share, Terms, open_page
 from pool.proofs.verification import WonBlock
 from pool.records.tables import persistent
 from pool.rules.audits import Suspicion
 from pool.rules.payout import payout_lines
-from pool.rules.window import RoundWork, forfeit, window, work_by_address
+from pool.rules.window import RoundWork, forfeit, window, withheld, work_by_address
 from tests.pool_world import NETWORK_ID, public
 
 MANAGER = public("manager")
@@ -76,10 +78,12 @@ class PoolRecords:
         work: dict[str, list[int]],
         caught: tuple[str, ...] = (),
         producer: bytes = MANAGER,
+        held: Mapping[str, int] = MappingProxyType({}),
     ) -> tuple[PayoutLine, ...]:
         """A round in which miners deliver shares of so much work, and `caught` ones forfeit.
 
-        The pool commits, and `producer` wins.
+        The pool commits, and `producer` wins. Of `held` miners so many of the round's newest shares
+        are held back.
         """
         for miner, units in work.items():
             for episode, one in enumerate(units):
@@ -89,11 +93,12 @@ class PoolRecords:
         for miner in caught:
             self.open = with_forfeit(self.open, public(miner), "count-differs")
             self.rounds = list(forfeit(self.rounds, public(miner)))
-        lines = payout_lines(
-            work_by_address(window(self.rounds)), public(self.finder), MANAGER, self.fee_permille
-        )
+        left_out = {public(miner) * 2: sum(work[miner][-count:]) for miner, count in held.items()}
+        paid = work_by_address(window(withheld(self.rounds, {number: left_out})))
+        lines = payout_lines(paid, public(self.finder), MANAGER, self.fee_permille)
         terms = Terms(public(self.finder), MANAGER, self.fee_permille)
-        share_log = self._close(number, terms)
+        entries = tuple(Held(public(miner), count) for miner, count in held.items())
+        share_log = self._close(number, terms, entries)
         commitment = blake("test/commitment", u64(number))
         notices = make_notices(number, commitment, share_log, lines)
         for miner in self.receipts:
@@ -134,7 +139,7 @@ class PoolRecords:
             self._close(number)
         self.open = with_share(self.open, entry)
 
-    def _close(self, number: int, terms: Terms | None = None) -> bytes:
-        hash_, data, self.open = close_page(self.open, MANAGER, number, terms)
+    def _close(self, number: int, terms: Terms | None = None, held: tuple[Held, ...] = ()) -> bytes:
+        hash_, data, self.open = close_page(self.open, MANAGER, number, terms, held)
         self.pages[hash_] = data
         return hash_

@@ -222,6 +222,16 @@ def test_an_honest_pool_agrees_with_itself(served: Served, records: PoolRecords)
     assert result.exit_code == 0
 
 
+def test_a_log_that_holds_work_back_is_read_whole(served: Served) -> None:
+    records = PoolRecords()
+    for number in range(1, LAST + 1):
+        records.play(number, {"a": [100], "b": [50, 150]}, held={"b": 1})
+
+    result = served.run(records, "audit-manager", "POOL", "--json")
+
+    assert json.loads(result.output)["findings"] == []
+
+
 def test_more_work_than_a_training_takes_is_a_finding(served: Served) -> None:
     """An entry of a member that nobody knows takes nearly all of the pay."""
     records = PoolRecords()

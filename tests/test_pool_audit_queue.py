@@ -101,6 +101,19 @@ def test_only_the_audit_that_waits_proves_something_and_only_if_it_passes(
     assert bool(pool.audits) is is_replaced
 
 
+def test_after_an_audit_that_could_not_be_done_the_newest_shares_are_unproven() -> None:
+    pool = credited(handed_out(open_round(strong="s")), "s", 0)
+    (pending,) = pool.audits.values()
+    pool = apply(pool, events.ShareAudited(2_000, pending.audit, False, "no machine"))
+    checked = check(valid_report(pool, "s", 200), pool, public("s"), 1_000)
+    # A best needs no audit, since its model was counted.
+    pool = apply(pool, decide_acceptance(pool, checked, SECRET, True, 1_000))
+
+    assert not pool.audits
+    standing = pool.books.standing(public("s"))
+    assert (standing.streak, standing.unproven) == (0, 2)
+
+
 class Watched(ScriptedExecutor):
     """Remembers its jobs."""
 

@@ -66,6 +66,14 @@ def test_an_honest_pool_has_no_findings(rounds: list[dict[str, list[int]]], wins
             }
 
 
+def test_shares_that_are_held_back_are_told_to_their_miner_and_the_lines_follow() -> None:
+    records = played(2)
+    records.play(3, {"a": [100, 50], "b": [70]}, held={"a": 1})
+
+    assert kinds(audit(records, "a")) == [(Kind.HELD_BACK, 3)]
+    assert audit(records, "b") == ()
+
+
 def test_a_line_in_the_block_is_paid() -> None:
     records = played(1)
     (notice,) = records.notices["a"]
