@@ -129,8 +129,10 @@ def with_unproven_share(standing: Standing, share: UnprovenWork) -> Standing:
     """The standing after a share with work that came while an audit of its miner waited, which it
     may come to be itself."""
     parts = standing.unproven_work
-    if parts and (parts[-1].round, parts[-1].address) == (share.round, share.address):
-        together = UnprovenWork(share.round, share.address, parts[-1].work + share.work)
+    if not parts:
+        parts = (share,)
+    elif (last := parts[-1]).round == share.round and last.address == share.address:
+        together = UnprovenWork(share.round, share.address, last.work + share.work)
         parts = (*parts[:-1], together)
     else:
         parts = (*parts, share)

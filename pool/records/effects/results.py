@@ -48,8 +48,8 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     if event.audit is not None:
         audits = audits.set(event.miner, Pending(event.audit, task.task))
     # Also after an audit that could not be done: what it left unproven are the newest shares.
-    is_audited = event.miner in audits or pool.books.standing(event.miner).unproven
-    audited_in = task.round if is_audited else None
+    waits = event.miner in audits or pool.books.standing(event.miner).unproven
+    audited_in = task.round if waits else None
     return pool.but(
         miners=pool.miners.set(miner.key, miner),
         round=round_,
