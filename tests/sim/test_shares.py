@@ -86,7 +86,11 @@ def test_a_wash_publisher_ends_poorer_than_who_publishes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     washed, wins_of_washer = run_virtual(play_wash())
-    monkeypatch.setattr(Publisher, "_publish", lambda _self: None)
+
+    async def publish_nothing(_self: Publisher) -> None:
+        pass
+
+    monkeypatch.setattr(Publisher, "_publish", publish_nothing)
     honest, wins = run_virtual(play_wash())
     reward = SHARDS * REWARD_IN_SUBSIDIES * MARKET.parameters.subsidy
     assert wins_of_washer >= wins
