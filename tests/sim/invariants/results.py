@@ -53,7 +53,11 @@ class TrueResults(Invariant):
 
 
 class BestWins(Invariant):
-    """I7: in calm rounds no honest claim loses to one of a lower rank."""
+    """I7: in calm rounds no honest claim loses to one of a lower rank.
+
+    From the second one on: who was on another side of a fork when seals came, with other sealers,
+    can't tell whether they came in time, and leaves the round to the votes of others.
+    """
 
     name = "I7"
 
@@ -73,7 +77,7 @@ class BestWins(Invariant):
     def on_round(self, number: int) -> None:
         last = number - 1
         claims = self._claims.pop(last, [])
-        if last in self.watch.void or not self.scene.is_calm(last, last):
+        if last in self.watch.void or not self.scene.is_calm(max(1, last - 1), last):
             return
         for name in self.scene.honest:
             node = self.scene.node(name)
