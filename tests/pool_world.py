@@ -148,6 +148,7 @@ class PoolWorld:
         executor: Executor | None = None,
         workers: int = 1,
         task: Task = TASK,
+        evidence: Evidence | None = None,
     ) -> Miner:
         """Start a miner; one of an earlier name is the same miner, started again."""
         dial = partial(self.network.transport(name).dial_pool, "pool")
@@ -159,7 +160,7 @@ class PoolWorld:
             clock=self.clock,
             rng=self.rng,
             promises=no_promises(),
-            evidence=evidence_of(name, strength),
+            evidence=evidence or evidence_of(name, strength),
             workers=workers,
         )
         self.miners[name] = miner

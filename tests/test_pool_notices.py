@@ -128,6 +128,42 @@ async def test_the_newest_commitments_are_told_to_who_comes_back() -> None:
     await world.close()
 
 
+@pytest.mark.parametrize(("number", "told"), [(KEPT_ROUNDS, [1]), (KEPT_ROUNDS + 1, [])])
+@virtual_time
+async def test_a_commitment_of_long_ago_is_told_no_more(number: int, told: list[int]) -> None:
+    world = PoolWorld()
+    world.start_round(1)
+    await worked(world, "s")
+    await commit(world, 1)
+    await world.crash_manager()
+    world.start_manager()
+    world.start_round(number)
+
+    notices = await notices_after_welcome(world, "s", [1])
+
+    assert [notice.round for notice in notices] == told
+    await world.close()
+
+
+@virtual_time
+async def test_a_miner_goes_on_when_the_pool_last_committed_long_ago() -> None:
+    """Also for a manager that sends all that it has promised, as its own round is as old."""
+    world = PoolWorld()
+    world.start_round(1)
+    await worked(world, "s")
+    await commit(world, 1)
+    await world.crash_manager()
+    world.start_manager()
+    now = 2 * KEPT_ROUNDS
+    store = MemoryStore()
+    evidence = Evidence(applicant("s", Strength.STRONG), store, store.write, lambda: now)
+    world.add_miner("s", Strength.STRONG, evidence=evidence)
+    await world.pass_ms(1_000)
+
+    assert world.manager.state.miners[public("s")].connected
+    await world.close()
+
+
 def kept_by(evidence: Evidence, number: int) -> None:
     """Hand a miner the notice of a round."""
     line = PayoutLine(public("s"), 1_000)
@@ -163,12 +199,21 @@ def test_a_notice_of_a_newest_round_is_kept_without_any_work_in_it(number: int) 
     assert len(list(ReceiptShelf(store).notices(number))) == 1
 
 
-@pytest.mark.parametrize("number", [100 - KEPT_ROUNDS, 102])
-def test_a_notice_of_any_other_round_is_refused(number: int) -> None:
+@pytest.mark.parametrize("number", [1, 100 - KEPT_ROUNDS])
+def test_a_notice_of_long_ago_is_passed_over(number: int) -> None:
+    store = MemoryStore()
+    evidence = Evidence(applicant("s", Strength.STRONG), store, store.write, lambda: 100)
+
+    kept_by(evidence, number)
+
+    assert not list(ReceiptShelf(store).rounds())
+
+
+def test_a_notice_of_a_round_to_come_is_refused() -> None:
     store = MemoryStore()
     evidence = Evidence(applicant("s", Strength.STRONG), store, store.write, lambda: 100)
 
     with pytest.raises(ProofError) as refused:
-        kept_by(evidence, number)
+        kept_by(evidence, 102)
 
     assert refused.value.objection is Objection.OTHER_ROUND

@@ -16,6 +16,7 @@ from pool.link.leases import subspace_hash
 from pool.link.wire import assignment_to_wire, best_to_wire, strength_to_wire
 from pool.manager.receipts import Receipts
 from pool.proofs.receipts import make_notices
+from pool.proofs.shelf import KEPT_ROUNDS
 from pool.records import events
 from pool.records.events import AnyEvent
 from pool.records.refusals import Refusal
@@ -104,8 +105,10 @@ class Letters:
         """The welcome, and what the miner may have missed while it or the manager was away."""
         yield from self.welcome(event, pool, now_ms)
         miner = pool.miners[event.miner]
+        newest = 0 if pool.round is None else pool.round.task.round
         for promise in pool.promises:
-            yield from self._notice(miner, promise)
+            if promise.round > newest - KEPT_ROUNDS:
+                yield from self._notice(miner, promise)
 
     def welcome(
         self, event: events.Joined | events.Retyped, pool: PoolState, now_ms: int

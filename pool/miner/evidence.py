@@ -65,12 +65,15 @@ class Evidence:
     def keep_notice(self, manager: bytes, message: pb.Envelope) -> None:
         """Take a notice of one of the newest rounds. Raises ProofError.
 
-        Managers send it again to whoever comes back.
+        Managers send it again to whoever comes back, and what they last won may be long ago: an
+        older notice is checked and not kept.
         """
         now = self._round_now()
-        rounds = range(now - KEPT_ROUNDS + 1, now + _ROUNDS_AROUND + 1)
+        rounds = range(now + _ROUNDS_AROUND + 1)
         address, network_id = self._applicant.payout_address, self._applicant.network_id
         notice = check_notice(_envelope(message), network_id, manager, address, rounds)
+        if notice.message.round <= now - KEPT_ROUNDS:
+            return
         changes = self._shelf.keep_notice(notice)
         if not changes:
             return

@@ -115,8 +115,7 @@ def check_notice(
 ) -> Signed[PayoutNotice]:
     """The notice for an address, its line proved to be under the root.
 
-    `rounds` are those that it may be for: the current one, and those that the miner has worked in.
-    Raises ProofError.
+    `rounds` are those that it may be for. Raises ProofError.
     """
     signed = _open(PayoutNotice, envelope, network_id, manager)
     notice = signed.message
