@@ -1,9 +1,9 @@
 """When a node may believe what it knows, and how it comes to the state of its checkpoint."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
 
 import pytest
 
@@ -23,8 +23,11 @@ from node.net.blobs import NotFound
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
-from tests.chain_world import make_network
+from tests.chain_world import ATTESTERS, ScriptedDesigns, World, make_network
 from tests.virtual_time import virtual_time
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NOW = 10_000
 TRUSTED = TRUSTED_ERAS * SEALED.era_rounds
@@ -179,3 +182,31 @@ async def test_the_history_waits_for_ten_vain_questions_which_then_become_rare()
     pauses_s = [(b - a) // 1_000 for a, b in zip(peers.asked_ms, peers.asked_ms[1:], strict=False)]
     assert pauses_s[:18] == [1] * 10 + [2, 4, 8, 16, 32, 64, 64, 64]
     running.cancel()
+
+
+@virtual_time
+async def test_a_checkpoint_that_is_final_but_not_written_yet_is_no_alarm() -> None:
+    world, store = World(), MemoryStore()
+    blocks = []
+    for number in range(1, 9):
+        parent = world.tree.head()
+        votes = world.votes(parent.id, ATTESTERS) if parent.block else ()
+        blocks.append(world.add(world.fallback_block(parent.id, number, votes=votes)))
+    chain = Chain(
+        world.network, ScriptedDesigns(), store, InlineWriter(store), TaskOwner(), lambda _: None
+    )
+    checkpoint, clock = Checkpoint(2, blocks[1].id), LoopClock(asyncio.get_running_loop())
+    peers = Peers({}, [])
+    bootstrap = Bootstrap(chain, checkpoint, peers, peers.fetch, clock, inline, lambda: None)
+    checked = 0
+
+    async def with_checks(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        nonlocal checked
+        if chain.tree.final.round >= checkpoint.round:
+            await bootstrap.run()
+            checked += 1
+        return work(*args, **kwargs)
+
+    await chain.follow(blocks[:1], inline)
+    await chain.follow(blocks[1:], with_checks)
+    assert checked

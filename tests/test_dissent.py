@@ -15,6 +15,7 @@ from node.chain.timing import round_start
 from node.clock import LoopClock
 from node.consensus.chain import Chain
 from node.consensus.dissent import Dissent
+from node.store.base import Put, Table
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
@@ -32,9 +33,10 @@ class Listener:
 
     def __init__(self) -> None:
         self.world = World()
-        network, store = self.world.network, MemoryStore()
+        network, self.store = self.world.network, MemoryStore()
+        writer = InlineWriter(self.store)
         self.chain = Chain(
-            network, ScriptedDesigns(), store, InlineWriter(store), TaskOwner(), lambda _: None
+            network, ScriptedDesigns(), self.store, writer, TaskOwner(), lambda _: None
         )
         start_ms = round_start(network, NOW)
         self.dissent = Dissent(self.chain, LoopClock(asyncio.get_running_loop(), start_ms))
@@ -128,4 +130,14 @@ async def test_who_comes_over_is_no_dissenter_any_more() -> None:
     listener.hear(ATTESTERS[:1], listener.chain.tree.final, NOW, head.id)
     assert listener.dissent.is_strong()
     listener.hear(ATTESTERS[:1], listener.chain.tree.final, NOW + 1, head.id)
+    assert not listener.dissent.is_strong()
+
+
+@virtual_time
+async def test_a_lowest_block_that_the_disk_has_changed_is_no_fault_of_a_voter() -> None:
+    listener = await listen()
+    store = listener.store
+    key, row = next(iter(store.scan(Table.BLOCKS)))
+    store.write([Put(Table.BLOCKS, key, row[:20] + bytes([row[20] ^ 1]) + row[21:])])
+    assert listener.hear(ATTESTERS, OTHER) == [False] * len(ATTESTERS)
     assert not listener.dissent.is_strong()

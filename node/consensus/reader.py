@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import structlog
 
-from node.chain.block import Block, open_header
+from node.chain.block import Block, read_header
 from node.chain.codec import decode
 from node.chain.eras import Eras
 from node.chain.errors import Rejected
@@ -98,12 +98,17 @@ class ChainReader:
 
     def denies(self, checkpoint: Checkpoint) -> bool:
         """Whether the final chain has no such block in a round that this node has blocks of."""
-        if checkpoint.round > self.tree.final.round:
+        tree = self.tree
+        if checkpoint.round > tree.final.round:
             return False
+        # A block may be in the tree, and final, before it is written.
+        if checkpoint.id in tree:
+            return not tree.is_descendant(tree.final.id, tree.entry(checkpoint.id).checkpoint)
         if self._height_on_chain(checkpoint.id) is not None:
             return False
-        headers = (open_header(each, self.network.id) for _, each in self._blocks.headers_from(0))
-        return next((each.message.round <= checkpoint.round for each in headers), False)
+        lowest = _up_to_damage(islice(self._blocks.headers_from(0), 1))
+        rounds = [read_header(header, self.network.id).message.round for _, header in lowest]
+        return any(lowest_round <= checkpoint.round for lowest_round in rounds)
 
     def eras_at(self, round_number: int) -> Eras:
         """The seats of a round that a block of this node is of.
