@@ -1,5 +1,6 @@
 """The blocks a node holds: a tree in memory, everything behind it in the store."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -61,6 +62,9 @@ class Chain(ChainReader):
         )
         # The first block of each signer in each round that is not final yet.
         self._signed: dict[tuple[bytes, int], bytes] = {}
+        # Rows that are not on the disk yet, in the order of the blocks that they are of.
+        self._unwritten: list[Change] = []
+        self._writing = asyncio.Lock()
         self.tree = self._load()
 
     def head(self, before_round: int) -> Entry:
@@ -102,7 +106,7 @@ class Chain(ChainReader):
         changes = self._blocks.put(block, state, logits_hash)
         changes += [row for blob in blobs for row in put_blob(blob)]
         changes += put_win(self.tree.context_for(block.parent, block.round), block)
-        await self._writer.write(changes)
+        await self._write(changes)
         final = self.tree.final
         self._enter(self.tree, block, state, logits_hash)
         if self.tree.final != final:
@@ -113,7 +117,7 @@ class Chain(ChainReader):
         if state.height <= self.final_height and not self.tree.is_descendant(
             self.tree.final.id, place
         ):
-            await self._writer.write(self._blocks.drop(state.height, block.id))
+            await self._write(self._blocks.drop(state.height, block.id))
 
     async def follow(self, blocks: Sequence[Block], aside: Aside) -> None:
         """Keep blocks that a quorum vouches for, each building on the one before it.
@@ -121,24 +125,25 @@ class Chain(ChainReader):
         Their states are followed now, in the order given; the rest is checked by `backlog`.
         Raises Rejected, and SafetyAlarm.
         """
-        final, changes = self.tree.final, list[Change]()
+        final = self.tree.final
         try:
             for block in blocks:
-                # Another peer may have brought it meanwhile.
                 if self.has(block.id):
                     continue
                 context = self.tree.context_for(block.parent, block.round)
                 parent = self.tree.entry(block.parent).state
                 state = await aside(follow_block, context, parent, block)
+                # Another peer may have brought it meanwhile.
+                if self.has(block.id):
+                    continue
                 self.backlog.add(context, block)
-                changes += self._blocks.put(block, state, b"")
-                changes += put_win(context, block)
+                self._unwritten += self._blocks.put(block, state, b"")
+                self._unwritten += put_win(context, block)
                 self._enter(self.tree, block, state, b"")
         finally:
             # Together, since a synced write takes as long as many blocks. What a crash loses comes
             # again by sync: nothing is signed before it is written.
-            if changes:
-                await self._writer.write(changes)
+            await self._write()
         if self.tree.final != final:
             await self._settle()
 
@@ -180,7 +185,7 @@ class Chain(ChainReader):
         changes += self._blocks.put_snapshot(entry.state.height, entry.checkpoint, snapshot)
         gap = Gap(parent.state.height - 1, parent.parent) if parent.parent else Gap(0, parent.id)
         changes += self._blocks.put_gap(gap)
-        await self._writer.write(changes)
+        await self._write(changes)
         self.tree = self._load([parent, entry])
 
     def has_rival(self, block: Block) -> bool:
@@ -210,17 +215,33 @@ class Chain(ChainReader):
 
     async def _settle(self) -> None:
         """After finality has moved."""
+        # It removes, of the rows on the disk, those of blocks that have lost.
+        await self._write()
         height, final_round = self.final_height, self.tree.final.round
         self._signed = {key: i for key, i in self._signed.items() if key[1] >= final_round}
         changes = self._settling.settle(self.tree, is_checked=not self.backlog.reason)
-        if changes:
-            await self._writer.write(changes)
+        await self._write(changes)
         self._settling.height = max(self._settling.height, height)
 
     def _release(self) -> None:
         """Write the snapshot that waited for the backlog."""
         if changes := self._settling.release():
-            self._tasks.spawn(self._writer.write(changes), name="keep snapshot")
+            self._tasks.spawn(self._write(changes), name="keep snapshot")
+
+    async def _write(self, changes: Sequence[Change] = ()) -> None:
+        """Write after what came before: on the disk no block lies without the one below it.
+
+        What can't be written now goes before what is written next.
+        """
+        self._unwritten += changes
+        async with self._writing:
+            batch, self._unwritten = self._unwritten, []
+            try:
+                if batch:
+                    await self._writer.write(batch)
+            except BaseException:
+                self._unwritten = batch + self._unwritten
+                raise
 
     def _load(self, base: Sequence[Entry] = ()) -> BlockTree:
         """Re-enter what was kept: it was checked before it was written, so it needs no count.
