@@ -233,9 +233,10 @@ class ChainGate:
         try:
             is_new = self._chain.add_vote(vote)
         except Rejected as error:
-            if error.reason is Reason.STALE:
-                return Gossip.DROP
-            raise
+            # Who lacks the target, or follows another branch, can't tell that a vote is wrong, and
+            # passes it on. To blame it for that would let keys with bonds alone part honest nodes.
+            _log.debug("vote_refused", reason=str(error))
+            return Gossip.DROP
         self._intake.import_backed(vote.message.target)
         return Gossip.RELAY if is_new or is_noted else Gossip.DROP
 

@@ -7,9 +7,11 @@ import pytest
 from nacl.signing import SigningKey
 
 from node.chain.block import open_header, read_header
+from node.chain.bonds import BondKind
 from node.chain.envelope import Signed, sign
 from node.chain.errors import InvalidBlock, Reason, Rejected, SafetyAlarm
 from node.chain.messages import (
+    AddBond,
     Body,
     Claim,
     Commit,
@@ -21,12 +23,14 @@ from node.chain.messages import (
     Transfer,
     Vote,
 )
+from node.chain.params import FAST
 from node.chain.proposal import complete
 from node.chain.timing import Phase
 from node.consensus import settling
 from node.net.protocol import Gossip, Header, Refusal, Refused
 from node.wire import WireBlock
 from tests.chain_world import FEE
+from tests.sim.customers import send
 from tests.sim.world import Plan, World
 from tests.virtual_time import run_virtual, virtual_time
 
@@ -94,7 +98,7 @@ async def answer(signer: str | None, *messages: Payload) -> Gossip | Reason:
         (None, claim(), Reason.NO_UNIT),
         (None, List(NOW, ()), Reason.NOT_ATTESTER),
         (None, fallback(), Reason.NOT_ATTESTER),
-        (None, vote(NOW), Reason.NOT_ATTESTER),
+        (None, vote(NOW), Gossip.DROP),
         # What is malformed.
         ("full1", List(NOW, (HASH, bytes(32))), Reason.LIST_ORDER),
         ("strong0", PoolRegistration(HASH, HASH, 1, HASH), Reason.WRONG_KIND),
@@ -218,6 +222,29 @@ async def test_bodies_below_the_final_block_are_asked_for_only_if_a_quorum_votes
     with pytest.raises(InvalidBlock) as invalid:
         await node._gate.missing(branch(STRANGER), votes)
     assert invalid.value.reason is Reason.NOT_ATTESTER
+    await world.close()
+
+
+@virtual_time
+async def test_a_wrong_vote_is_no_fault_of_who_lacks_its_target() -> None:
+    world = World(seed=6, plan=Plan(mints=1, managers=0, strong=0, weak=0))
+    await world.start()
+    await world.until_round(2)
+    send(world, "mint0", AddBond(BondKind.ATTEST, world.key("mint0"), FAST.unit_bond, 0, 0))
+    await world.until_round(4)
+    world.distrust("mint0", "full1")
+    world.cut(["full1"])
+    await world.until_round(6)
+    passes_on, knows = world["full1"], world["full0"]
+    target = knows.chain.tree.head()
+    true = knows.chain.tree.source_for(target.id)
+    right = Vote(true.round, true.id, target.state.round, target.id, b"", b"")
+    # A bond without a seat yet, and a seat.
+    for name, ballot in (("mint0", right), ("full1", replace(right, source=HASH))):
+        key = world.machines[name].setup.identity.signing_key
+        envelope = sign(ballot, key, world.network.id).envelope
+        assert at_once(passes_on._gate.on_gossip(envelope)) is Gossip.RELAY
+        assert at_once(knows._gate.on_gossip(envelope)) is Gossip.DROP
     await world.close()
 
 
