@@ -178,6 +178,9 @@ class Channel(Generic[Out, In]):
         self._put(self._message(blob_chunk=chunk) for chunk in chunks(hash_, blob))
 
     def _take(self, chunk: BlobChunk) -> None:
+        if self._arrived is not None and self._arrived.done():
+            # Its time is up, and who waited for it has yet to hear of that.
+            self._expect_no_more()
         incoming, arrived = self._incoming, self._arrived
         if incoming is None or arrived is None or chunk.hash != incoming.hash:
             # The rest of what was given up on may still come, and nothing else.
