@@ -16,9 +16,10 @@ from pool.miner.failover import (
     is_hopeless,
     turned_back,
 )
+from pool.miner.patience import MUTE_AFTER_MS
 
 LOST = Parting(End.LOST, "gone")
-MUTE = Parting(End.MUTE, "no answer", held_ms=LAST_WAIT_MS + 1)
+MUTE = Parting(End.MUTE, "no answer", held_ms=MUTE_AFTER_MS + 1)
 WRONG = Parting(End.WRONG, "another network")
 
 
@@ -44,14 +45,22 @@ def test_a_link_that_held_was_no_failure_in_a_row() -> None:
     assert places(Course(2), LOST, LOST, good, LOST, LOST) == [0, 0, 0, 0, 1]
 
 
-def test_a_mute_pool_is_left_at_once_and_looked_back_to_ever_more_rarely() -> None:
+def test_a_mute_pool_is_left_at_once_and_looked_back_to_half_as_often() -> None:
     assert places(Course(2), MUTE, MUTE) == [1, 0]
     course, waits = Course(2), []
-    for _ in range(3):
+    for _ in range(4):
         waits.append(course.return_after_ms // RETURN_AFTER_MS)
         course = after(course, MUTE)
-    assert waits == [1, 2, 4]
-    assert after(Course(1, mute=10_000), MUTE).return_after_ms < 2 * 86_400_000
+    assert waits == [1, 2, 2, 2]
+
+
+def test_a_link_that_was_not_mute_for_long_makes_up_for_a_mute_pool() -> None:
+    course = after(Course(2), MUTE)
+    for end in (End.LOST, End.LEFT, End.DRAINED):
+        short = after(course, Parting(end, "", held_ms=MUTE_AFTER_MS))
+        assert short.return_after_ms == 2 * RETURN_AFTER_MS
+        long = after(course, Parting(end, "", held_ms=MUTE_AFTER_MS + 1))
+        assert long.return_after_ms == RETURN_AFTER_MS
 
 
 def test_waits_double_up_to_a_bound_and_begin_anew_after_a_good_link() -> None:

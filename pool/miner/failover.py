@@ -10,14 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from pool.miner.patience import MUTE_AFTER_MS
+
 ATTEMPTS = 3
 """Failures in a row at one pool before the next one's turn."""
 
 RETURN_AFTER_MS = 300_000
 """How often a miner that is not at its first pool looks whether an earlier one is back; half as
-often after each pool that was mute, for one that answers then may be mute again."""
-
-_MOST_DOUBLINGS = 8
+often once one was mute, for one that answers then may be mute again. It is never so rare that
+audits of what the miner did for the earlier pool fail because it is away."""
 
 FIRST_WAIT_MS, LAST_WAIT_MS = 500, 15_000
 """Waits between attempts double from the first to the last of these; a link that held for longer
@@ -57,7 +58,7 @@ class Course:
 
     `failures` count in a row at the present one. The next wait is drawn from the upper half of
     `wait_ms`, so that a pool's miners don't all come back at once. `wrong` will never do, and
-    `mute` pools were met.
+    `met_mute` says that a pool was mute since the last link that was not for long.
     """
 
     routes: int
@@ -65,7 +66,7 @@ class Course:
     failures: int = 0
     wait_ms: int = 0
     wrong: frozenset[int] = frozenset()
-    mute: int = 0
+    met_mute: bool = False
 
     @property
     def earlier(self) -> tuple[int, ...]:
@@ -75,7 +76,7 @@ class Course:
     @property
     def return_after_ms(self) -> int:
         """How long until the next look at the earlier routes."""
-        return RETURN_AFTER_MS << min(self.mute, _MOST_DOUBLINGS)
+        return 2 * RETURN_AFTER_MS if self.met_mute else RETURN_AFTER_MS
 
 
 def is_hopeless(course: Course, pools: int) -> bool:
@@ -85,6 +86,9 @@ def is_hopeless(course: Course, pools: int) -> bool:
 
 def after(course: Course, parting: Parting) -> Course:
     """The course after a connection ended: the same place again, or the next."""
+    if parting.held_ms > MUTE_AFTER_MS:
+        # A mute pool is left by then, with that for a reason.
+        course = replace(course, met_mute=False)
     match parting.end:
         case End.LEFT:
             return replace(course, failures=0, wait_ms=0)
@@ -94,7 +98,7 @@ def after(course: Course, parting: Parting) -> Course:
         case End.WRONG:
             return _next(marked_wrong(course, course.at))
         case End.MUTE:
-            return _next(replace(course, mute=course.mute + 1, wait_ms=FIRST_WAIT_MS))
+            return _next(replace(course, met_mute=True, wait_ms=FIRST_WAIT_MS))
         case End.LOST:
             was_good = parting.held_ms > LAST_WAIT_MS
             failures = 1 if was_good else course.failures + 1
