@@ -9,6 +9,7 @@ from immutables import Map
 
 from nas.jobs import BATCH_EPISODES
 from pool.decisions.members import decide_join, decide_stalled
+from pool.decisions.results import decide_acceptance
 from pool.decisions.rounds import decide_open
 from pool.records import events
 from pool.records.state import Exploration, PoolState, RoundTask
@@ -39,7 +40,7 @@ def rhythm(*trained_ms: int) -> Rhythm:
     """That of a miner whose trained results took so long each."""
     found = Rhythm()
     for took_ms in trained_ms:
-        found = found.then(found.last_ms + took_ms, is_trained=True)
+        found = found.then(found.last_ms + took_ms, is_timed=True)
     return found
 
 
@@ -60,7 +61,7 @@ def test_nobody_has_less_than_ten_times_its_longest_training_or_more_than_half_a
 
 def test_what_was_not_trained_says_nothing_about_trainings() -> None:
     measured = rhythm(*[700] * BATCH_EPISODES)
-    untrained = measured.then(measured.last_ms + 1, is_trained=False)
+    untrained = measured.then(measured.last_ms + 1, is_timed=False)
 
     assert patience_ms(untrained, PHASE_MS) == patience_ms(measured, PHASE_MS) == 7_000
     assert type_silent(untrained, untrained.last_ms + 7_000, PHASE_MS) is None
@@ -162,6 +163,24 @@ def test_connecting_anew_ends_no_silence(declared: Strength) -> None:
 
     assert pool.miners[S].strength is Strength.WEAK
     assert pool.miners[S].strength_reason.startswith("no result in 14000 ms at work")
+
+
+def test_what_was_finished_for_an_earlier_assignment_says_nothing_about_trainings() -> None:
+    """It comes all at once, when the manager is back: no training took so little."""
+    pool = handed_out(open_round(strong="stu"))
+    before = in_hand(pool, "s").id
+    pool = after(pool, *decide_join(pool, S, S, Strength.STRONG, 9_000))
+    for _ in range(BATCH_EPISODES):
+        late = check(valid_report(pool, "s").but(assignment_id=before), pool, S, 9_100)
+        pool = after(pool, decide_acceptance(pool, late, b"secret", False, 9_100))
+
+    assert pool.miners[S].rhythm == Rhythm(last_ms=9_100)
+    assert decide_stalled(pool, S, 9_100 + HALF_MS) == ()
+
+    for at_ms in range(10_100, 15_000, 1_000):
+        pool = after(pool, result_of(pool, "s", now_ms=at_ms))
+
+    assert pool.miners[S].rhythm == Rhythm(14_100, BATCH_EPISODES, 1_000)
 
 
 def test_a_new_round_begins_without_silence() -> None:

@@ -26,29 +26,30 @@ half of it, who goes on with the search has no longer than its first miner had."
 class Rhythm(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How the results of a miner have come in a round.
 
-    The last came when it had been at work for `last_ms`. Of the `trained` ones that with the
-    longest time since the one before took `longest_ms`. Only time with work in hand counts, over
-    all connections: coming anew ends no silence.
+    The last came when it had been at work for `last_ms`. Of the `timed` ones that with the longest
+    time since the one before took `longest_ms`. Only time with work in hand counts, over all
+    connections: coming anew ends no silence.
     """
 
     last_ms: int = 0
-    trained: int = 0
+    timed: int = 0
     longest_ms: int = 0
 
-    def then(self, worked_ms: int, is_trained: bool) -> Rhythm:
-        """With a result after `worked_ms` at work in the round. What was not trained took no time,
-        and says nothing about how long a training takes."""
-        took_ms = worked_ms - self.last_ms if is_trained else 0
-        return Rhythm(worked_ms, self.trained + is_trained, max(self.longest_ms, took_ms))
+    def then(self, worked_ms: int, is_timed: bool) -> Rhythm:
+        """With a result after `worked_ms` at work in the round. `is_timed` is False for one that
+        says nothing about how long a training takes: it needed none, or was trained for an earlier
+        assignment, most often while its manager was away."""
+        took_ms = worked_ms - self.last_ms if is_timed else 0
+        return Rhythm(worked_ms, self.timed + is_timed, max(self.longest_ms, took_ms))
 
 
 def patience_ms(rhythm: Rhythm, phase_ms: int) -> int:
     """Milliseconds at work that a miner may take for its next result.
 
-    Until it has trained MIN_BUDGET designs in the round, its own times say too little.
+    Until MIN_BUDGET of its trainings in the round were timed, its own times say too little.
     """
     most_ms = int(MOST * phase_ms)
-    if rhythm.trained < MIN_BUDGET:
+    if rhythm.timed < MIN_BUDGET:
         return most_ms
     return min(most_ms, LONGER * rhythm.longest_ms)
 

@@ -33,6 +33,9 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
     reward = event.correct / event.size
     round_, given = placed(round_of(pool), miner, event.assignment, reward, event.epochs > 0)
     share = share_of(event, miner.payout_address)
+    # What was finished while its manager was away comes all at once.
+    current = miner.current
+    is_timed = event.epochs > 0 and current is not None and current.id == event.assignment
     miner = miner.but(
         given=given,
         episodes=miner.episodes + 1,
@@ -42,7 +45,7 @@ def result_accepted(pool: PoolState, event: events.ResultAccepted) -> PoolState:
         delivery=miner.delivery.then(1, event.at_ms - miner.measured_at_ms),
         measured_at_ms=event.at_ms,
         budget_results=miner.budget_results + 1,
-        rhythm=miner.rhythm.then(miner.worked_ms(event.at_ms), event.epochs > 0),
+        rhythm=miner.rhythm.then(miner.worked_ms(event.at_ms), is_timed),
     )
     audits, task = pool.audits, round_of(pool).task
     if event.audit is not None:
