@@ -132,7 +132,7 @@ class QueryServicer(QueryServiceServicer):
         return await _answer(
             context,
             pb.ListRoundTasksResponse,
-            lambda: self._views.published.of_rounds(request.since),
+            lambda: self._views.published.of_rounds(request.since, request.below),
         )
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:

@@ -304,8 +304,8 @@ class FixedTasks:
             raise UnknownItem("this node knows no such task")
         return RESULTS
 
-    def of_rounds(self, since: int) -> RoundTasksView:
-        return RoundTasksView((RoundTaskView(since, "digits", 20, 1 << 40),))
+    def of_rounds(self, since: int, below: int) -> RoundTasksView:
+        return RoundTasksView((RoundTaskView(since, "digits", 20, 1 << 40),), below)
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:
         return ModelPartView(MODEL[offset:], len(MODEL))

@@ -391,12 +391,12 @@ def test_a_model_that_is_gone_does_not_keep_others_from_being_counted(node: Node
 def test_what_a_round_was_mined_for_is_told_once_it_is_final(node: Node, won: Won) -> None:
     chain, tasks = node.desk.chain, ChainTasks(node.desk.chain, NasDesigns(PARAMETERS))
     paid_round = chain.tree.head().state.round
-    assert paid_round not in {told.round for told in tasks.of_rounds(0).tasks}
+    assert paid_round not in {told.round for told in tasks.of_rounds(0, 0).tasks}
     win(node, won.prepared, won.correct + 1)
     while chain.tree.final.round < paid_round:
         node.mine()
 
-    told = {each.round: each for each in tasks.of_rounds(paid_round - 1).tasks}
+    told = {each.round: each for each in tasks.of_rounds(paid_round - 1, 0).tasks}
 
     assert set(told) == set(range(paid_round - 1, chain.tree.final.round + 1))
     terms = won.prepared.terms

@@ -83,7 +83,7 @@ class Keeper:
         """A block of this height wins a round of the task, and is final."""
         plan = ClaimPlan(edit_claim=lambda claim: replace(claim, model_hash=blob_hash(model)))
         block = self.world.claim_block(self.world.genesis, 1, plan)
-        win = TaskWin(TASK, 0, make_terms(), PUBLISHER, blob_hash(model))
+        win = TaskWin(TASK, 0, encode(make_terms()), PUBLISHER, blob_hash(model))
         self.store.write([*put_blob(model), Put(Table.TASK_WINS, block.id, encode(win))])
         self.settling.note(block, height, b"")
         self.settle(height, block, is_running=True)

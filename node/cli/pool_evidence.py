@@ -72,11 +72,15 @@ def read_trainings(ask: Ask, oldest_round: int) -> dict[int, Training]:
     from nas.data.datasets import describe
     from pool.proofs.pricing import Training
 
-    answer = ask("ListRoundTasks", query.ListRoundTasksRequest(since=oldest_round))
-    return {
-        task.round: Training(describe(task.dataset), task.epochs, task.max_mac_images)
-        for task in answer.tasks
-    }
+    trainings, below = dict[int, Training](), 0
+    while True:
+        request = query.ListRoundTasksRequest(since=oldest_round, below=below)
+        answer = ask("ListRoundTasks", request)
+        for task in answer.tasks:
+            dataset = describe(task.dataset)
+            trainings[task.round] = Training(dataset, task.epochs, task.max_mac_images)
+        if not (below := answer.next):
+            return trainings
 
 
 def read_notices(ask: Ask, network_id: bytes) -> list[Signed[PayoutNotice]]:

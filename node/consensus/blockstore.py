@@ -224,7 +224,8 @@ def put_win(context: RoundContext, block: Block) -> list[Change]:
     paid, claim = context.paid, block.header.message
     if paid is None or not isinstance(claim, Claim):
         return []
-    win = TaskWin(paid.task_id, paid.shard, paid.terms, paid.record.publisher, claim.model_hash)
+    terms, publisher = encode(paid.terms), paid.record.publisher
+    win = TaskWin(paid.task_id, paid.shard, terms, publisher, claim.model_hash)
     return [Put(Table.TASK_WINS, block.id, encode(win))]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Self
 
 from node.chain.block import Block, open_block
-from node.chain.codec import Bytes, Message, Uint, decode, encode
+from node.chain.codec import Bytes, Uint, decode, encode
 from node.chain.hashing import u64
 from node.chain.messages import MAX_PAYLOAD_BYTES, Envelope
 from node.chain.published.terms import MAX_SHARDS, Publish
@@ -52,9 +52,14 @@ class TaskWin:
 
     task_id: Annotated[bytes, Bytes(1)]
     shard: Annotated[int, Uint(2, MAX_SHARDS - 1)]
-    terms: Annotated[Publish, Message(3, Publish)]
+    terms_bytes: Annotated[bytes, Bytes(3, 1, MAX_PAYLOAD_BYTES)]
     publisher: Annotated[bytes, Bytes(4)]
     model_hash: Annotated[bytes, Bytes(5)]
+
+    @property
+    def terms(self) -> Publish:
+        """What the task asks for; decoded here, since most who read wins need no terms."""
+        return decode(Publish, self.terms_bytes)
 
 
 def block_key(height: int, block_id: bytes) -> bytes:

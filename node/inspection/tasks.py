@@ -1,16 +1,17 @@
 """What a node shows of published tasks."""
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 
 from nas.designs.genotype import Genotype
-from node.chain.block import Block
+from node.chain.block import read_header
 from node.chain.codec import encode
 from node.chain.messages import Claim
 from node.consensus.chain import Chain
 from node.consensus.designs import NasDesigns
 from node.consensus.records import TaskWin
 from node.identity import format_address
+from node.net.protocol import Header
 from node.views.status import UnknownItem
 from node.views.tasks import (
     ModelPartView,
@@ -24,7 +25,7 @@ from node.views.tasks import (
 )
 
 MOST_ROUNDS = 1_000
-"""Rounds in one answer, some 300 bytes each."""
+"""Blocks looked at for one answer, won or not."""
 
 
 class ChainTasks:
@@ -37,8 +38,9 @@ class ChainTasks:
     def queue(self) -> TaskQueueView:
         state, seats = self._chain.tree.head().state, self._chain.next_context().weights
         winners: dict[bytes, list[bytes]] = {}
-        for block, win in self._followed_wins():
-            winners.setdefault(win.publisher, []).append(block.header.signer)
+        publishers = {record.publisher for record in state.tasks.values()}
+        for header, win in self._followed_wins(lambda win: win.publisher in publishers):
+            winners.setdefault(win.publisher, []).append(header.signer)
         return TaskQueueView(
             [
                 QueuedTaskView(
@@ -73,11 +75,19 @@ class ChainTasks:
             return TaskTermsView(format_address(queued.publisher), encode(queued.terms))
         for _, win in self._chain.wins():
             if win.task_id == task_id:
-                return TaskTermsView(format_address(win.publisher), encode(win.terms))
+                return TaskTermsView(format_address(win.publisher), win.terms_bytes)
         raise UnknownItem(f"this node knows no task {task_id.hex()}")
 
-    def of_rounds(self, since: int) -> RoundTasksView:
-        return RoundTasksView(list(islice(self._won_tasks(since), MOST_ROUNDS)))
+    def of_rounds(self, since: int, below: int) -> RoundTasksView:
+        final = self._chain.final_height
+        top = min(below - 1, final) if below else final
+        # A round has one block at most.
+        limit = min(MOST_ROUNDS, self._chain.tree.final.round - since + 1)
+        headers = self._headers_down(self._chain.id_at(top) or b"", limit)
+        looked_at = list(takewhile(lambda each: each.message.round >= since, headers))
+        lowest = top - len(looked_at) + 1
+        is_cut = len(looked_at) == MOST_ROUNDS and lowest > 1
+        return RoundTasksView(list(self._won_tasks(looked_at)), lowest if is_cut else 0)
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:
         part = self._chain.blob_part(model_hash, offset)
@@ -86,18 +96,19 @@ class ChainTasks:
         return ModelPartView(part.data, part.total)
 
     def _results(self, task_id: bytes) -> Iterator[TaskResultView]:
-        for block, win in self._followed_wins():
-            claim = block.header.message
-            if win.task_id == task_id and isinstance(claim, Claim):
-                design = self._designs.price(win.terms, Genotype.from_bytes(claim.genotype))
-                height = self._chain.height(block.id)
+        for header, win in self._followed_wins(lambda win: win.task_id == task_id):
+            claim = header.message
+            if isinstance(claim, Claim):
+                terms = win.terms
+                design = self._designs.price(terms, Genotype.from_bytes(claim.genotype))
+                height = self._chain.height(header.id)
                 yield TaskResultView(
-                    block=block.id,
-                    round=block.round,
+                    block=header.id,
+                    round=claim.round,
                     shard=win.shard,
-                    producer=format_address(block.header.signer),
+                    producer=format_address(header.signer),
                     correct=claim.correct,
-                    test_images=win.terms.test_images,
+                    test_images=terms.test_images,
                     incumbent_correct=claim.incumbent_correct,
                     genotype=claim.genotype,
                     model_hash=claim.model_hash,
@@ -106,21 +117,25 @@ class ChainTasks:
                     final=height is not None and height <= self._chain.final_height,
                 )
 
-    def _won_tasks(self, since: int) -> Iterator[RoundTaskView]:
-        wins = dict(self._chain.wins())
-        for height in range(self._chain.final_height, 0, -1):
-            block_id = self._chain.id_at(height)
-            block = None if block_id is None else self._chain.block(block_id)
-            if block is None or block.round < since:
-                return
-            if isinstance(block.header.message, Claim):
-                win = wins.get(block.id)
+    def _won_tasks(self, headers: Sequence[Header]) -> Iterator[RoundTaskView]:
+        for header in headers:
+            if isinstance(header.message, Claim):
+                win = self._chain.win(header.id)
                 task = self._designs.task_for(None if win is None else win.terms)
-                yield RoundTaskView(block.round, task.dataset, task.epochs, task.max_mac_images)
+                yield RoundTaskView(
+                    header.message.round, task.dataset, task.epochs, task.max_mac_images
+                )
 
-    def _followed_wins(self) -> Iterator[tuple[Block, TaskWin]]:
-        """Wins of the chain that this node follows."""
+    def _followed_wins(
+        self, is_wanted: Callable[[TaskWin], bool]
+    ) -> Iterator[tuple[Header, TaskWin]]:
+        """Wins of the chain that this node follows, with the headers of the blocks."""
         for block_id, win in self._chain.wins():
-            block, height = self._chain.block(block_id), self._chain.height(block_id)
-            if block is not None and height is not None and self._chain.id_at(height) == block_id:
-                yield block, win
+            if is_wanted(win):
+                for header in self._headers_down(block_id, limit=1):
+                    yield header, win
+
+    def _headers_down(self, block_id: bytes, limit: int) -> Iterator[Header]:
+        """Headers of a block of the followed chain and those below it."""
+        for envelope in self._chain.down_from(block_id, limit):
+            yield read_header(envelope, self._chain.network.id)

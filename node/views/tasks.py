@@ -66,6 +66,7 @@ class RoundTaskView:
 @dataclass(frozen=True)
 class RoundTasksView:
     tasks: Sequence[RoundTaskView]
+    next: int
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ class PublishedTasks(Protocol):
         """What a task asks for, as it was published, also after it is done."""
         ...
 
-    def of_rounds(self, since: int) -> RoundTasksView:
-        """What was mined in final rounds that a model has won, from one on."""
+    def of_rounds(self, since: int, below: int) -> RoundTasksView:
+        """What was mined in final rounds that a model has won, from one on, newest first, below a
+        height; from the final block down if that is 0."""
         ...
 
     def model(self, model_hash: bytes, offset: int) -> ModelPartView:

@@ -1810,16 +1810,20 @@ class ListRoundTasksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SINCE_FIELD_NUMBER: _builtins.int
+    BELOW_FIELD_NUMBER: _builtins.int
     since: _builtins.int
     """The first round."""
+    below: _builtins.int
+    """Blocks below this height; from the final one down if 0."""
     def __init__(
         self,
         *,
         since: _builtins.int = ...,
+        below: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["below", b"below", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1827,23 +1831,27 @@ Global___ListRoundTasksRequest: _TypeAlias = ListRoundTasksRequest  # noqa: Y015
 
 @_typing.final
 class ListRoundTasksResponse(_message.Message):
-    """What a model was trained for in final rounds that one has won, newest first; at
-    most 1,000.
+    """What a model was trained for in final rounds that one has won, newest first; of at
+    most 1,000 blocks.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASKS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.int
+    """Ask for blocks below this height next; 0 if there are none."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoundTaskView]: ...
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[Global___RoundTaskView] | None = ...,
+        next: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
