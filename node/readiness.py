@@ -38,10 +38,13 @@ class Readiness:
 
     def why_lost(self) -> str:
         """Why the chain here may not be the network's, whatever the clock says; empty if it is."""
-        split = SPLIT if self._chain.tree.is_split() else ""
-        dissent = DISSENT if self._dissent.is_strong() else ""
-        alone = "" if self._bootstrap is None else self._bootstrap.why_silent
-        return next(filter(None, (alone, self._chain.backlog.reason, split, dissent)), "")
+        if self._bootstrap is not None and (alone := self._bootstrap.why_silent):
+            return alone
+        if damage := self._chain.backlog.reason:
+            return damage
+        if self._chain.tree.is_split():
+            return SPLIT
+        return DISSENT if self._dissent.is_strong() else ""
 
     def judge(self) -> ClockVerdict:
         """What is known of this node's clock, with whatever keeps it from signing."""

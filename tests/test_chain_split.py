@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 from nacl.signing import SigningKey
 
 from node.chain.bonds import BondKind
+from node.chain.branches import Branches, Entry
 from node.chain.envelope import sign
 from node.chain.errors import SafetyAlarm
 from node.chain.messages import AddBond
@@ -59,6 +60,38 @@ def test_a_fork_whose_sides_have_the_same_seats_is_no_split() -> None:
     assert not split(4 * ERA, LEFT, RIGHT, bonded_on_the_left=()).tree.is_split()
 
 
+def test_a_split_is_looked_for_in_one_pass_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for at each message, above all while a fork heals."""
+    tree = split(4 * ERA, LEFT, RIGHT, bonded_on_the_left=()).tree
+    steps = list[bytes]()
+
+    def counted(branches: Branches, block_id: bytes) -> Iterator[Entry]:
+        for entry in whole(branches, block_id):
+            steps.append(entry.id)
+            yield entry
+
+    whole = Branches.chain
+    monkeypatch.setattr(Branches, "chain", counted)
+    assert not tree.is_split()
+    assert len(steps) == 4 * ERA + 1
+    assert not tree.is_split()
+    assert len(steps) == 4 * ERA + 1
+
+
+def test_a_split_is_looked_for_again_after_news() -> None:
+    world = split(1 + ERA, LEFT, RIGHT)
+    assert not world.tree.is_split()
+    blocks = [
+        world.add(world.fallback_block(tip, 2 + ERA, place))
+        for place, tip in enumerate(tips(world, 1 + ERA))
+    ]
+    before = world.tree.is_split()
+    for block, voters in zip(blocks, (LEFT, RIGHT), strict=True):
+        for vote in world.votes(block.id, voters):
+            world.tree.add_vote(vote)
+    assert (before, world.tree.is_split()) == (False, True)
+
+
 def test_a_third_does_not_make_a_split() -> None:
     """Else an attester alone could silence all others."""
     assert not split(3 * ERA - 1, LEFT, RIGHT[:1]).tree.is_split()
@@ -82,6 +115,7 @@ def test_a_long_chain_without_a_fork_is_no_split() -> None:
 def test_an_operator_chooses_a_side_by_its_newest_block() -> None:
     world = split(2 + ERA, LEFT, RIGHT)
     followed = world.tree.head()
+    assert world.tree.is_split()
     (chosen,) = {tip for tip in tips(world) if tip != followed.id}
     world.tree.trust(Checkpoint(2 + ERA, chosen))
     assert (world.tree.final.id, world.tree.head().id) == (chosen, chosen)
@@ -96,7 +130,7 @@ def test_no_word_makes_a_block_final_that_a_final_one_excludes() -> None:
         world.tree.trust(second)
 
 
-def tips(world: World) -> list[bytes]:
-    """The newest block of each side."""
+def tips(world: World, round_number: int = 2 + ERA) -> list[bytes]:
+    """The block of each side of a round."""
     votes = world.tree.votes()
-    return sorted({vote.message.target for vote in votes if vote.message.round == 2 + ERA})
+    return sorted({vote.message.target for vote in votes if vote.message.round == round_number})

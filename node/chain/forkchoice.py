@@ -21,6 +21,7 @@ from node.chain.errors import Reason, Rejected, SafetyAlarm
 from node.chain.finality import Tally, link_of
 from node.chain.genesis import Network
 from node.chain.messages import Vote
+from node.chain.splits import is_split
 from node.chain.state import Checkpoint, State, genesis_state
 from node.chain.votebook import VoteBook
 
@@ -56,6 +57,8 @@ class BlockTree(Branches):
         self._followed = first
         # Heads by `max_round`, until a block or a vote comes.
         self._heads: dict[int | None, Entry] = {}
+        # Found when it is asked for, and kept as long as those.
+        self._is_split: bool | None = None
 
     def context_for(self, parent_id: bytes, round_number: int) -> RoundContext:
         """What a round is played with by a block on this parent. Raises Rejected."""
@@ -75,7 +78,7 @@ class BlockTree(Branches):
         if block.id in self:
             return
         self._enter(block, state)
-        self._heads.clear()
+        self._forget_heads()
         waiting = (v for v in self._book.release(block.id) if self._refusal(v) is None)
         for vote in (*block.votes, *waiting):
             self._count(vote)
@@ -135,7 +138,7 @@ class BlockTree(Branches):
     def adopt_justified(self) -> None:
         """Look for the head from the highest justified block on, wherever it is."""
         self._root = self.justified
-        self._heads.clear()
+        self._forget_heads()
 
     def trust(self, checkpoint: Checkpoint) -> None:
         """Take a block of this tree for final on the operator's word.
@@ -143,6 +146,7 @@ class BlockTree(Branches):
         Raises SafetyAlarm if what is final already excludes it.
         """
         self._tally.take_final(self.entry(checkpoint.id).checkpoint)
+        self._forget_heads()
         self._advance_final()
 
     def head(self, max_round: int | None = None) -> Entry:
@@ -154,6 +158,10 @@ class BlockTree(Branches):
             self._heads[max_round] = self._find_head(max_round)
         self._followed = self._heads[max_round]
         return self._followed
+
+    def _forget_heads(self) -> None:
+        self._heads.clear()
+        self._is_split = None
 
     def _find_head(self, max_round: int | None) -> Entry:
         head = self.entry(self._root.id)
@@ -169,32 +177,13 @@ class BlockTree(Branches):
         return head
 
     def is_split(self) -> bool:
-        """Whether a fork without finality is older than an era on both of its sides, and they have
-        drawn different seats, so that each may have a quorum of its own (consensus A3).
-
-        A side counts if more than a third votes for it, so that nobody makes one alone.
-        """
-        head, weights = self.head(), self._subtree_weights()
-        era_rounds = head.state.eras.rounds
-        below = {entry.id: entry.state.round for entry in self.chain(head.id)}
-        for entry in self._entries.values():
-            total = sum(entry.seats.weights.values())
-            if entry.id in below or 3 * weights.get(entry.id, 0) <= total:
-                continue
-            fork = next((below[e.id] for e in self.chain(entry.id) if e.id in below), None)
-            # What lies below the final block has lost, however long it has grown.
-            if fork is None or fork < self.final.round:
-                continue
-            is_old = min(entry.state.round, head.state.round) > fork + era_rounds
-            if is_old and self._seats_since(fork, head) != self._seats_since(fork, entry):
-                return True
-        return False
-
-    def _seats_since(self, fork: int, tip: Entry) -> set[Seats]:
-        """All that a branch has drawn, seats of the era to come too."""
-        branch = takewhile(lambda entry: entry.state.round > fork, self.chain(tip.id))
-        eras = [entry.state.eras for entry in branch]
-        return {era.current for era in eras} | {era.next for era in eras}
+        """Whether a fork has lasted until votes can't end it; see `splits`."""
+        if self._is_split is None:
+            followed = list(self.chain(self.head().id))
+            self._is_split = is_split(
+                self._entries.values(), followed, self._subtree_weights(), self.final.round
+            )
+        return self._is_split
 
     def _refusal(self, vote: Signed[Vote]) -> Rejected | None:
         """What is wrong with a vote whose target is known."""
@@ -222,7 +211,7 @@ class BlockTree(Branches):
 
     def _count(self, vote: Signed[Vote]) -> bool:
         is_new = self._book.count(vote)
-        self._heads.clear()
+        self._forget_heads()
         if is_new and (target := self._entries.get(vote.message.target)):
             self._tally.add(vote.signer, link_of(vote.message), target.seats)
         return is_new
@@ -233,8 +222,11 @@ class BlockTree(Branches):
         for voter, target in self._book.latest_targets():
             if target in self:
                 weight = self.entry(target).seats.weights[voter]
-                for entry in self.chain(target):
-                    weights[entry.id] = weights.get(entry.id, 0) + weight
+                weights[target] = weights.get(target, 0) + weight
+        # From the newest down: a block came after the one it builds on.
+        for entry in reversed(self._entries.values()):
+            if entry.id in weights and entry.parent is not None:
+                weights[entry.parent] = weights.get(entry.parent, 0) + weights[entry.id]
         return weights
 
     def _advance_final(self) -> None:
