@@ -28,6 +28,7 @@ from tests.proof_world import PoolRecords, claim
 
 M = TypeVar("M", bound=Message)
 LAST = 3
+SHOWN_FEE = 10
 FIRST_TOLD = 2
 """The first round whose task the node knows."""
 
@@ -89,6 +90,11 @@ class _Node(QueryServiceServicer):
         self, request: query.GetPayoutNoticesRequest, context: grpc.ServicerContext
     ) -> query.GetPayoutNoticesResponse:
         return _filled(query.GetPayoutNoticesResponse(), self.proofs.notices())
+
+    def GetPool(
+        self, request: query.GetPoolRequest, context: grpc.ServicerContext
+    ) -> query.GetPoolResponse:
+        return query.GetPoolResponse(fee_permille=SHOWN_FEE)
 
     def GetShareLog(
         self, request: query.GetShareLogRequest, context: grpc.ServicerContext
@@ -212,6 +218,7 @@ def test_what_was_not_checked_is_not_said_to_agree(served: Served, records: Pool
     assert result.exit_code == 0
     assert "0 of 6 receipts" in result.output
     assert "0 payouts" in result.output
+    assert "fee" not in result.output
 
 
 def test_an_honest_pool_agrees_with_itself(served: Served, records: PoolRecords) -> None:
@@ -220,6 +227,7 @@ def test_an_honest_pool_agrees_with_itself(served: Served, records: PoolRecords)
     assert "4 of 6 receipts" in result.output
     assert "3 payouts" in result.output
     assert "2 of 3 rounds with the price" in result.output
+    assert "at most 10 thousandths" in result.output
     assert result.exit_code == 0
 
 
@@ -245,6 +253,20 @@ def test_more_work_than_a_training_takes_is_a_finding(served: Served) -> None:
     # The task of the first round is not known.
     dear = [("entry-too-dear", 2), ("entry-too-dear", 3)]
     assert [(each["kind"], each["round"]) for each in found] == dear
+    assert result.exit_code == 1
+
+
+def test_a_fee_that_the_pool_does_not_show_is_a_finding(served: Served) -> None:
+    records = PoolRecords(fee_permille=SHOWN_FEE)
+    for number in range(1, LAST + 1):
+        records.fee_permille += number
+        records.play(number, {"a": [100], "b": [150]})
+
+    result = served.run(records, "audit-manager", "POOL", "--json")
+
+    found = json.loads(result.output)
+    assert found["fees_permille"] == {"1": 11, "2": 13, "3": 16}
+    assert {each["kind"] for each in found["findings"]} == {"fee-differs"}
     assert result.exit_code == 1
 
 

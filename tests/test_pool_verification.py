@@ -38,6 +38,7 @@ def audit(records: PoolRecords, miner: str = "a", **changes: object) -> tuple[Fi
         "blocks": records.blocks,
         "logs": records.logs(miner),
         "most_work": lambda number, share: None,
+        "fee_permille": records.fee_permille,
     }
     return audit_manager(NETWORK_ID, MANAGER, **(known | changes))  # type: ignore[arg-type]
 
@@ -198,6 +199,22 @@ def test_lines_that_do_not_follow_from_the_log_are_shown() -> None:
     records.notices["a"] = [replace(notice, share_log=hash_)]
 
     assert kinds(audit(records)) == [(Kind.LINES_DIFFER, 1)]
+
+
+@pytest.mark.parametrize(
+    ("fee", "shown", "is_found"),
+    [(10, 10, False), (10, 11, False), (10, 9, True), (100, 100, False), (101, 101, True)],
+)
+def test_a_fee_above_what_the_pool_shows_or_any_node_takes_is_shown(
+    fee: int, shown: int, is_found: bool
+) -> None:
+    records = PoolRecords(fee_permille=fee)
+    records.play(1, {"a": [100], "b": [70]})
+
+    found = audit(records, fee_permille=shown)
+
+    assert kinds(found) == ([(Kind.FEE_DIFFERS, 1)] if is_found else [])
+    assert all(f"takes {fee} thousandths" in finding.detail for finding in found)
 
 
 def test_a_log_without_terms_is_shown() -> None:

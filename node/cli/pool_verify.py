@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from node.cli.pool_evidence import (
 from node.cli.tables import shorten
 from node.endpoint import EndpointError, parse_endpoint
 from ponas.v1 import query_service_pb2 as query
+from pool.proofs.fees import payout_fees
 from pool.proofs.findings import Finding
 from pool.proofs.logaudit import due_in_logs
 from pool.proofs.verification import Payment, audit_manager, rounds_untold, verify_payout
@@ -106,7 +107,10 @@ def _payment(notice: Signed[PayoutNotice], chain: Chain) -> str:
 
 @dataclass(frozen=True)
 class _Audited:
-    """What was checked of a manager's word, and what did not agree."""
+    """What was checked of a manager's word, and what did not agree.
+
+    `fees_permille` are those of payouts whose log was handed out, by round.
+    """
 
     manager: bytes
     receipts: int
@@ -114,6 +118,7 @@ class _Audited:
     payouts: int
     rounds_in_log: int
     rounds_priced: int
+    fees_permille: Mapping[int, int]
     findings: tuple[Finding, ...]
 
 
@@ -130,13 +135,21 @@ def _audit(address: str, as_json: bool, pool: str) -> None:
     elif audited.findings:
         console().print(_table([dataclasses.asdict(finding) for finding in audited.findings]))
     else:
-        click.echo(
-            f"All that was checked agrees: {audited.receipts_in_log} of {audited.receipts} "
-            f"receipts with the share log, {audited.payouts} payouts with the log and the chain, "
-            f"entries of {audited.rounds_priced} of {audited.rounds_in_log} rounds with the price "
-            "of their training."
-        )
+        click.echo(_agreement(audited))
     raise click.exceptions.Exit(_FOUND if audited.findings else 0)
+
+
+def _agreement(audited: _Audited) -> str:
+    told = (
+        f"All that was checked agrees: {audited.receipts_in_log} of {audited.receipts} receipts "
+        f"with the share log, {audited.payouts} payouts with the log and the chain, entries of "
+        f"{audited.rounds_priced} of {audited.rounds_in_log} rounds with the price of their "
+        "training."
+    )
+    if not audited.fees_permille:
+        return told
+    highest = max(audited.fees_permille.values())
+    return f"{told} The manager's fee was at most {highest} thousandths."
 
 
 def _audited(address: str, pool: str) -> _Audited:
@@ -156,6 +169,11 @@ def _audited(address: str, pool: str) -> _Audited:
     reader = LogReader(partial(ask_if_there, pool))
     logs = {notice.share_log: reader.read(notice) for notice in final}
     rounds = {page.round for log in logs.values() for page in log.pages}
+    shown: Any = ask(pool, "GetPool", query.GetPoolRequest())
+    most_work = pricing(trainings)
+    found = audit_manager(
+        network_id, manager, receipts, final, chain.blocks, logs, most_work, shown.fee_permille
+    )
     return _Audited(
         manager,
         len(receipts),
@@ -163,7 +181,8 @@ def _audited(address: str, pool: str) -> _Audited:
         len(final),
         len(rounds),
         len(rounds & trainings.keys()),
-        audit_manager(network_id, manager, receipts, final, chain.blocks, logs, pricing(trainings)),
+        payout_fees(final, logs),
+        found,
     )
 
 

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     OTHER_ROOT = "other-root"
     MODEL_WON_ELSEWHERE = "model-won-elsewhere"
     FINDER_DIFFERS = "finder-differs"
+    FEE_DIFFERS = "fee-differs"
     NOTICE_MISSING = "notice-missing"
     LOG_MISSING = "log-missing"
     LOG_SHALLOW = "log-shallow"

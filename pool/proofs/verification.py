@@ -15,6 +15,7 @@ from node.chain.block import Block
 from node.chain.commits import commit_id
 from node.chain.messages import Claim, Commit, PayoutLine, PayoutNotice, Receipt
 from pool.proofs.entries import MostWork
+from pool.proofs.fees import audit_fees, payout_fees
 from pool.proofs.findings import Finding, Kind
 from pool.proofs.logaudit import Log, audit_logs
 from pool.rules.payout import MAX_LINES
@@ -77,12 +78,14 @@ def audit_manager(
     blocks: Mapping[int, WonBlock],
     logs: Mapping[bytes, Log],
     most_work: MostWork,
+    fee_permille: int,
 ) -> tuple[Finding, ...]:
     """Everything that does not agree, by round.
 
     Receipts and notices are one miner's, signed by `manager`; `blocks` are by round, `logs` by the
-    `share_log` of a notice, and `most_work` bounds the entries of rounds whose task is known. A
-    round without a block, or whose block is somebody else's, owes nothing.
+    `share_log` of a notice, and `most_work` bounds the entries of rounds whose task is known.
+    `fee_permille` is what the pool shows as its fee now. A round without a block, or whose block is
+    somebody else's, owes nothing.
     """
     of_logs = tuple(audit_logs(receipts, notices, logs, most_work))
     lost = max((each.round for each in of_logs if each.kind is Kind.WORK_FORFEITED), default=0)
@@ -93,6 +96,7 @@ def audit_manager(
         *_models(manager, receipts, blocks),
         *_finders(network_id, manager, receipts, notices, blocks, logs),
         *(hint for hint in _untold(manager, left, notices, blocks) if hint.round not in held),
+        *audit_fees(payout_fees(notices, logs), fee_permille),
         *of_logs,
     ]
     return tuple(sorted(findings, key=lambda finding: (finding.round, finding.kind)))

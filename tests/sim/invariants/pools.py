@@ -69,8 +69,9 @@ class BooksAreTrue(Invariant):
                 for task in miner.views.published.of_rounds(rounds.start, 0).tasks
             }
         )
+        fee = manager.views.pool().fee_permille
         found = audit_manager(
-            self.scene.network.id, key, receipts, notices, blocks, logs, most_work
+            self.scene.network.id, key, receipts, notices, blocks, logs, most_work, fee
         )
         for finding in found:
             # Who was away when its work was to be looked into is not paid for it.
