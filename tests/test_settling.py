@@ -13,7 +13,7 @@ from node.chain.hashing import blob_hash
 from node.chain.state import genesis_state
 from node.chain.table import Table as StateTable
 from node.consensus.blockstore import BlockStore
-from node.consensus.records import TaskWin
+from node.consensus.records import TaskWin, block_key
 from node.consensus.settling import MODELS_KEPT, Settling
 from node.store.base import Delete, Put, Table
 from node.store.blobs import has_blob, put_blob
@@ -81,12 +81,17 @@ class Keeper:
 
     def win(self, height: int, model: bytes) -> None:
         """A block of this height wins a round of the task, and is final."""
+        self.store.write(put_blob(model))
+        self.settle(height, self.write_win(height, model), is_running=True)
+
+    def write_win(self, height: int, model: bytes) -> Block:
+        """A block of this height wins a round of the task; its model is not here yet."""
         plan = ClaimPlan(edit_claim=lambda claim: replace(claim, model_hash=blob_hash(model)))
         block = self.world.claim_block(self.world.genesis, 1, plan)
         win = TaskWin(TASK, 0, encode(make_terms()), PUBLISHER, blob_hash(model))
-        self.store.write([*put_blob(model), Put(Table.TASK_WINS, block.id, encode(win))])
+        self.store.write([Put(Table.TASK_WINS, block.id, encode(win))])
         self.settling.note(block, height, b"")
-        self.settle(height, block, is_running=True)
+        return block
 
     def settle(self, height: int, block: Block | None = None, *, is_running: bool) -> None:
         """A block of this height is final, after which the task still runs or does not."""
@@ -139,3 +144,25 @@ def test_a_publishers_own_node_keeps_them_for_good() -> None:
         keeper.restart(own_key=PUBLISHER)
     keeper.settle(10 + 6 * MODELS_KEPT, is_running=False)
     assert keeper.has(b"model")
+
+
+def test_a_publishers_node_keeps_what_it_fetches_after_a_restart() -> None:
+    keeper = Keeper()
+    block = keeper.write_win(10, b"model")
+    keeper.restart(own_key=PUBLISHER)
+    keeper.settling.note(block, 10, b"")
+    keeper.store.write(put_blob(b"model"))
+    keeper.settle(10 + 2 * MODELS_KEPT, is_running=False)
+    assert keeper.has(b"model")
+
+
+def test_a_publishers_node_does_not_keep_what_has_lost_its_height() -> None:
+    keeper = Keeper()
+    block = keeper.write_win(10, b"model")
+    keeper.store.write([Put(Table.BLOCKS, block_key(10, block.id), b"")])
+    keeper.restart(own_key=PUBLISHER)
+    keeper.settling.note(block, 10, b"")
+    keeper.store.write(put_blob(b"model"))
+    keeper.settle(10, is_running=True)
+    keeper.settle(10 + 2 * MODELS_KEPT, is_running=False)
+    assert not keeper.has(b"model")

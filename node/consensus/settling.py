@@ -1,6 +1,7 @@
 """What is kept with blocks, and what of it goes once others are final."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from node.chain.block import Block
 from node.chain.branches import Entry
@@ -16,6 +17,11 @@ from node.store.blobs import delete_blob, has_blob
 
 MODELS_KEPT = 64
 """Heights below the final one at which models are still served, and after its end a task's."""
+
+
+class _Win(NamedTuple):
+    task_id: bytes
+    model_hash: bytes
 
 
 class Settling:
@@ -35,12 +41,14 @@ class Settling:
         # Greatest height of a block that names a model or accuses a body, by the blob's hash.
         self._named: dict[bytes, int] = {}
         self._own_key = own_key
-        # By the block that has won, of tasks that may still run.
-        self._wins = {
-            block_id: win
-            for block_id, data in store.scan(Table.TASK_WINS)
-            if has_blob(store, (win := decode(TaskWin, data)).model_hash)
-        }
+        # By the block that has won, of others' tasks that may still run.
+        self._wins: dict[bytes, _Win] = {}
+        # Models that have won tasks of `own_key`, by the blocks.
+        self._own: dict[bytes, bytes] = {}
+        for block_id, data in store.scan(Table.TASK_WINS):
+            win = decode(TaskWin, data)
+            if win.publisher == own_key or has_blob(store, win.model_hash):
+                self._note_win(block_id, win)
         # The newest snapshot that waits until all below it is checked: a block and its parent.
         self._withheld: tuple[Entry, Entry] | None = None
         self.height = 0
@@ -94,6 +102,7 @@ class Settling:
                 if block_id != entry.id:
                     self._logits.pop(block_id, None)
                     self._wins.pop(block_id, None)
+                    self._own.pop(block_id, None)
                     yield from self._blocks.drop(entry.state.height, block_id)
 
     def _old_blobs(self, final: Entry) -> Iterator[Change]:
@@ -106,12 +115,19 @@ class Settling:
         for named, height in list(self._named.items()):
             if height <= oldest:
                 del self._named[named]
-                yield from delete_blob(self._store, named)
+                if named not in self._own.values():
+                    yield from delete_blob(self._store, named)
 
     def _note_wins(self, fresh: Sequence[Entry]) -> None:
         for entry in fresh:
             if (data := self._store.get(Table.TASK_WINS, entry.id)) is not None:
-                self._wins[entry.id] = decode(TaskWin, data)
+                self._note_win(entry.id, decode(TaskWin, data))
+
+    def _note_win(self, block_id: bytes, win: TaskWin) -> None:
+        if win.publisher == self._own_key:
+            self._own[block_id] = win.model_hash
+        else:
+            self._wins[block_id] = _Win(win.task_id, win.model_hash)
 
     def _name_again(self, final: Entry) -> None:
         """Models of tasks that are not over are kept as if the final block had named them.
@@ -122,7 +138,7 @@ class Settling:
         for record in tasks.values():
             self._named |= dict.fromkeys((each.model_hash for each in record.incumbents), height)
         for block_id, win in list(self._wins.items()):
-            if win.task_id in tasks or win.publisher == self._own_key:
+            if win.task_id in tasks:
                 self._named[win.model_hash] = height
             else:
                 del self._wins[block_id]
