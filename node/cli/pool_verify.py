@@ -31,11 +31,16 @@ from pool.proofs.fees import payout_fees
 from pool.proofs.findings import Finding
 from pool.proofs.logaudit import due_in_logs
 from pool.proofs.verification import Payment, audit_manager, rounds_untold, verify_payout
-from pool.rules.payout import TOTAL_WEIGHT
+from pool.rules.payout import MAX_LINES, TOTAL_WEIGHT
 
 _NOT_FINAL = "not-final"
 _NO_NOTICE = "no-notice"
-_HOLDS = (Payment.PAID, Payment.NOT_WON, _NOT_FINAL)
+# A block may owe nothing for receipted work, so that a missing notice breaks no promise yet.
+_HOLDS = (Payment.PAID, Payment.NOT_WON, _NOT_FINAL, _NO_NOTICE)
+_HINT = (
+    f"{_NO_NOTICE}: the pool won after work that it has receipted. A payout leaves out dust, all but "
+    f"{MAX_LINES:,} lines, and what was taken or held back; `ponas pool audit-manager` tells more."
+)
 _FOUND = 1
 
 
@@ -48,6 +53,8 @@ def _verify(address: str, as_json: bool, number: int | None) -> None:
         click.echo(json.dumps(rows, indent=2))
     elif rows:
         console().print(_table(rows))
+        if any(row["payment"] == _NO_NOTICE for row in rows):
+            click.echo(_HINT)
     else:
         click.echo(
             "This node keeps no payout notices" + (f" of round {number}." if number else ".")
@@ -212,8 +219,8 @@ verify_payout_command = click.Command(
         ),
     ],
     help="Check that pools paid this node's miner what they promised before the block existed.\n\n"
-    "Exit code 1 if a promise was broken, or if a pool won with this miner's work behind it and "
-    "promised nothing.",
+    "Exit code 1 if a promise was broken. A pool that won with this miner's work behind it and "
+    "promised nothing is told of, and may have broken none.",
 )
 
 audit_manager_command = click.Command(
