@@ -38,8 +38,9 @@ _NO_NOTICE = "no-notice"
 # A block may owe nothing for receipted work, so that a missing notice breaks no promise yet.
 _HOLDS = (Payment.PAID, Payment.NOT_WON, _NOT_FINAL, _NO_NOTICE)
 _HINT = (
-    f"{_NO_NOTICE}: the pool won after work that it has receipted. A payout leaves out dust, all but "
-    f"{MAX_LINES:,} lines, and what was taken or held back; `ponas pool audit-manager` tells more."
+    f"{_NO_NOTICE}: the pool won after work that it has receipted. A payout leaves out dust, all "
+    f"but {MAX_LINES:,} lines, and what was taken or held back; `ponas pool audit-manager` tells "
+    "more."
 )
 _FOUND = 1
 
