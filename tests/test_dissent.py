@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from nacl.signing import SigningKey
 
 from node.chain.envelope import sign
+from node.chain.genesis import Network, first_bonds
 from node.chain.messages import Vote
+from node.chain.params import FAST
 from node.chain.state import Checkpoint
 from node.chain.timing import round_start
 from node.clock import LoopClock
@@ -19,7 +22,7 @@ from node.store.base import Put, Table
 from node.store.memory import MemoryStore
 from node.store.writer import InlineWriter
 from node.tasks import TaskOwner
-from tests.chain_world import ATTESTERS, OUTSIDER, ScriptedDesigns, World
+from tests.chain_world import ATTESTERS, OUTSIDER, ScriptedDesigns, World, make_network, public
 from tests.virtual_time import virtual_time
 
 NOW, FINAL = 6, 4
@@ -31,8 +34,8 @@ ELSEWHERE = b"e" * 32
 class Listener:
     """A node with a block of each round before this one, which hears votes of this round."""
 
-    def __init__(self) -> None:
-        self.world = World()
+    def __init__(self, network: Network | None = None) -> None:
+        self.world = World(network)
         network, self.store = self.world.network, MemoryStore()
         writer = InlineWriter(self.store)
         self.chain = Chain(
@@ -112,6 +115,39 @@ async def test_votes_from_a_block_above_the_final_one_are_judged_when_it_is_pass
 async def test_keys_without_a_bond_are_not_heard() -> None:
     listener = await listen()
     assert listener.hear([OUTSIDER], OTHER) == [False]
+
+
+@pytest.mark.parametrize(("larger", "is_heard"), [(127, True), (128, False)])
+@virtual_time
+async def test_bonds_too_small_for_a_seat_are_not_heard(larger: int, is_heard: bool) -> None:
+    """Else whoever has many small ones could make every node remember and pass on votes."""
+    keys = {number.to_bytes(32, "big"): 2 for number in range(larger)}
+    bonds = first_bonds(FAST, {public(ATTESTERS[0]): 1, **keys}, {})
+    listener = Listener(replace(make_network(FAST), bonds=bonds))
+    assert listener.hear(ATTESTERS[:1], Checkpoint(1, ELSEWHERE)) == [is_heard]
+
+
+@virtual_time
+async def test_votes_are_judged_once_for_all_that_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = await listen()
+    asked = list[bytes]()
+
+    def denies(checkpoint: Checkpoint) -> bool:
+        asked.append(checkpoint.id)
+        return truly(checkpoint)
+
+    truly = listener.chain.denies
+    monkeypatch.setattr(listener.chain, "denies", denies)
+    listener.hear(ATTESTERS[:1], OTHER)
+    for is_strong, news in [(False, ATTESTERS[1:2]), (True, ())]:
+        assert listener.dissent.is_strong() is is_strong
+        asked.clear()
+        assert listener.dissent.is_strong() is is_strong
+        assert not asked
+        listener.hear(news, OTHER)
+    await listener.grow(NOW + 1, NOW + 1)
+    assert listener.dissent.is_strong()
+    assert asked == [OTHER.id] * 2
 
 
 @pytest.mark.parametrize("number", [NOW - 3, NOW + 3])

@@ -5,7 +5,8 @@ and each finalises blocks of its own (consensus A7). But a seat that is lost lea
 nobody can forge the votes of bonded keys.
 """
 
-from node.chain.bonds import BondKey, BondKind
+from collections.abc import Mapping
+
 from node.chain.envelope import Signed
 from node.chain.messages import Vote
 from node.chain.state import Checkpoint, seats_of_all
@@ -18,13 +19,17 @@ _NEAR_ROUNDS = 2
 
 
 class Dissent:
-    """Remembers a vote of each bonded key: one whose source, a justified block, is not known to be
-    on this node's final chain."""
+    """Remembers a vote of each of the largest bonds: one whose source, a justified block, is not
+    known to be on this node's final chain."""
 
     def __init__(self, chain: Chain, clock: Clock) -> None:
         self._chain = chain
         self._clock = clock
         self._votes: dict[bytes, Vote] = {}
+        # As of a final block: what votes weigh, and what these come to, once that was asked.
+        self._final = b""
+        self._weights: Mapping[bytes, int] = {}
+        self._is_strong: bool | None = None
 
     def hear(self, vote: Signed[Vote]) -> bool:
         """Take note of a vote; whether it is news that peers should have too.
@@ -32,30 +37,45 @@ class Dissent:
         A vote that was noted stays until it turns out to be for this chain, or its voter votes for
         a block of this node.
         """
-        message, tree = vote.message, self._chain.tree
+        self._follow_finality()
+        message = vote.message
         now = phase_at(self._chain.network, self._clock.now_ms()).round
-        bond = tree.followed.state.bond(BondKey(BondKind.ATTEST, vote.signer))
-        if abs(message.round - now) > _NEAR_ROUNDS or bond is None:
+        if abs(message.round - now) > _NEAR_ROUNDS or vote.signer not in self._weights:
             return False
         noted = self._votes.get(vote.signer)
-        if message.target in tree:
+        if message.target in self._chain.tree:
             if noted is not None and message.round > noted.round:
                 del self._votes[vote.signer]
+                self._is_strong = None
             return False
         if (noted is not None and self._may_exclude(noted)) or not self._may_exclude(message):
             return False
         self._votes[vote.signer] = message
+        self._is_strong = None
         return True
 
     def is_strong(self) -> bool:
         """Whether more than a third of the weight votes so, seats lost by absence counted too:
         fewer may well lie."""
-        against = [key for key, vote in self._votes.items() if self._excludes(vote)]
-        if not against:
-            return False
-        network, state = self._chain.network, self._chain.tree.followed.state
-        weights = seats_of_all(state, network.parameters.max_weight).weights
-        return 3 * sum(weights.get(key, 0) for key in against) > sum(weights.values())
+        self._follow_finality()
+        if self._is_strong is None:
+            self._votes = {
+                key: vote
+                for key, vote in self._votes.items()
+                if key in self._weights and self._may_exclude(vote)
+            }
+            final_round = self._chain.tree.final.round
+            against = [key for key, vote in self._votes.items() if vote.source_round <= final_round]
+            weight = sum(self._weights[key] for key in against)
+            self._is_strong = 3 * weight > sum(self._weights.values())
+        return self._is_strong
+
+    def _follow_finality(self) -> None:
+        final = self._chain.tree.final.id
+        if final != self._final:
+            max_weight = self._chain.network.parameters.max_weight
+            self._weights = seats_of_all(self._chain.final_state, max_weight).weights
+            self._final, self._is_strong = final, None
 
     def _may_exclude(self, vote: Vote) -> bool:
         """Whether its source is not, or not yet, on this node's final chain."""
