@@ -178,7 +178,7 @@ async def test_who_has_most_to_lose_is_audited_first() -> None:
     assert await audits._plan() == [public("small"), public("large")]
 
     # Who was asked before and is not done has let the manager wait.
-    audits._answers.left_ms(public("large"), 1)
+    audits._answers.ask(public("large"), 1)
     audits._answers.settle(public("small"))
     for name in names:
         world.manager._core.to_audit(public(name))

@@ -1,7 +1,8 @@
 """Audits of drawn shares, one of a miner at a time, beside everything else.
 
 A model is asked for and counted, or an epoch of its training is repeated. A miner that is away is
-waited for, until its time to answer is over; what this machine fails to do is nobody's fault. First
+waited for, until its time to answer is over; that stops while a miner here waits to be asked, and
+what this machine fails to do is nobody's fault. First
 come those that have most shares to lose, so that a crowd of new keys keeps no cheat from its audit,
 and last who was asked before and left.
 """
@@ -38,7 +39,7 @@ from pool.rules.audits import (
 from pool.rules.delivery import Delivery
 
 BLOB_TIMEOUT_MS = 10_000
-"""How long a miner may take to hand over a model."""
+"""How long a miner may take to hand over a model, and what leaving instead costs of its time."""
 
 AT_A_TIME = 64
 """Audits under way: nearly all of that time they wait for their miners."""
@@ -98,9 +99,18 @@ class Audits:
 
     def forfeit_overdue(self) -> None:
         """Take the work of those back that have not answered in time, here or not."""
-        overdue, now_ms = self._answers.overdue(), self._core.now_ms()
+        overdue, now_ms = self._answers.overdue(self._core.sessions), self._core.now_ms()
         for lost in decide_overdue(self._core.pool, overdue, now_ms):
             self.forfeit(lost)
+
+    def keep_time(self, miner: bytes) -> None:
+        """A miner has come or left: its time to answer runs only while it can't be asked."""
+        if miner not in self._core.pool.audits or miner in self._busy:
+            return
+        if self._is_here(miner):
+            self._answers.stop(miner)
+        else:
+            self._answers.run(miner, self._answer_ms)
 
     def forfeit(self, lost: events.WorkForfeited) -> None:
         """Take a miner's work back, with whatever was to be audited of it."""
@@ -109,6 +119,7 @@ class Audits:
 
     def _on_done(self, miner: bytes, places: asyncio.Semaphore, _: asyncio.Task[None]) -> None:
         self._busy.discard(miner)
+        self.keep_time(miner)
         # Another of its shares may have been drawn meanwhile.
         self._core.to_audit(miner)
         places.release()
@@ -132,8 +143,7 @@ class Audits:
         for miner in [miner for miner in waiting if not self._is_ready(miner)]:
             # Who is away or busy waits anew when it is back or done.
             del waiting[miner]
-            if miner in self._core.pool.audits and miner not in self._busy:
-                self._left_ms(miner)
+            self.keep_time(miner)
         chosen = nlargest(AT_A_TIME, waiting, key=self._rank)
         for miner in chosen:
             del waiting[miner]
@@ -144,8 +154,11 @@ class Audits:
         return not self._answers.is_asked(miner), unpaid
 
     def _is_ready(self, miner: bytes) -> bool:
+        return self._is_here(miner) and miner not in self._busy
+
+    def _is_here(self, miner: bytes) -> bool:
         session = self._core.sessions.get(miner)
-        return session is not None and not session.channel.has_ended and miner not in self._busy
+        return session is not None and not session.channel.has_ended
 
     async def _audit(self, pending: Pending) -> None:
         audit, detail = pending.audit, ""
@@ -207,6 +220,7 @@ class Audits:
             raise JobFailed("the weights that it was trained from are gone")
         train = Train(task, genotype, audit.training_seed, audit.epochs, weights)
         if audit.epoch == 0:
+            self._answers.arrived(audit.miner)
             before = (await self._executor.run(Rewind(train, 0))).state
         else:
             model_bytes = model_length(genotype, info.shape, info.classes)
@@ -226,21 +240,34 @@ class Audits:
         round_ = self._core.pool.round
         return 0 if round_ is None else round_.task.phase_ms
 
-    def _left_ms(self, miner: bytes) -> int:
-        return self._answers.left_ms(miner, answer_ms(self._phase_ms))
+    @property
+    def _answer_ms(self) -> int:
+        return answer_ms(self._phase_ms)
 
     async def _fetch(self, audit: Audit, hash_: bytes, max_bytes: int, timeout_ms: int) -> bytes:
-        left_ms = self._left_ms(audit.miner)
-        if left_ms == 0:
-            raise Failed(missing(audit.kind), OVERDUE)
         session = self._core.sessions.get(audit.miner)
         if session is None:
             raise Away
+        timeout_ms = self._ask(audit, timeout_ms)
         try:
-            blob = await session.channel.fetch(hash_, max_bytes, min(timeout_ms, left_ms))
+            blob = await session.channel.fetch(hash_, max_bytes, timeout_ms)
         except BlobError as error:
             if session.channel.has_ended:
+                # Or who leaves at once, however often it is asked, would never come to an end.
+                self._answers.charge(audit.miner, BLOB_TIMEOUT_MS)
                 raise Away from error
             raise Failed(missing(audit.kind), f"it did not arrive: {error}") from error
         self._answers.arrived(audit.miner)
         return blob
+
+    def _ask(self, audit: Audit, timeout_ms: int) -> int:
+        """Let the time to answer run; returns how long this request may take. Raises Failed."""
+        miner, answers = audit.miner, self._answers
+        answers.run(miner, self._answer_ms)
+        left_ms = answers.left_ms(miner)
+        if left_ms == 0 and answers.is_asked(miner):
+            raise Failed(missing(audit.kind), OVERDUE)
+        # Who was away too long, but was never asked, is asked once.
+        timeout_ms = min(timeout_ms, left_ms or timeout_ms)
+        answers.ask(miner, timeout_ms)
+        return timeout_ms

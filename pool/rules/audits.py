@@ -23,10 +23,12 @@ SUSPICION_FACTOR = 4
 STATE_TIMEOUT_MS = 300_000
 """The least time that a miner has to make a training's state again."""
 
-ANSWER_MS = 600_000
-"""The least time from the first request on in which a miner has to answer, wherever it is
-meanwhile. Its work is held back until then, so that nobody loses by waiting, and who has gone to
-another pool, because its link broke, looks every five minutes whether this one is back."""
+ANSWER_MS = 1_200_000
+"""The least time that a miner has to answer, asked or away. Who has gone to another pool, because
+its link broke or this one was mute, looks whether this one is back after ten minutes at most: it
+may find it gone once more. The work of who is away or late is held back meanwhile. What one
+commitment leaves out, about three of the four that a window has still pay: waiting costs little,
+but it is not free."""
 
 _DRAWS = 1 << 64
 _CERTAIN = Fraction(1)
@@ -120,7 +122,7 @@ def state_timeout_ms(delivery: Delivery, phase_ms: int) -> int:
 
 
 def answer_ms(phase_ms: int) -> int:
-    """How long a miner has to answer an audit, from the first request on, its absence included.
+    """How long a miner has to answer an audit: the time for which it is away or asked.
 
     Who mines alone meanwhile comes back at the end of its train phase, and may then need as long
     as `state_timeout_ms` gives it at most.
