@@ -78,6 +78,7 @@ class Node:
             outside.store,
             outside.writer,
             self._tasks,
+            outside.aside,
             lambda alarm: self._on_failure("chain", alarm),
             setup.identity.public_key,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.aside import inline
+from node.aside import Aside, inline
 from node.chain.block import Block
 from node.chain.envelope import Signed
 from node.chain.errors import SafetyAlarm
@@ -21,8 +21,9 @@ from tests.chain_world import ATTESTERS, PRODUCERS, ClaimPlan, ScriptedDesigns, 
 class Desk:
     """A node's chain, mempool and submissions on a store that outlives it."""
 
-    def __init__(self, world: World, store: Store | None = None) -> None:
+    def __init__(self, world: World, store: Store | None = None, aside: Aside = inline) -> None:
         self.world = world
+        self.aside = aside
         self.store = store or MemoryStore()
         self.sent: list[Envelope] = []
         self.start()
@@ -31,7 +32,13 @@ class Desk:
         """As after a crash: only the store is left."""
         writer = InlineWriter(self.store)
         self.chain = Chain(
-            self.world.network, ScriptedDesigns(), self.store, writer, TaskOwner(), _raise
+            self.world.network,
+            ScriptedDesigns(),
+            self.store,
+            writer,
+            TaskOwner(),
+            self.aside,
+            _raise,
         )
         self.mempool = Mempool()
         self.sent.clear()

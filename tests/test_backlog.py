@@ -69,7 +69,7 @@ class Follower:
         network, writer = self.world.network, InlineWriter(self.store)
         clock = LoopClock(asyncio.get_running_loop(), round_start(network, 1_000))
         self.chain = Chain(
-            network, self.designs, self.store, writer, self.tasks, self.alarms.append
+            network, self.designs, self.store, writer, self.tasks, inline, self.alarms.append
         )
         rounds, mempool = Rounds(), Mempool()
         library = TaskLibrary(self.store, writer, _nobody, MemoryShelf())
@@ -225,6 +225,7 @@ async def test_what_a_quorum_wrongly_votes_for_stops_the_node(
             follower.store,
             InlineWriter(follower.store),
             follower.tasks,
+            inline,
             follower.alarms.append,
         )
 
@@ -314,6 +315,7 @@ async def test_a_snapshot_waits_until_what_is_below_it_is_checked() -> None:
         follower.store,
         InlineWriter(follower.store),
         follower.tasks,
+        inline,
         follower.alarms.append,
     )
     assert again.tree.head().id == blocks[-1].id

@@ -82,7 +82,7 @@ async def find_cast() -> tuple[Cast, Checkpoint, bytes]:
 
 def start(store: MemoryStore, network: Network) -> Chain:
     designs = NasDesigns(network.parameters)
-    return Chain(network, designs, store, InlineWriter(store), TaskOwner(), fail)
+    return Chain(network, designs, store, InlineWriter(store), TaskOwner(), inline, fail)
 
 
 def fail(alarm: SafetyAlarm) -> NoReturn:
@@ -192,12 +192,8 @@ async def test_a_checkpoint_that_is_final_but_not_written_yet_is_no_alarm() -> N
         parent = world.tree.head()
         votes = world.votes(parent.id, ATTESTERS) if parent.block else ()
         blocks.append(world.add(world.fallback_block(parent.id, number, votes=votes)))
-    chain = Chain(
-        world.network, ScriptedDesigns(), store, InlineWriter(store), TaskOwner(), lambda _: None
-    )
     checkpoint, clock = Checkpoint(2, blocks[1].id), LoopClock(asyncio.get_running_loop())
     peers = Peers({}, [])
-    bootstrap = Bootstrap(chain, checkpoint, peers, peers.fetch, clock, inline, lambda: None)
     checked = 0
 
     async def with_checks(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -207,6 +203,15 @@ async def test_a_checkpoint_that_is_final_but_not_written_yet_is_no_alarm() -> N
             checked += 1
         return work(*args, **kwargs)
 
-    await chain.follow(blocks[:1], inline)
-    await chain.follow(blocks[1:], with_checks)
+    chain = Chain(
+        world.network,
+        ScriptedDesigns(),
+        store,
+        InlineWriter(store),
+        TaskOwner(),
+        with_checks,
+        lambda _: None,
+    )
+    bootstrap = Bootstrap(chain, checkpoint, peers, peers.fetch, clock, inline, lambda: None)
+    await chain.follow(blocks)
     assert checked

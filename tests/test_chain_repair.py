@@ -51,7 +51,7 @@ def fail(alarm: SafetyAlarm) -> None:
 def start(store: Store, cast: Cast) -> Chain:
     """A node's chain, loaded from what a store holds."""
     designs = NasDesigns(cast.network.parameters)
-    return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), fail)
+    return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), inline, fail)
 
 
 def judge(store: Store, cast: Cast) -> Examination:
@@ -183,7 +183,7 @@ async def test_the_newest_block_comes_again_if_it_was_lost(cast: Cast) -> None:
     lose(store, *rows(store, Table.BLOCKS)[-1])
     chain = start(store, cast)
     assert (chain.tree.head().state.height, chain.has(last)) == (BLOCKS - 1, False)
-    await chain.follow([block], inline)
+    await chain.follow([block])
     assert (chain.tree.head().id, chain.has(last)) == (last, True)
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
+from node.aside import inline
 from node.bench.chains import Cast, fill_chain, make_cast
 from node.chain.block import open_block
 from node.chain.branches import Entry
@@ -51,7 +52,7 @@ def fail(alarm: SafetyAlarm) -> None:
 
 def start(store: Store, cast: Cast) -> Chain:
     designs = NasDesigns(cast.network.parameters)
-    return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), fail)
+    return Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), inline, fail)
 
 
 async def filled(cast: Cast) -> MemoryStore:

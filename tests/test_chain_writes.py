@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import pytest
 
-from node.aside import inline
 from node.chain.block import Block
+from node.chain.params import FAST
 from node.consensus.records import height_of
 from node.errors import StoreError
 from node.store.base import Change, Table
 from node.store.memory import MemoryStore
-from tests.chain_world import ATTESTERS, World
+from tests.chain_world import ATTESTERS, World, make_network
 from tests.desk import Desk
 
 P = ParamSpec("P")
@@ -41,13 +42,15 @@ class Disk(MemoryStore):
 
 
 class Held:
-    """Implements `Aside`: each piece of work waits until it is let go."""
+    """Implements `Aside`: while it is slow, each piece of work waits until it is let go."""
 
     def __init__(self) -> None:
+        self.is_slow = True
         self._free = asyncio.Semaphore(0)
 
     async def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        await self._free.acquire()
+        if self.is_slow:
+            await self._free.acquire()
         return work(*args, **kwargs)
 
     async def let_go(self, pieces: int) -> None:
@@ -77,15 +80,17 @@ def heights(store: MemoryStore) -> list[int]:
 
 async def test_a_crash_while_two_peers_bring_blocks_leaves_no_gap() -> None:
     disk, world, slow = Disk(), World(), Held()
-    blocks, desk = make_blocks(world, 8), Desk(world, disk)
+    blocks, desk = make_blocks(world, 8), Desk(world, disk, slow)
     rival = world.fallback_block(blocks[2].id, 4, place=1)
-    first = asyncio.ensure_future(desk.chain.follow(blocks, slow))
+    first = asyncio.ensure_future(desk.chain.follow(blocks))
     await slow.let_go(4)
     assert heights(disk) == []
     # Peers that are ahead of the first one, with a branch of their own or without.
     await desk.chain.adopt(rival, desk.chain.apply(rival))
     await slow.let_go(1)
-    await desk.chain.follow(blocks[:7], inline)
+    slow.is_slow = False
+    await desk.chain.follow(blocks[:7])
+    slow.is_slow = True
     assert (first.done(), heights(disk)[-1]) == (False, 7)
     await slow.let_go(3)
     await first
@@ -96,8 +101,8 @@ async def test_a_crash_while_two_peers_bring_blocks_leaves_no_gap() -> None:
 
 async def test_a_block_that_two_peers_bring_at_once_is_checked_once() -> None:
     world, slow = World(), Held()
-    blocks, desk = make_blocks(world, 2), Desk(world)
-    both = asyncio.gather(*(desk.chain.follow(blocks, slow) for _ in range(2)))
+    blocks, desk = make_blocks(world, 2), Desk(world, aside=slow)
+    both = asyncio.gather(*(desk.chain.follow(blocks) for _ in range(2)))
     await slow.let_go(4)
     await both
     assert len(desk.chain.backlog) == 2
@@ -105,8 +110,8 @@ async def test_a_block_that_two_peers_bring_at_once_is_checked_once() -> None:
 
 async def test_what_a_peer_has_brought_is_written_though_its_sync_is_given_up() -> None:
     disk, world, slow = Disk(), World(), Held()
-    blocks, desk = make_blocks(world, 3), Desk(world, disk)
-    sync = asyncio.ensure_future(desk.chain.follow(blocks, slow))
+    blocks, desk = make_blocks(world, 3), Desk(world, disk, slow)
+    sync = asyncio.ensure_future(desk.chain.follow(blocks))
     await slow.let_go(2)
     sync.cancel()
     await _idle()
@@ -118,7 +123,7 @@ async def test_what_could_not_be_written_goes_before_what_is_written_next() -> N
     blocks, desk = make_blocks(world, 4), Desk(world, disk)
     disk.is_full = True
     with pytest.raises(StoreError):
-        await desk.chain.follow(blocks[:3], inline)
+        await desk.chain.follow(blocks[:3])
     disk.is_full = False
     await desk.chain.adopt(blocks[3], desk.chain.apply(blocks[3]))
     assert heights(disk) == [1, 2, 3, 4]
@@ -127,11 +132,12 @@ async def test_what_could_not_be_written_goes_before_what_is_written_next() -> N
 
 async def test_a_block_that_finality_passes_by_before_it_is_written_goes_all_the_same() -> None:
     disk, world, slow = Disk(), World(), Held()
-    blocks, desk = make_blocks(world, 2), Desk(world, disk)
-    await desk.chain.follow(blocks, inline)
+    blocks, desk = make_blocks(world, 2), Desk(world, disk, slow)
+    for block in blocks:
+        await desk.chain.adopt(block, desk.chain.apply(block))
     rivals = [world.fallback_block(world.genesis, 1, place=1)]
     rivals.append(world.fallback_block(blocks[0].id, 2, place=1))
-    late = asyncio.ensure_future(desk.chain.follow(rivals, slow))
+    late = asyncio.ensure_future(desk.chain.follow(rivals))
     await slow.let_go(1)
     for vote in world.votes(blocks[1].id, ATTESTERS):
         desk.chain.add_vote(vote)
@@ -141,3 +147,18 @@ async def test_a_block_that_finality_passes_by_before_it_is_written_goes_all_the
     with suppress(asyncio.CancelledError):
         await late
     assert heights(disk) == [1, 2]
+
+
+async def test_blocks_go_on_while_a_snapshot_is_made() -> None:
+    disk, slow = Disk(), Held()
+    world = World(make_network(replace(FAST, era_rounds=4)))
+    desk = Desk(world, disk, slow)
+    blocks = make_blocks(world, 7)
+    for block in blocks:
+        await desk.chain.adopt(block, desk.chain.apply(block))
+    await _idle()
+    assert (desk.chain.tree.head().id, desk.chain.snapshots()) == (blocks[-1].id, [])
+    assert Desk(world, disk.crashes[-1]).chain.tree.head().id == blocks[-1].id
+    await slow.let_go(1)
+    (snapshot,) = desk.chain.snapshots()
+    assert snapshot.checkpoint.id == blocks[3].id

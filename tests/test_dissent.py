@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from nacl.signing import SigningKey
 
+from node.aside import inline
 from node.chain.envelope import sign
 from node.chain.genesis import Network, first_bonds
 from node.chain.messages import Vote
@@ -39,7 +40,7 @@ class Listener:
         network, self.store = self.world.network, MemoryStore()
         writer = InlineWriter(self.store)
         self.chain = Chain(
-            network, ScriptedDesigns(), self.store, writer, TaskOwner(), lambda _: None
+            network, ScriptedDesigns(), self.store, writer, TaskOwner(), inline, lambda _: None
         )
         start_ms = round_start(network, NOW)
         self.dissent = Dissent(self.chain, LoopClock(asyncio.get_running_loop(), start_ms))

@@ -89,7 +89,9 @@ class Life:
     ) -> None:
         self.alarms: list[SafetyAlarm] = []
         designs, writer = NasDesigns(past.network.parameters), InlineWriter(store)
-        self.chain = Chain(past.network, designs, store, writer, TaskOwner(), self.alarms.append)
+        self.chain = Chain(
+            past.network, designs, store, writer, TaskOwner(), inline, self.alarms.append
+        )
         clock = LoopClock(asyncio.get_running_loop())
         self._historian = Historian(
             self.chain, designs, store, writer, peers, clock, inline, prunes=prunes

@@ -98,7 +98,7 @@ class Keeper:
         tasks = StateTable([(TASK, make_record())] if is_running else ())
         state = replace(genesis_state(self.world.network), height=height, tasks=tasks)
         final = Entry(bytes(32) if block is None else block.id, state, None, block)
-        changes = self.settling.settle(cast("BlockTree", OneBlock(final)), is_checked=True)
+        changes = self.settling.settle(cast("BlockTree", OneBlock(final)))
         self.store.write(changes)
         self.settling.height = height
 

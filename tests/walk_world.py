@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
 from nas.jobs import Counted, Refuted, Verify
+from node.aside import inline
 from node.chain.block import Block
 from node.chain.context import RoundContext
 from node.chain.envelope import Signed, sign
@@ -99,7 +100,13 @@ class Bench:
         self.designs = Designs()
         store = MemoryStore()
         self.chain = Chain(
-            self.world.network, self.designs, store, InlineWriter(store), TaskOwner(), _raise
+            self.world.network,
+            self.designs,
+            store,
+            InlineWriter(store),
+            TaskOwner(),
+            inline,
+            _raise,
         )
         designs: Any = self.designs
         library = TaskLibrary(store, InlineWriter(store), _nobody, MemoryShelf())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from nacl.signing import SigningKey
 
+from node.aside import inline
 from node.chain.block import Block, open_block
 from node.chain.commits import commit_of, compute_payout_root
 from node.chain.context import RoundContext
@@ -58,7 +59,7 @@ async def fill_chain(cast: Cast, blocks: int, seed: int, store: Store) -> bytes:
     Returns the id of the last one.
     """
     designs, rng = NasDesigns(cast.network.parameters), random.Random(seed)
-    chain = Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), _raise)
+    chain = Chain(cast.network, designs, store, InlineWriter(store), TaskOwner(), inline, _raise)
     for round_number in range(1, blocks + 1):
         block = _make_block(chain.tree, designs, cast, round_number, rng)
         await chain.adopt(block, chain.apply(block))

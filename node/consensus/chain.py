@@ -22,7 +22,7 @@ from node.consensus.backlog import Backlog
 from node.consensus.blockstore import Gap, put_win
 from node.consensus.reader import ChainReader
 from node.consensus.settling import MODELS_KEPT
-from node.consensus.snapshot import SnapshotError
+from node.consensus.snapshot import SnapshotError, encode_snapshot
 from node.errors import StoreError
 from node.store.base import Change, Put, Store, Table
 from node.store.blobs import put_blob
@@ -47,6 +47,7 @@ class Chain(ChainReader):
         store: Store,
         writer: Writer,
         tasks: TaskOwner,
+        aside: Aside,
         on_alarm: Callable[[SafetyAlarm], None],
         own_key: bytes = b"",
     ) -> None:
@@ -54,11 +55,12 @@ class Chain(ChainReader):
         self._designs = designs
         self._writer = writer
         self._tasks = tasks
+        self._aside = aside
         self._on_alarm = on_alarm
         self.backlog = Backlog(
             lambda context, block: check_block(context, block, designs),
             self.stop,
-            self._release,
+            self._keep_snapshot,
         )
         # The first block of each signer in each round that is not final yet.
         self._signed: dict[tuple[bytes, int], bytes] = {}
@@ -119,7 +121,7 @@ class Chain(ChainReader):
         ):
             await self._write(self._blocks.drop(state.height, block.id))
 
-    async def follow(self, blocks: Sequence[Block], aside: Aside) -> None:
+    async def follow(self, blocks: Sequence[Block]) -> None:
         """Keep blocks that a quorum vouches for, each building on the one before it.
 
         Their states are followed now, in the order given; the rest is checked by `backlog`.
@@ -132,7 +134,7 @@ class Chain(ChainReader):
                     continue
                 context = self.tree.context_for(block.parent, block.round)
                 parent = self.tree.entry(block.parent).state
-                state = await aside(follow_block, context, parent, block)
+                state = await self._aside(follow_block, context, parent, block)
                 # Another peer may have brought it meanwhile.
                 if self.has(block.id):
                     continue
@@ -219,14 +221,21 @@ class Chain(ChainReader):
         await self._write()
         height, final_round = self.final_height, self.tree.final.round
         self._signed = {key: i for key, i in self._signed.items() if key[1] >= final_round}
-        changes = self._settling.settle(self.tree, is_checked=not self.backlog.reason)
-        await self._write(changes)
+        await self._write(self._settling.settle(self.tree))
         self._settling.height = max(self._settling.height, height)
+        self._keep_snapshot()
 
-    def _release(self) -> None:
-        """Write the snapshot that waited for the backlog."""
-        if changes := self._settling.release():
-            self._tasks.spawn(self._write(changes), name="keep snapshot")
+    def _keep_snapshot(self) -> None:
+        """Write the snapshot that waits, once all below it is checked: a restart takes it as such.
+
+        The node goes on meanwhile. After a crash it begins at an older one.
+        """
+        if not self.backlog.reason and (due := self._settling.take_due()):
+            self._tasks.spawn(self._write_snapshot(*due), name="keep snapshot")
+
+    async def _write_snapshot(self, parent: Entry, entry: Entry) -> None:
+        data = await self._aside(encode_snapshot, parent, entry)
+        await self._write(self._blocks.put_snapshot(entry.state.height, entry.checkpoint, data))
 
     async def _write(self, changes: Sequence[Change] = ()) -> None:
         """Write after what came before: on the disk no block lies without the one below it.

@@ -183,7 +183,7 @@ class Intake:
         """Follow blocks that are vouched for, a few at a time, so that the node keeps answering."""
         for start in range(0, len(blocks), _FOLLOWED_AT_ONCE):
             await self._chain.backlog.room()
-            await self._chain.follow(blocks[start : start + _FOLLOWED_AT_ONCE], self._aside)
+            await self._chain.follow(blocks[start : start + _FOLLOWED_AT_ONCE])
 
     def _is_due(self, branch: Sequence[Block]) -> bool:
         """Whether the first block of a branch may come into the tree with no quorum behind it.

@@ -11,7 +11,6 @@ from node.chain.messages import Claim
 from node.consensus.blockstore import BlockStore
 from node.consensus.false_claims import accused
 from node.consensus.records import TaskWin
-from node.consensus.snapshot import encode_snapshot
 from node.store.base import Change, Delete, Store, Table
 from node.store.blobs import delete_blob, has_blob
 
@@ -49,8 +48,8 @@ class Settling:
             win = decode(TaskWin, data)
             if win.publisher == own_key or has_blob(store, win.model_hash):
                 self._note_win(block_id, win)
-        # The newest snapshot that waits until all below it is checked: a block and its parent.
-        self._withheld: tuple[Entry, Entry] | None = None
+        # What the newest snapshot that waits is of: a block and its parent.
+        self._due: tuple[Entry, Entry] | None = None
         self.height = 0
 
     def logits_hash(self, block_id: bytes) -> bytes:
@@ -68,32 +67,24 @@ class Settling:
         if logits_hash:
             self._logits[block.id] = logits_hash
 
-    def settle(self, tree: BlockTree, *, is_checked: bool) -> list[Change]:
-        """Drop what nobody needs any more, and keep what is of use.
-
-        A snapshot waits for `release` unless all below it `is_checked`: a restart takes it as such.
-        """
+    def settle(self, tree: BlockTree) -> list[Change]:
+        """Drop what nobody needs any more. A snapshot that is due waits for `take_due`."""
         final_chain = tree.chain(tree.final.id)
         fresh = [entry for entry in final_chain if entry.state.height > self.height]
         self._note_wins(fresh)
         changes = [*self._lost_blocks(fresh), *self._old_blobs(tree.entry(tree.final.id))]
         if found := self._new_snapshot(tree, fresh):
-            self._withheld = found
-        if is_checked:
-            changes += self.release()
+            self._due = found
         for key, _ in self._store.scan(Table.VOTES):
             if int.from_bytes(key[:8], "big") >= tree.final.round:
                 break
             changes.append(Delete(Table.VOTES, key))
         return changes
 
-    def release(self) -> list[Change]:
-        """Write the snapshot that waits, if there is one."""
-        if self._withheld is None:
-            return []
-        (parent, entry), self._withheld = self._withheld, None
-        data = encode_snapshot(parent, entry)
-        return self._blocks.put_snapshot(entry.state.height, entry.checkpoint, data)
+    def take_due(self) -> tuple[Entry, Entry] | None:
+        """The block of the snapshot that waits, if there is one, after its parent."""
+        due, self._due = self._due, None
+        return due
 
     def _lost_blocks(self, fresh: Sequence[Entry]) -> Iterator[Change]:
         """Records of the blocks that did not become final at the heights of those that did."""
