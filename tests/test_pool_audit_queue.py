@@ -158,34 +158,6 @@ async def test_a_share_is_audited_by_the_task_of_its_round() -> None:
     await world.close()
 
 
-@virtual_time
-async def test_who_has_most_to_lose_is_audited_first() -> None:
-    world = PoolWorld()
-    world.start_round()
-    names = ["small", "large"]
-    miners = {name: await RawMiner(world, name).connect() for name in names}
-    orders = {name: await miner.expect("assignment") for name, miner in miners.items()}
-    await miners["large"].deliver(orders["large"], 350)
-    for episode in range(1, 4):
-        await miners["large"].send(trained(orders["large"], 290, episode)[0])
-    await miners["small"].send(trained(orders["small"], 290, 0)[0])
-    await world.pass_ms(100)
-    audits = world.manager._audits
-    audits._busy.clear()
-    for name in names:
-        world.manager._core.to_audit(public(name))
-
-    assert await audits._plan() == [public("small"), public("large")]
-
-    # Who was asked before and is not done has let the manager wait.
-    audits._answers.ask(public("large"), 1)
-    audits._answers.settle(public("small"))
-    for name in names:
-        world.manager._core.to_audit(public(name))
-    assert await audits._plan() == [public("large"), public("small")]
-    await world.close()
-
-
 @pytest.mark.parametrize(
     ("delivery", "phase_ms", "expected_ms"),
     [

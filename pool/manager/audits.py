@@ -2,16 +2,18 @@
 
 A model is asked for and counted, or an epoch of its training is repeated. A miner that is away is
 waited for, until its time to answer is over; that stops while a miner here waits to be asked, and
-what this machine fails to do is nobody's fault. First
-come those that have most shares to lose, so that a crowd of new keys keeps no cheat from its audit,
-and last who was asked before and left.
+what this machine fails to do is nobody's fault.
+
+Miners with a proven streak have their own places and turns, and so have audits that need a state.
+64 keys that let the manager wait ten seconds each, or 256 of which states are asked, keep newcomers
+of the same sort waiting, and nobody else. Of the proven those come first that have most shares to
+lose, and last who was asked before and left; of newcomers who has waited longest.
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from heapq import nlargest
 
 import structlog
 
@@ -25,8 +27,10 @@ from pool.decisions.pay import OVERDUE, decide_fault, decide_overdue
 from pool.link.blobs import BlobError, max_weights_bytes
 from pool.manager.answers import Answers
 from pool.manager.core import Core
+from pool.manager.lanes import MODELS_AT_A_TIME, STATES_AT_A_TIME, Lane, Rank, needs_state
 from pool.records import events
 from pool.records.state import Audit, Pending
+from pool.rules.appraisal import is_newcomer
 from pool.rules.audits import (
     AuditKind,
     Fault,
@@ -41,9 +45,6 @@ from pool.rules.delivery import Delivery
 BLOB_TIMEOUT_MS = 10_000
 """How long a miner may take to hand over a model, and what leaving instead costs of its time."""
 
-AT_A_TIME = 64
-"""Audits under way: nearly all of that time they wait for their miners."""
-
 # Weights, batch statistics and momentum: a state is longer than the weights alone.
 _STATE_FACTOR = 3
 
@@ -54,6 +55,10 @@ _FAULTS = {
 }
 
 _log = structlog.get_logger("pool.audits")
+
+
+def _by_arrival(_: bytes) -> Rank:
+    return True, 0
 
 
 class Away(Exception):
@@ -75,21 +80,27 @@ class Audits:
         self._core = core
         self._executor = executor
         self._busy: set[bytes] = set()
-        self._planned: list[bytes] = []
         self._answers = Answers(core.steady)
+        sorts = [(is_new, is_long) for is_new in (False, True) for is_long in (False, True)]
+        self._lanes = {
+            (is_new, is_long): Lane(
+                STATES_AT_A_TIME if is_long else MODELS_AT_A_TIME,
+                _by_arrival if is_new else self._rank,
+            )
+            for is_new, is_long in sorts
+        }
 
     async def run(self) -> None:
         """Audit whatever is drawn, until cancelled."""
         for miner in self._core.pool.audits:
             self._core.to_audit(miner)
-        places = asyncio.Semaphore(AT_A_TIME)
         async with asyncio.TaskGroup() as group:
+            for lane in self._lanes.values():
+                group.create_task(self._work_off(lane, group))
             while True:
-                await places.acquire()
-                pending = await self._next()
-                self._busy.add(pending.audit.miner)
-                done = group.create_task(self._audit(pending))
-                done.add_done_callback(partial(self._on_done, pending.audit.miner, places))
+                await self._core.drawn.wait()
+                self._core.drawn.clear()
+                self._sort()
 
     def owing(self) -> frozenset[bytes]:
         """Miners whose audits wait for them."""
@@ -117,39 +128,48 @@ class Audits:
         self._answers.settle(lost.miner)
         self._core.forfeit(lost)
 
-    def _on_done(self, miner: bytes, places: asyncio.Semaphore, _: asyncio.Task[None]) -> None:
+    def _sort(self) -> None:
+        """Let everybody wait in the lane of its audit."""
+        for miner in self._core.waiting:
+            if self._is_ready(miner) and (pending := self._core.pool.audits.get(miner)):
+                self._lane(pending.audit).add(miner)
+            else:
+                # Who is away or busy waits anew when it is back or done.
+                self.keep_time(miner)
+        self._core.waiting.clear()
+
+    def _lane(self, audit: Audit) -> Lane:
+        standing = self._core.pool.books.standing(audit.miner)
+        return self._lanes[is_newcomer(standing), needs_state(audit.kind, audit.epoch)]
+
+    async def _work_off(self, lane: Lane, group: asyncio.TaskGroup) -> None:
+        while True:
+            await lane.places.acquire()
+            pending = await self._next(lane)
+            self._busy.add(pending.audit.miner)
+            done = group.create_task(self._audit(pending, lane))
+            done.add_done_callback(partial(self._on_done, pending.audit.miner, lane))
+
+    def _on_done(self, miner: bytes, lane: Lane, _: asyncio.Task[None]) -> None:
         self._busy.discard(miner)
         self.keep_time(miner)
         # Another of its shares may have been drawn meanwhile.
         self._core.to_audit(miner)
-        places.release()
+        lane.places.release()
 
-    async def _next(self) -> Pending:
-        """The next audit whose miner is here and not busy with another."""
+    async def _next(self, lane: Lane) -> Pending:
+        """The next audit of a lane whose miner is here and not busy with another."""
         while True:
-            while self._planned:
-                miner = self._planned.pop()
-                pending = self._core.pool.audits.get(miner)
-                if pending is not None and self._is_ready(miner):
-                    return pending
-            self._planned = await self._plan()
+            miner = await lane.next()
+            pending = self._core.pool.audits.get(miner)
+            if pending is None or not self._is_ready(miner):
+                continue
+            # Another of its shares may wait by now, or the miner be no newcomer any more.
+            if (other := self._lane(pending.audit)) is lane:
+                return pending
+            other.add(miner)
 
-    async def _plan(self) -> list[bytes]:
-        """Miners to audit, the first one last: a few, because others come to have more to lose."""
-        while not self._core.waiting:
-            self._core.drawn.clear()
-            await self._core.drawn.wait()
-        waiting = self._core.waiting
-        for miner in [miner for miner in waiting if not self._is_ready(miner)]:
-            # Who is away or busy waits anew when it is back or done.
-            del waiting[miner]
-            self.keep_time(miner)
-        chosen = nlargest(AT_A_TIME, waiting, key=self._rank)
-        for miner in chosen:
-            del waiting[miner]
-        return chosen[::-1]
-
-    def _rank(self, miner: bytes) -> tuple[bool, int]:
+    def _rank(self, miner: bytes) -> Rank:
         unpaid = self._core.pool.books.standing(miner).unpaid
         return not self._answers.is_asked(miner), unpaid
 
@@ -160,10 +180,10 @@ class Audits:
         session = self._core.sessions.get(miner)
         return session is not None and not session.channel.has_ended
 
-    async def _audit(self, pending: Pending) -> None:
+    async def _audit(self, pending: Pending, lane: Lane) -> None:
         audit, detail = pending.audit, ""
         try:
-            await self._check(audit, pending.task)
+            await self._check(audit, pending.task, lane)
         except Away:
             return
         except Failed as failed:
@@ -191,42 +211,46 @@ class Audits:
         now_ms = self._core.now_ms()
         self.forfeit(decide_fault(audit, failed.fault, str(failed), now_ms))
 
-    async def _check(self, audit: Audit, task: Task) -> None:
+    async def _check(self, audit: Audit, task: Task, lane: Lane) -> None:
         """Raises Failed or Away, or JobFailed when this machine is at fault."""
         try:
             if audit.kind is AuditKind.COUNT:
-                await self._count(audit, task)
+                await self._count(audit, task, lane)
             else:
-                await self._repeat(audit, task)
+                await self._repeat(audit, task, lane)
         except JobFailed as error:
             fault = _FAULTS.get(error.kind)
             if fault is None:
                 raise
             raise Failed(fault, str(error)) from error
 
-    async def _count(self, audit: Audit, task: Task) -> None:
+    async def _count(self, audit: Audit, task: Task, lane: Lane) -> None:
         info, genotype = describe(task.dataset), Genotype.from_bytes(audit.genotype)
         length = model_length(genotype, info.shape, info.classes)
         model = await self._fetch(audit, audit.model_hash, length, BLOB_TIMEOUT_MS)
-        counted = await self._executor.run(Count(task.dataset, "validation", genotype, model))
+        async with lane.machine:
+            counted = await self._executor.run(Count(task.dataset, "validation", genotype, model))
         fault = judge_count(audit.correct, counted.correct)
         if fault is not None:
             raise Failed(fault, f"the model counts {counted.correct}, not {audit.correct}")
 
-    async def _repeat(self, audit: Audit, task: Task) -> None:
+    async def _repeat(self, audit: Audit, task: Task, lane: Lane) -> None:
         info, genotype = describe(task.dataset), Genotype.from_bytes(audit.genotype)
         weights = self._core.journal.blobs.get(audit.weights_hash)
         if audit.weights_hash and weights is None:
             raise JobFailed("the weights that it was trained from are gone")
         train = Train(task, genotype, audit.training_seed, audit.epochs, weights)
+        before = b""
         if audit.epoch == 0:
             self._answers.arrived(audit.miner)
-            before = (await self._executor.run(Rewind(train, 0))).state
         else:
             model_bytes = model_length(genotype, info.shape, info.classes)
             most = _STATE_FACTOR * max_weights_bytes(model_bytes)
             before = await self._fetch(audit, audit.states[0], most, self._state_timeout_ms(audit))
-        reached = (await self._executor.run(Retrain(train, audit.epoch, before))).state
+        async with lane.machine:
+            if audit.epoch == 0:
+                before = (await self._executor.run(Rewind(train, 0))).state
+            reached = (await self._executor.run(Retrain(train, audit.epoch, before))).state
         fault = judge_repetition(audit.states, 0, blob_hash(reached))
         if fault is not None:
             raise Failed(fault, f"epoch {audit.epoch} does not lead to the state that was named")
