@@ -101,7 +101,6 @@ async def test_who_is_back_after_a_restart_loses_nothing_while_the_manager_is_bu
     await world.pass_ms(50)
     again = Player(world, "bob")
     again.blobs = dict(bob.blobs)
-    # The machine never comes to it.
     world.manager._audits._is_ready = lambda miner: False  # type: ignore[method-assign]
     await again.play()
     await world.pass_ms(ANSWER_MS)
@@ -111,6 +110,44 @@ async def test_who_is_back_after_a_restart_loses_nothing_while_the_manager_is_bu
 
     assert public("bob") in world.manager.state.audits
     assert forfeits(world, "bob") == []
+    await world.close()
+
+
+@virtual_time
+async def test_who_is_back_after_a_request_loses_nothing_while_the_manager_is_busy() -> None:
+    world = await with_a_best()
+    mal = Dodger(world, "mal")
+    await mal.burst(1)
+    await mal.expect("blob_request")
+    await mal.link.close("cable")
+    await world.pass_ms(7_000)
+    # Nobody's turn comes any more.
+    world.manager._audits._is_ready = lambda miner: False  # type: ignore[method-assign]
+    await mal.connect()
+    await world.pass_ms(ANSWER_MS)
+    world.manager.close_round()
+    world.start_round(2)
+    await world.pass_ms(100)
+
+    assert world.manager._audits.owing() == {MAL}, "its work is held back meanwhile"
+    assert forfeits(world, "mal") == []
+    await world.close()
+
+
+@virtual_time
+async def test_who_leaves_while_it_waits_for_its_turn_forfeits_later() -> None:
+    world = await with_a_best()
+    world.manager._audits._is_ready = lambda miner: False  # type: ignore[method-assign]
+    mal = Dodger(world, "mal")
+    await mal.burst(1)
+    await world.pass_ms(50)
+    await mal.link.close("bye")
+    await world.pass_ms(ANSWER_MS)
+    world.manager.close_round()
+    world.start_round(2)
+    await world.pass_ms(100)
+
+    assert forfeits(world, "mal") == [(Fault.MODEL_MISSING, OVERDUE)]
     await world.close()
 
 
@@ -125,7 +162,7 @@ async def test_who_was_never_asked_is_asked_once_however_late_it_is_back() -> No
     await mal.link.close("cable")
     await world.pass_ms(50)
     world.manager._audits._busy.clear()
-    world.manager._audits.keep_time(MAL)
+    world.manager._core.to_audit(MAL)
     await world.pass_ms(ANSWER_MS)
     await mal.connect()
     await mal.serve_blob(model)
@@ -145,7 +182,7 @@ async def test_who_was_never_asked_and_leaves_again_forfeits() -> None:
     await dodger.link.close("bye")
     await world.pass_ms(50)
     world.manager._audits._busy.clear()
-    world.manager._audits.keep_time(MAL)
+    world.manager._core.to_audit(MAL)
     await world.pass_ms(ANSWER_MS)
     await dodger.connect()
     await dodger.expect("blob_request")
@@ -202,5 +239,6 @@ async def test_a_first_epoch_is_repeated_without_the_miner() -> None:
     await world.pass_ms(100)
 
     assert public(name) in world.manager.state.audits
+    assert public(name) not in world.manager._audits.owing()
     assert forfeits(world, name) == []
     await world.close()

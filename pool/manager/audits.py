@@ -114,28 +114,23 @@ class Audits:
         for lost in decide_overdue(self._core.pool, overdue, now_ms):
             self.forfeit(lost)
 
-    def keep_time(self, miner: bytes) -> None:
-        """A miner has come or left: its time to answer runs only while it can't be asked."""
-        if miner not in self._core.pool.audits or miner in self._busy:
-            return
-        if self._is_here(miner):
-            self._answers.stop(miner)
-        else:
-            self._answers.run(miner, self._answer_ms)
-
     def forfeit(self, lost: events.WorkForfeited) -> None:
         """Take a miner's work back, with whatever was to be audited of it."""
         self._answers.settle(lost.miner)
         self._core.forfeit(lost)
 
     def _sort(self) -> None:
-        """Let everybody wait in the lane of its audit."""
+        """Let those here wait in the lanes of their audits, and the time of those away run."""
         for miner in self._core.waiting:
-            if self._is_ready(miner) and (pending := self._core.pool.audits.get(miner)):
+            pending = self._core.pool.audits.get(miner)
+            # Who is busy waits anew when that is done.
+            if pending is None or miner in self._busy:
+                continue
+            if self._is_here(miner):
+                self._answers.stop(miner)
                 self._lane(pending.audit).add(miner)
             else:
-                # Who is away or busy waits anew when it is back or done.
-                self.keep_time(miner)
+                self._answers.run(miner, self._answer_ms)
         self._core.waiting.clear()
 
     def _lane(self, audit: Audit) -> Lane:
@@ -152,8 +147,7 @@ class Audits:
 
     def _on_done(self, miner: bytes, lane: Lane, _: asyncio.Task[None]) -> None:
         self._busy.discard(miner)
-        self.keep_time(miner)
-        # Another of its shares may have been drawn meanwhile.
+        # Another of its shares may have been drawn meanwhile, and it may have left.
         self._core.to_audit(miner)
         lane.places.release()
 

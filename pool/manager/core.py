@@ -44,7 +44,8 @@ class Core:
 
     `secret` seeds all draws: it follows from the key, so that it is the same after a restart.
     `steady` measures spans of time, whatever the clock is set to.
-    `waiting` are miners that may have an audit to be done, and `drawn` is set when there are more.
+    `waiting` are miners that may have an audit to be done, or have come or left, and `drawn` is set
+    when there are more.
     What goes wrong in the background ends `failure`, first of all the store.
     """
 
@@ -178,7 +179,7 @@ class Core:
     ) -> None:
         self._subspaces.see(happened)
         for event in happened:
-            if isinstance(event, events.ResultAccepted | events.Joined):
+            if isinstance(event, events.ResultAccepted | events.Joined | events.Left):
                 self.to_audit(event.miner)
         letters = self.letters.after(happened, self.pool, self.now_ms())
         self.journal.record(happened, partial(self._post, letters) if letters else None, blobs)

@@ -262,7 +262,6 @@ class Manager:
         address, strength = registration.payout_address, registration.strength
         now_ms = self._core.now_ms()
         self._core.happen(*decide_join(self._core.pool, key, address, strength, now_ms))
-        self._audits.keep_time(key)
         reason = "the manager stops"
         try:
             reason = await session.run(self._results)
@@ -275,7 +274,6 @@ class Manager:
                 del sessions[key]
                 left = decide_leave(self._core.pool, key, reason, self._core.now_ms())
                 self._core.happen(*left)
-                self._audits.keep_time(key)
 
     async def _turn_away(self, link: ManagerLink, key: bytes, reason: str, detail: str) -> None:
         self._core.happen(events.TurnedAway(self._core.now_ms(), key, reason))
