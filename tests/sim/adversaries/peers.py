@@ -34,7 +34,11 @@ class Muffler:
 
 
 class Flooder:
-    """Sends commits for units that it does not have, by the dozen."""
+    """Sends commits for units that it does not have, by the dozen.
+
+    Its links are slowed and ended for it, so that its seal may be in time for some alone: it keeps
+    still while a world rests.
+    """
 
     def corrupt(self, world: World, name: str, node: Node) -> None:
         key = world.machines[name].setup.identity.signing_key
@@ -43,7 +47,7 @@ class Flooder:
         async def flood() -> None:
             while world.node(name) is node:
                 now = phase_at(world.network, world.now_ms()).round
-                for unit in range(FLOOD):
+                for unit in range(0 if world.peace.is_truce else FLOOD):
                     commit = Commit(now, unit % 7, rng.randbytes(32))
                     node.peers.broadcast(sign(commit, key, world.network.id).envelope)
                 await world.clock.sleep_until(world.now_ms() + FLOOD_EVERY_MS)
