@@ -9,8 +9,8 @@ from pool.records.state import Exploration, MinerState, PoolState, is_full
 from pool.records.strengths import Strength
 from pool.rules.bans import ban_until, faded
 from pool.rules.delivery import Delivery
-from pool.rules.patience import type_silent
 from pool.rules.reliability import assess, choose_backups
+from pool.rules.rhythm import type_silent
 from pool.rules.strength import Typing, resolve_strength
 
 

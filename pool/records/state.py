@@ -22,7 +22,7 @@ from pool.rules.audits import AuditKind
 from pool.rules.bans import Conduct
 from pool.rules.curve import Curve
 from pool.rules.delivery import MAX_BUDGET, MIN_BUDGET, Delivery
-from pool.rules.patience import Rhythm
+from pool.rules.rhythm import Rhythm
 
 KEPT_ASSIGNMENTS = 4
 """Newest assignments of a miner whose results still count; older ones were replaced long ago."""

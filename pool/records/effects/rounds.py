@@ -6,7 +6,7 @@ from pool.records import events
 from pool.records.books import with_round_ended, without_standings
 from pool.records.state import Best, PoolState, RoundState
 from pool.records.tables import refilled
-from pool.rules.patience import Rhythm
+from pool.rules.rhythm import Rhythm
 
 
 def round_opened(pool: PoolState, event: events.RoundOpened) -> PoolState:

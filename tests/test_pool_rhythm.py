@@ -15,9 +15,9 @@ from pool.records import events
 from pool.records.state import Exploration, PoolState, RoundTask
 from pool.records.strengths import Strength
 from pool.records.transition import apply, apply_all
-from pool.rules.patience import LONGER, MOST, Rhythm, patience_ms, type_silent
 from pool.rules.prices import PRICES
 from pool.rules.reports import Stale, check
+from pool.rules.rhythm import LONGER, MOST, Rhythm, patience_ms, type_silent
 from pool.rules.strength import Cause
 from tests.pool_states import (
     after,
