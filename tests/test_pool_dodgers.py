@@ -82,6 +82,13 @@ async def with_a_best() -> PoolWorld:
     return world
 
 
+async def begin_round(world: PoolWorld, number: int) -> None:
+    """End the round, and let the manager look at the next one."""
+    world.manager.close_round()
+    world.start_round(number)
+    await world.pass_ms(100)
+
+
 @virtual_time
 async def test_hit_and_run_earns_nothing() -> None:
     async def hit_and_run(mal: Player) -> None:
@@ -171,9 +178,7 @@ async def test_who_comes_back_too_late_forfeits_at_the_next_round_although_it_is
     # It is back, but this machine is busy with its audits.
     world.manager._audits._busy.add(MAL)
     await dodger.connect()
-    world.manager.close_round()
-    world.start_round(2)
-    await world.pass_ms(100)
+    await begin_round(world, 2)
 
     (lost,) = of_kind(world, events.WorkForfeited)
     assert (lost.miner, lost.detail) == (MAL, OVERDUE)
@@ -193,9 +198,7 @@ async def test_who_leaves_before_it_is_asked_forfeits_all_the_same() -> None:
     world.manager._audits._busy.clear()
     world.manager._core.to_audit(MAL)
     await world.pass_ms(ANSWER_MS)
-    world.manager.close_round()
-    world.start_round(2)
-    await world.pass_ms(100)
+    await begin_round(world, 2)
 
     assert [lost.detail for lost in of_kind(world, events.WorkForfeited)] == [OVERDUE]
     await world.close()
@@ -213,9 +216,7 @@ async def test_who_never_comes_back_after_a_restart_forfeits_later() -> None:
     world.start_round(2)
     await world.pass_ms(2_000)
     assert not of_kind(world, events.WorkForfeited)
-    world.manager.close_round()
-    world.start_round(3)
-    await world.pass_ms(100)
+    await begin_round(world, 3)
 
     assert [lost.detail for lost in of_kind(world, events.WorkForfeited)] == [OVERDUE]
     await world.close()
