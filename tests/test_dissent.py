@@ -99,6 +99,15 @@ async def test_one_vote_of_a_key_is_passed_on() -> None:
 
 
 @virtual_time
+async def test_votes_that_a_key_takes_back_are_not_passed_on_again() -> None:
+    listener = await listen()
+    known = listener.chain.tree.final
+    for round_number, is_news in ((NOW, True), (NOW, False), (NOW + 1, True), (NOW + 1, False)):
+        assert listener.hear(ATTESTERS[:1], OTHER, round_number) == [is_news]
+        listener.hear(ATTESTERS[:1], known, NOW + 2, target=known.id)
+
+
+@virtual_time
 async def test_votes_from_a_block_above_the_final_one_are_judged_when_it_is_passed() -> None:
     """Who is ahead may well be ahead on the same chain."""
     listener = await listen()

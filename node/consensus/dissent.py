@@ -26,6 +26,8 @@ class Dissent:
         self._chain = chain
         self._clock = clock
         self._votes: dict[bytes, Vote] = {}
+        # The latest round of a vote that was passed on, by its key.
+        self._told: dict[bytes, int] = {}
         # As of a final block: what votes weigh, and what these come to, once that was asked.
         self._final = b""
         self._weights: Mapping[bytes, int] = {}
@@ -52,7 +54,10 @@ class Dissent:
             return False
         self._votes[vote.signer] = message
         self._is_strong = None
-        return True
+        # One a round: else a key could take its vote back again and again.
+        is_news = message.round > self._told.get(vote.signer, -1)
+        self._told[vote.signer] = max(message.round, self._told.get(vote.signer, -1))
+        return is_news
 
     def is_strong(self) -> bool:
         """Whether more than a third of the weight votes so, seats lost by absence counted too:
@@ -75,6 +80,7 @@ class Dissent:
         if final != self._final:
             max_weight = self._chain.network.parameters.max_weight
             self._weights = seats_of_all(self._chain.final_state, max_weight).weights
+            self._told = {key: told for key, told in self._told.items() if key in self._weights}
             self._final, self._is_strong = final, None
 
     def _may_exclude(self, vote: Vote) -> bool:

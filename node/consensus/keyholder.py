@@ -11,7 +11,8 @@ from node.chain.published.terms import Key
 from node.clock import Clock
 from node.consensus.attester import Send
 from node.consensus.book import Rounds
-from node.consensus.sealer import lists_come
+from node.consensus.sealer import lists_come, secrets_due_ms
+from node.consensus.waiting import comes
 from node.publishing.library import TaskLibrary
 
 _log = structlog.get_logger("keyholder")
@@ -21,8 +22,9 @@ class KeyHolder:
     """Reveals the keys that this node can make, for tasks that name it as a holder.
 
     `why_lost` is asked before a key leaves: why this node's chain may not be the network's, or
-    nothing. A clock that is off is no reason: the lists of a quorum say that it is time, and to
-    withhold the key costs its publisher half of the reward.
+    nothing. A block that is still being checked is a reason, so that it is given time to go. A
+    clock that is off is none: the lists of a quorum say that it is time, and to withhold the key
+    costs its publisher half of the reward.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class KeyHolder:
             _log.error("not_opened", round=context.round, reason="the secret is not here")
         elif not await lists_come(context, self._rounds, self._clock):
             _log.warning("not_opened", round=context.round, reason="no lists of a quorum")
-        elif reason := self._why_lost():
-            _log.warning("not_opened", round=context.round, reason=reason)
+        elif not await comes(lambda: not self._why_lost(), secrets_due_ms(context), self._clock):
+            _log.warning("not_opened", round=context.round, reason=self._why_lost())
         else:
             message = Key(context.round, paid.task_id, paid.shard, key)
             self._send(sign(message, self._key, context.network.id).envelope)

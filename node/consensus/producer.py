@@ -32,6 +32,7 @@ from node.consensus.importer import Importer
 from node.consensus.mempool import Mempool
 from node.consensus.moments import SAMPLES, commit_lead_ms, train_end_lead_ms
 from node.consensus.signed_before import SignedBefore
+from node.consensus.waiting import comes
 from node.consensus.winnings import Paid, Winnings
 from node.net.blobs import NotFound
 from node.publishing.library import TaskLibrary
@@ -44,8 +45,6 @@ _log = structlog.get_logger("producer")
 # The unit that it commits with.
 _UNIT = 0
 _LOOK_EVERY_MS = 1_000
-# How often a claim that waits for lists or seals looks for new ones.
-_LOOK_AGAIN_MS = 100
 
 
 class Pool(Paid, Protocol):
@@ -132,7 +131,7 @@ class Producer:
             self._pool.close_round()
             await self._promise(context)
         if self.committed is not None and self.has_committed(round_number):
-            self._commit(self.committed)
+            await self._commit(self.committed)
         self._start(self._chain.context(round_number + 1))
 
     async def _promise(self, context: RoundContext) -> None:
@@ -140,7 +139,7 @@ class Producer:
             _log.info("round_declined", round=context.round, reason=reason)
             return
         # What is promised would have to be claimed.
-        if self._is_silent(context.round):
+        if not await self._may_sign(context):
             return
         best = self._pool.best()
         if best is None or best.round != context.round:
@@ -152,18 +151,21 @@ class Producer:
         await self._pool.promise(claim, best, commit.commitment)
         _log.info("promised", round=context.round, correct=best.correct, of=best.size)
 
-    def _commit(self, promised: Promised) -> None:
+    async def _commit(self, promised: Promised) -> None:
         claim = promised.claim
-        if self._is_silent(claim.round):
+        if not await self._may_sign(self._chain.context(claim.round)):
             return
         commit = Commit(claim.round, claim.unit, promised.commitment)
         self._send(sign(commit, self._key, self._chain.network.id).envelope)
         _log.info("committed", round=claim.round, commitment=commit.commitment.hex())
 
-    def _is_silent(self, round_number: int) -> bool:
-        if reason := self._why_silent():
-            _log.warning("not_committing", round=round_number, reason=reason)
-        return bool(reason)
+    async def _may_sign(self, context: RoundContext) -> bool:
+        """Whether there is no reason to be silent, or it goes before commitments are due."""
+        due_ms = deadline(context.network, context.round, Phase.TRAIN)
+        may = await comes(lambda: not self._why_silent(), due_ms, self._clock)
+        if not may:
+            _log.warning("not_committing", round=context.round, reason=self._why_silent())
+        return may
 
     async def _search(self, round_number: int) -> RoundContext:
         """Run the pool until it is time to commit; the context in which it has searched.
@@ -263,11 +265,7 @@ class Producer:
         """Wait for what a claim needs, until claims are due: after a restart, lists and seals
         still have to come."""
         due_ms = deadline(context.network, context.round, Phase.CLAIM)
-        while not is_there():
-            if self._clock.now_ms() >= due_ms:
-                return False
-            await self._clock.sleep_until(min(due_ms, self._clock.now_ms() + _LOOK_AGAIN_MS))
-        return True
+        return await comes(is_there, due_ms, self._clock)
 
     async def build(
         self, context: RoundContext, committed: Promised, correct: int

@@ -13,27 +13,27 @@ from node.chain.timing import Phase, deadline
 from node.clock import Clock
 from node.consensus.attester import Send
 from node.consensus.book import Rounds
+from node.consensus.waiting import comes
 
 _log = structlog.get_logger("sealer")
-
-# How often a sealer that waits for lists looks for new ones.
-_LISTS_EVERY_MS = 50
 
 
 async def lists_come(context: RoundContext, rounds: Rounds, clock: Clock) -> bool:
     """Wait until lists of a quorum are here; False if they are not when secrets are due."""
-    book, due_ms = rounds.book(context.round), deadline(context.network, context.round, Phase.LIST)
-    while not context.is_quorum(book.lists):
-        if clock.now_ms() >= due_ms:
-            return False
-        await clock.sleep_until(min(due_ms, clock.now_ms() + _LISTS_EVERY_MS))
-    return True
+    book, due_ms = rounds.book(context.round), secrets_due_ms(context)
+    return await comes(lambda: context.is_quorum(book.lists), due_ms, clock)
+
+
+def secrets_due_ms(context: RoundContext) -> int:
+    """When seals and keys have to be sent."""
+    return deadline(context.network, context.round, Phase.LIST)
 
 
 class Sealer:
     """Reveals the seals of one key. All of them follow from the key, so there is nothing to keep.
 
-    `why_silent` is asked before a seal is signed: a reason not to, or nothing.
+    `why_silent` is asked before a seal is signed: a reason not to, or nothing. A block that is
+    still being checked is one too, so that a reason is given time to go.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Sealer:
         if not await lists_come(context, self._rounds, self._clock):
             _log.warning("not_sealed", round=context.round, reason="no lists of a quorum")
             return
-        if reason := self._why_silent():
-            _log.warning("not_sealed", round=context.round, reason=reason)
+        if not await comes(lambda: not self._why_silent(), secrets_due_ms(context), self._clock):
+            _log.warning("not_sealed", round=context.round, reason=self._why_silent())
             return
         chain = context.state.seals.get(self._public_key)
         if chain is None:

@@ -1,10 +1,13 @@
 """A node whose clock is off holds its tongue, says why, and speaks again."""
 
+from dataclasses import replace
+
 import pytest
 from structlog.testing import capture_logs
 
 from node.chain.messages import Kind
-from node.chain.timing import Phase
+from node.chain.params import SEALED
+from node.chain.timing import Phase, deadline
 from node.readiness import SPLIT
 from tests.sim.watch import before
 from tests.sim.world import Plan, World
@@ -74,6 +77,30 @@ async def test_producer_that_falls_silent_after_its_commitment_claims_nothing(
     assert len(seen.commits) == 1
     assert seen.claims == []
     assert [log["reason"] for log in logs if log["event"] == "not_claimed"] == [SPLIT]
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "until_ms"), [("manager0", Kind.COMMIT, -250), ("full0", Kind.SEAL, 100)]
+)
+@virtual_time
+async def test_a_reason_for_silence_that_goes_in_time_costs_nothing(
+    name: str, kind: Kind, until_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that is still being checked is one, and gone a moment later."""
+    free = replace(SEALED, unit_fee=0)
+    plan = Plan(strong=1, weak=0, parameters=free, weights=(16, 16, 16, 16))
+    world = World(seed=1, plan=plan)
+    await world.start()
+    await world.until_round(6)
+    node, sent = world[name], list[tuple[int, int]]()
+    before(node.peers, "broadcast", lambda envelope: sent.append((envelope.kind, world.now_ms())))
+    lists_ms = deadline(world.network, 6, Phase.TRAIN)
+    blocked = range(lists_ms + until_ms - 100, lists_ms + until_ms)
+    monkeypatch.setattr(node.chain.tree, "is_split", lambda: world.now_ms() in blocked)
+    await world.until(6, Phase.CLAIM)
+    (sent_ms,) = (at_ms for sent_kind, at_ms in sent if sent_kind == kind)
+    assert blocked.stop <= sent_ms < blocked.stop + 50
     await world.close()
 
 

@@ -17,7 +17,7 @@ from node.chain.envelope import Signed, sign
 from node.chain.messages import Claim, Fallback, Faucet, Transaction
 from node.chain.params import DIGITS, FAST
 from node.chain.published.record import TaskRecord
-from node.chain.timing import Phase
+from node.chain.timing import Phase, deadline
 from node.publishing.policy import PublisherPolicy
 from node.publishing.prepare import Offer, Prepared, prepare
 from node.publishing.shelf import MemoryShelf, OwnTask
@@ -208,6 +208,21 @@ async def test_no_key_leaves_its_holder_on_a_chain_that_is_split(
         await world.until(number, Phase.CLAIM)
     assert not world["full1"]._rounds.book(number).opened
     assert [log["reason"] for log in logs if log["event"] == "not_opened"] == [SPLIT]
+    await world.close()
+
+
+@virtual_time
+async def test_a_key_leaves_its_holder_once_a_block_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(seed=5, plan=PLAN)
+    await publish(world, prepare_task(world))
+    number = await until_paid(world)
+    until_ms = deadline(world.network, number, Phase.TRAIN) + 200
+    tree = world[PUBLISHER].chain.tree
+    monkeypatch.setattr(tree, "is_split", lambda: world.now_ms() < until_ms)
+    await world.until(number, Phase.CLAIM)
+    assert world["full1"]._rounds.book(number).opened
     await world.close()
 
 
