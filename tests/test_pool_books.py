@@ -219,7 +219,7 @@ def test_shares_survive_a_snapshot() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(entry), type=Share) == entry
 
 
-PACE = Pace(past=((70, 5),))
+PACE = Pace(past=((70, 5), (60, 5)))
 NEW, OLD = Standing(9, 9, PACE, 3), Standing(10, 9, PACE, 3)
 
 
@@ -230,7 +230,7 @@ NEW, OLD = Standing(9, 9, PACE, 3), Standing(10, 9, PACE, 3)
         (NEW, True, True),
         (OLD, False, False),
         (OLD, True, True),
-        (msgspec.structs.replace(OLD, pace=Pace()), False, True),
+        (msgspec.structs.replace(OLD, pace=Pace(past=((70, 5),))), False, True),
         (msgspec.structs.replace(NEW, unproven=0), True, False),
     ],
     ids=["new", "new, asked", "established", "asked", "first round", "proven"],

@@ -124,6 +124,7 @@ async def test_a_burst_before_the_end_earns_nothing() -> None:
     honest = world.manager.best()
     await Dodger(world, "mal").burst()
     await world.pass_ms(50)
+    world.manager.close_round()
     best = world.manager.best()
 
     assert world.manager.state.miners[MAL].accepted == BURST
@@ -296,13 +297,20 @@ async def test_a_passed_audit_proves_all_shares_that_could_have_been_the_one() -
     await world.close()
 
 
-ESTABLISHED = Standing(CERTAIN_SHARES, 0, Pace(past=((10**18, PHASE_MS),)))
+def established(rounds: int) -> Standing:
+    """Of a miner with a proven streak from so many rounds."""
+    return Standing(CERTAIN_SHARES, 0, Pace(past=((10**18, PHASE_MS),) * rounds))
 
 
-async def with_established(world: PoolWorld) -> tuple[RawMiner, pb.Assignment]:
-    """A miner `mal` that has worked honestly in earlier rounds, and its order."""
+ESTABLISHED = established(2)
+
+
+async def with_established(
+    world: PoolWorld, standing: Standing = ESTABLISHED
+) -> tuple[RawMiner, pb.Assignment]:
+    """A miner `mal` that has worked honestly before, and its order."""
     core = world.manager._core
-    standings = core.pool.books.standings.set(MAL, ESTABLISHED)
+    standings = core.pool.books.standings.set(MAL, standing)
     core.pool = core.pool.but(books=core.pool.books.__replace__(standings=standings))
     world.start_round()
     ann = await Player(world, "ann").play()
@@ -349,6 +357,21 @@ async def test_work_that_waits_for_the_manager_is_paid() -> None:
     # Until it leaves: then the audit waits for the miner.
     await miner.link.close("bye")
     await world.pass_ms(100)
+    assert not paid(world)
+    await world.close()
+
+
+@virtual_time
+async def test_work_of_a_first_round_waits_for_the_manager_however_long_the_streak() -> None:
+    world = PoolWorld()
+    miner, order = await with_established(world, established(0))
+    world.manager._audits._busy.add(MAL)
+    await miner.send(invented(order, 0))
+    await world.pass_ms(100)
+    assert MAL in world.manager.state.audits
+    # A commitment is made once the round has ended.
+    world.manager.close_round()
+
     assert not paid(world)
     await world.close()
 

@@ -156,8 +156,9 @@ def is_held_back(standing: Standing, owes_answer: bool) -> bool:
     So it is while an audit waits for the miner, or else leaving would be the way out of audits. Who
     is new waits for this manager as well: nothing bounds yet what a newcomer, or anybody in its
     first round, can claim (`pool.rules.pace`). Others are paid, however slow the manager is.
+    A commitment is made when its round has ended: who has one past round then is in its first.
     """
-    is_new = is_newcomer(standing) or not standing.pace.past
+    is_new = is_newcomer(standing) or len(standing.pace.past) < 2
     return standing.unproven > 0 and (owes_answer or is_new)
 
 
