@@ -47,6 +47,15 @@ def test_a_checkpoint_must_be_recent(rounds_ago: int, is_trusted: bool) -> None:
 
 
 @pytest.mark.parametrize(("rounds_ago", "is_trusted"), [(TRUSTED, True), (TRUSTED + 1, False)])
+def test_an_old_checkpoint_stops_nobody_who_knows_of_something_recent(
+    rounds_ago: int, is_trusted: bool
+) -> None:
+    """It may have been left in the settings."""
+    doubt = check_trust(network(public=True), NOW, NOW - rounds_ago, Checkpoint(1, bytes(32)))
+    assert (doubt == "") is is_trusted
+
+
+@pytest.mark.parametrize(("rounds_ago", "is_trusted"), [(TRUSTED, True), (TRUSTED + 1, False)])
 def test_who_knows_nothing_recent_of_a_public_network_needs_one(
     rounds_ago: int, is_trusted: bool
 ) -> None:

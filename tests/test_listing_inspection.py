@@ -95,3 +95,13 @@ async def test_what_is_not_checked_yet_is_not_shown() -> None:
         listings(desk).lists(block.round)
     with pytest.raises(UnknownItem, match="not checked yet"):
         view_block(desk.chain, ScriptedDesigns(), block.id)  # type: ignore[arg-type]
+
+
+async def test_a_block_whose_body_is_lost_is_not_shown_as_another() -> None:
+    desk = Desk(World())
+    block = await desk.mine()
+    while block.id in desk.chain.tree:
+        await desk.mine()
+    desk.store.write([Delete(Table.BODIES, key) for key, _ in desk.store.scan(Table.BODIES)])
+    with pytest.raises(UnknownItem, match="lost the body"):
+        view_block(desk.chain, ScriptedDesigns(), block.id)  # type: ignore[arg-type]

@@ -166,3 +166,13 @@ def test_a_publishers_node_does_not_keep_what_has_lost_its_height() -> None:
     keeper.settle(10, is_running=True)
     keeper.settle(10 + 2 * MODELS_KEPT, is_running=False)
     assert not keeper.has(b"model")
+
+
+def test_a_snapshot_that_a_claim_names_as_its_model_is_kept() -> None:
+    keeper = Keeper()
+    value = bytes(40) + blob_hash(b"snapshot")
+    keeper.store.write([Put(Table.SNAPSHOTS, (8).to_bytes(8, "big"), value)])
+    keeper.win(10, b"snapshot")
+    keeper.settle(10 + 2 * MODELS_KEPT, is_running=False)
+    keeper.settle(10 + 4 * MODELS_KEPT, is_running=False)
+    assert keeper.has(b"snapshot")

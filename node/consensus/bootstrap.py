@@ -63,7 +63,7 @@ def check_trust(
 ) -> str:
     """Why a node with final blocks up to a round can't tell the true chain, or nothing."""
     eras = TRUSTED_ERAS * network.parameters.era_rounds
-    if checkpoint is not None and checkpoint.round < now_round - eras:
+    if checkpoint is not None and max(checkpoint.round, known_round) < now_round - eras:
         return (
             f"--checkpoint is of round {checkpoint.round}, more than {TRUSTED_ERAS} eras before "
             f"round {now_round} of now; ask for a newer one"

@@ -103,10 +103,12 @@ class Settling:
             if (self._blocks.height(block_id) or 0) <= oldest:
                 del self._logits[block_id]
         self._name_again(final)
+        # A claim may have named a snapshot as its model, for nothing but that it be dropped.
+        kept = {*self._own.values(), *(snapshot.blob for snapshot in self._blocks.snapshots())}
         for named, height in list(self._named.items()):
             if height <= oldest:
                 del self._named[named]
-                if named not in self._own.values():
+                if named not in kept:
                     yield from delete_blob(self._store, named)
 
     def _note_wins(self, fresh: Sequence[Entry]) -> None:

@@ -26,6 +26,8 @@ def view_block(chain: Chain, designs: NasDesigns, block_id: bytes) -> BlockView:
     block, height = chain.block(block_id), chain.height(block_id)
     if height is None:
         raise UnknownItem(f"this node has no block {block_id.hex()}")
+    if block is None and height > 0:
+        raise UnknownItem(f"this node has lost the body of block {block_id.hex()}")
     if block is None:
         return _genesis_view(chain.network)
     header = block.header.message

@@ -31,11 +31,11 @@ class UnitHolder:
         models: dict[int, Sequence[Promised]] = {}
         commit, claim = producer._commit, producer.claim
 
-        def commit_all(promised: Promised) -> None:
+        async def commit_all(promised: Promised) -> None:
             number = promised.claim.round
             models[number] = _with_all_units(producer, promised, rng)
             for each in models[number]:
-                commit(each)
+                await commit(each)
 
         async def claim_best(number: int) -> None:
             ranked = sorted(models.get(number, ()), key=_worth, reverse=True)
