@@ -433,6 +433,18 @@ def test_a_round_that_begins_anew_pays_for_the_time_of_both_jobs() -> None:
     assert pace[1] == 9_000
 
 
+@pytest.mark.parametrize(("results", "worked_ms"), [((), 0), ((3_000, 5_000), 5_000)])
+def test_time_at_work_counts_up_to_the_last_result_before_a_restart(
+    results: tuple[int, ...], worked_ms: int
+) -> None:
+    pool = handed_out(open_round(strong="s"))
+    for at_ms in results:
+        pool = after(pool, result_of(pool, "s", now_ms=at_ms))
+    pool = apply(pool, events.Restarted(9_000))
+
+    assert pool.miners[S].worked_ms(9_000) == pool.miners[S].rhythm.last_ms == worked_ms
+
+
 def test_a_result_for_an_assignment_that_was_replaced_long_ago_is_stale() -> None:
     pool = handed_out(open_round(strong="s"))
     reports = []

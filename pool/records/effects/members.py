@@ -75,9 +75,12 @@ def forgotten(pool: PoolState, event: events.Forgotten) -> PoolState:
 
 
 def restarted(pool: PoolState, event: events.Restarted) -> PoolState:
-    """Nobody is connected. Leases wait for their miners, which have a while to come back."""
+    """Nobody is connected. Leases wait for their miners, which have a while to come back.
+
+    When the manager stopped is not known: a miner is known to have worked until its last result.
+    """
     miners = {
-        key: stopped(miner, miner.busy_since_ms).but(
+        key: stopped(miner, max(miner.busy_since_ms, miner.measured_at_ms)).but(
             connected=False, is_awaited=miner.is_awaited or _explored(miner)
         )
         for key, miner in pool.miners.items()
