@@ -120,8 +120,12 @@ class PoolWorld:
             writer=self.writer,
             **self._options,
         )
-        self.network.listen("pool", _no_peers, self.manager.serve)
+        self.listen()
         self._running["manager"] = self.spawn(self.manager.run(), "manager")
+
+    def listen(self) -> None:
+        """Let miners reach the manager."""
+        self.network.listen("pool", _no_peers, self.manager.serve)
 
     @property
     def is_manager_running(self) -> bool:

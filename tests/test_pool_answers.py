@@ -13,10 +13,11 @@ from node.clock import LoopClock
 from node.net.link import LinkClosed
 from pool.decisions.pay import OVERDUE
 from pool.manager.answers import Answers
+from pool.manager.audits import BLOB_TIMEOUT_MS
 from pool.records import events
 from pool.rules.audits import ANSWER_MS, Fault, answer_ms
 from tests.pool_world import PHASE_MS, TASK, PoolWorld, public
-from tests.test_pool_dodgers import MAL, Dodger, Stuck, with_a_best
+from tests.test_pool_dodgers import MAL, Dodger, Stuck, begin_round, with_a_best
 from tests.test_pool_manager import RawMiner, trained
 from tests.test_pool_pay import of_kind
 from tests.test_pool_swindles import Player
@@ -210,6 +211,32 @@ async def test_leaving_at_once_on_each_request_comes_to_an_end() -> None:
             await dodger.connect()
     await world.pass_ms(50)
 
+    assert forfeits(world, "mal") == [(Fault.MODEL_MISSING, OVERDUE)]
+    await world.close()
+
+
+@virtual_time
+async def test_no_time_to_answer_runs_while_nobody_reaches_the_manager() -> None:
+    world = await with_a_best()
+    mal = Dodger(world, "mal")
+    await mal.burst(1)
+    await mal.expect("blob_request")
+    await mal.link.close("cable")
+    await world.pass_ms(50)
+    # All links break, and nobody comes back for long.
+    world.network.stop("pool")
+    await world.pass_ms(2 * ANSWER_MS)
+    await begin_round(world, 2)
+    assert world.manager._audits.owing() == {MAL}, "its work is held back meanwhile"
+    assert forfeits(world, "mal") == []
+
+    world.listen()
+    await Player(world, "ann").connect()
+    await world.pass_ms(ANSWER_MS - BLOB_TIMEOUT_MS - 1_000)
+    await begin_round(world, 3)
+    assert forfeits(world, "mal") == []
+    await world.pass_ms(1_000)
+    await begin_round(world, 4)
     assert forfeits(world, "mal") == [(Fault.MODEL_MISSING, OVERDUE)]
     await world.close()
 

@@ -213,6 +213,7 @@ async def test_who_never_comes_back_after_a_restart_forfeits_later() -> None:
     await dodger.expect("blob_request")
     await world.crash_manager()
     world.start_manager()
+    await Player(world, "ann").connect()
     await world.pass_ms(ANSWER_MS - 1_000)
     world.start_round(2)
     await world.pass_ms(2_000)

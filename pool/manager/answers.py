@@ -11,7 +11,8 @@ class Answers:
     """How long each audited miner still has to answer, by `clock`, which can't be set.
 
     Its time runs while it is asked or away, and stops while it is here and not asked: then it waits
-    for the manager. One that is started anew asks anew, with all the time that there is.
+    for the manager, which may be cut off as well while nobody is here. One that is started anew
+    asks anew, with all the time that there is.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -27,7 +28,7 @@ class Answers:
         self._running_since_ms.setdefault(miner, self._clock.now_ms())
 
     def stop(self, miner: bytes) -> None:
-        """The miner is here, and nothing is asked of it."""
+        """The miner is here, and nothing is asked of it, or nobody is here."""
         if miner in self._running_since_ms:
             self._left_ms[miner] = self.left_ms(miner)
             del self._running_since_ms[miner]

@@ -1,8 +1,8 @@
 """Audits of drawn shares, one of a miner at a time, beside everything else.
 
 A model is asked for and counted, or an epoch of its training is repeated. A miner that is away is
-waited for, until its time to answer is over; that stops while a miner here waits to be asked, and
-what this machine fails to do is nobody's fault.
+waited for, until its time to answer is over; that stops while a miner here waits to be asked, or
+nobody is here at all. What this machine fails to do is nobody's fault.
 
 Miners with a proven streak have their own places and turns, and so have audits that need a state.
 64 keys that let the manager wait ten seconds each, or 256 of which states are asked, keep newcomers
@@ -129,8 +129,11 @@ class Audits:
             if self._is_here(miner):
                 self._answers.stop(miner)
                 self._lane(pending.audit).add(miner)
-            else:
+            elif self._core.sessions:
                 self._answers.run(miner, self._answer_ms)
+            else:
+                # It may be this machine that nobody can reach.
+                self._answers.stop(miner)
         self._core.waiting.clear()
 
     def _lane(self, audit: Audit) -> Lane:

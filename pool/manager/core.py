@@ -181,6 +181,10 @@ class Core:
         for event in happened:
             if isinstance(event, events.ResultAccepted | events.Joined | events.Left):
                 self.to_audit(event.miner)
+            # The first who comes and the last who leaves concern everybody who is away.
+            if isinstance(event, events.Joined | events.Left) and len(self.sessions) <= 1:
+                for miner in self.pool.audits:
+                    self.to_audit(miner)
         letters = self.letters.after(happened, self.pool, self.now_ms())
         self.journal.record(happened, partial(self._post, letters) if letters else None, blobs)
 
