@@ -10,7 +10,6 @@ import pytest
 
 from node.chain.hashing import blob_hash
 from node.clock import LoopClock
-from node.net.link import LinkClosed
 from pool.decisions.pay import OVERDUE
 from pool.manager.answers import Answers
 from pool.manager.audits import BLOB_TIMEOUT_MS
@@ -148,7 +147,7 @@ async def test_who_leaves_while_it_waits_for_its_turn_forfeits_later() -> None:
     world.start_round(2)
     await world.pass_ms(100)
 
-    assert forfeits(world, "mal") == [(Fault.MODEL_MISSING, OVERDUE)]
+    assert forfeits(world, "mal") == [(Fault.OVERDUE, OVERDUE)]
     await world.close()
 
 
@@ -192,7 +191,7 @@ async def test_who_was_never_asked_and_leaves_again_forfeits() -> None:
     await dodger.connect()
     await world.pass_ms(50)
 
-    assert forfeits(world, "mal") == [(Fault.MODEL_MISSING, OVERDUE)]
+    assert forfeits(world, "mal") == [(Fault.OVERDUE, OVERDUE)]
     await world.close()
 
 
@@ -201,9 +200,10 @@ async def test_leaving_at_once_on_each_request_comes_to_an_end() -> None:
     world = await with_a_best()
     dodger = Dodger(world, "mal")
     await dodger.burst(1)
-    with suppress(LinkClosed):
+    with suppress(TimeoutError):
         for _ in range(200):
-            await dodger.expect("blob_request")
+            async with asyncio.timeout(10):
+                await dodger.expect("blob_request")
             await dodger.link.close("bye")
             # Away for as long as the limit of registrations asks for, which costs no time here.
             world.manager._audits._answers.stop(MAL)
@@ -211,7 +211,7 @@ async def test_leaving_at_once_on_each_request_comes_to_an_end() -> None:
             await dodger.connect()
     await world.pass_ms(50)
 
-    assert forfeits(world, "mal") == [(Fault.MODEL_MISSING, OVERDUE)]
+    assert forfeits(world, "mal") == [(Fault.OVERDUE, OVERDUE)]
     await world.close()
 
 
@@ -237,7 +237,7 @@ async def test_no_time_to_answer_runs_while_nobody_reaches_the_manager() -> None
     assert forfeits(world, "mal") == []
     await world.pass_ms(1_000)
     await begin_round(world, 4)
-    assert forfeits(world, "mal") == [(Fault.MODEL_MISSING, OVERDUE)]
+    assert forfeits(world, "mal") == [(Fault.OVERDUE, OVERDUE)]
     await world.close()
 
 

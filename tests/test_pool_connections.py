@@ -1,7 +1,9 @@
 """A miner between pools that a test plays by hand: what it keeps, where it goes, what it says."""
 
 import itertools
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,16 +13,30 @@ from nas.task import Task
 from node.chain.envelope import open_as
 from node.chain.hashing import blob_hash
 from node.chain.messages import Lease, LeaseAcceptance
+from node.net.link import LinkClosed
 from node.wire import envelope_from_proto
 from ponas.v1 import pool_service_pb2 as pb
 from pool.miner.failover import RETURN_AFTER_MS
 from pool.miner.registration import WrongPool
 from pool.miner.session import Declined
+from pool.rules.audits import STATE_TIMEOUT_MS
 from tests.hand_pool import HandPool, challenge_of, exploration, miner_of, with_lease
 from tests.pool_world import NETWORK_ID, TASK, PoolWorld, no_promises, public
 from tests.scripted import PRECISION, ScriptedExecutor
 from tests.test_pool_miner import WatchedExecutor
 from tests.virtual_time import virtual_time
+
+
+class SlowRewinds(ScriptedExecutor):
+    """Takes long to make a state again."""
+
+    rewind_ms = 60_000
+
+    async def run(self, job: Any) -> Any:
+        if isinstance(job, Rewind):
+            await self._clock.sleep_until(self._clock.now_ms() + self.rewind_ms)
+        return await super().run(job)
+
 
 WELCOME = pb.MineResponse(welcome=pb.Welcome(strength=pb.STRENGTH_STRONG, heartbeat_ms=2_000))
 
@@ -305,7 +321,7 @@ async def test_a_draining_pool_gets_the_candidate_and_is_left_alone_for_the_time
     await world.pass_ms(500)
     assert executor.under_way == 1
     await pool.send(pb.MineResponse(drain=pb.Drain(reason="an update", wait_ms=8_000)))
-    await world.pass_ms(3_100)
+    await world.pass_ms(8_100)
 
     assert [result.epochs for result in pool.results][-1:] == [10]
     assert (pool.open, len(pool.registered)) == (0, 1)
@@ -329,7 +345,7 @@ async def test_a_paused_miner_leaves_after_its_candidate_until_it_is_resumed() -
         await world.pass_ms(500)
         miner.pause()
         assert not miner.status.is_idle
-        await world.pass_ms(3_200)
+        await world.pass_ms(8_200)
     results = len(pool.results)
     assert executor.under_way == 0
     assert miner.status.is_paused
@@ -347,6 +363,49 @@ async def test_a_paused_miner_leaves_after_its_candidate_until_it_is_resumed() -
 
     assert len(pool.registered) == 2
     assert len(pool.results) > results
+    await world.close()
+
+
+@pytest.mark.parametrize("state", [False, True])
+@virtual_time
+async def test_who_leaves_answers_for_its_last_results_first(state: bool) -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    pool.orders = [exploration(1, remaining_ms=200_000)]
+    executor = SlowRewinds(world.clock)
+    miner = miner_of(world, (pool,), executor)
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(4_000)
+    miner.pause()
+    await world.pass_ms(3_000)
+    last = next(result for result in reversed(pool.results) if result.epochs)
+    pool.others.clear()
+    hash_ = last.states[2] if state else last.model_hash
+    await pool.send(pb.MineResponse(blob_request=pb.BlobRequest(hash=hash_)))
+    await world.pass_ms(executor.rewind_ms + 500 if state else 500)
+
+    (answer,) = [message.blob_chunk for _, message in pool.others if message.HasField("blob_chunk")]
+    assert blob_hash(answer.data) == answer.hash == hash_
+    assert pool.open == 1
+    await world.pass_ms(5_000)
+    assert pool.open == 0
+    await world.close()
+
+
+@virtual_time
+async def test_a_pool_that_never_stops_asking_is_left_all_the_same() -> None:
+    world = PoolWorld()
+    pool = HandPool(world, "a")
+    miner = miner_of(world, (pool,), ScriptedExecutor(world.clock))
+    world.spawn(miner.run(), "miner")
+    await world.pass_ms(1_000)
+    miner.pause()
+    with suppress(LinkClosed):
+        for _ in range(200):
+            await pool.send(pb.MineResponse(blob_request=pb.BlobRequest(hash=bytes(32))))
+            await world.pass_ms(3_000)
+
+    assert world.clock.now_ms() - pool.registered[0] < STATE_TIMEOUT_MS + 5_000
     await world.close()
 
 

@@ -164,7 +164,7 @@ async def test_who_comes_back_too_late_is_not_asked_again() -> None:
     await world.pass_ms(100)
 
     (lost,) = of_kind(world, events.WorkForfeited)
-    assert (lost.miner, lost.reason, lost.detail) == (MAL, Fault.MODEL_MISSING, OVERDUE)
+    assert (lost.miner, lost.reason, lost.detail) == (MAL, Fault.OVERDUE, OVERDUE)
     await world.close()
 
 

@@ -114,6 +114,8 @@ async def test_an_audit_waits_for_a_miner_that_is_away_but_not_for_ever() -> Non
     await miner.deliver(assignment, 300)
     await miner.send(trained(assignment, 290, episode=1)[0])
     await miner.expect("blob_request")
+    # As long as anybody is here it is not the manager that is away.
+    await RawMiner(world, "t").connect()
     await miner.link.close("cable")
     await world.pass_ms(20_000)
     assert len(world.manager.state.audits) == 1
@@ -125,7 +127,8 @@ async def test_an_audit_waits_for_a_miner_that_is_away_but_not_for_ever() -> Non
     await world.pass_ms(100)
     assert not world.manager.state.audits
     (lost,) = of_kind(world, events.WorkForfeited)
-    assert (lost.reason, lost.detail) == (Fault.MODEL_MISSING, OVERDUE)
+    assert (lost.reason, lost.detail) == (Fault.OVERDUE, OVERDUE)
+    assert not of_kind(world, events.Banned), "not to be there proves no lie"
     await world.close()
 
 

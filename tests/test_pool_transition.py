@@ -310,7 +310,7 @@ def test_who_does_not_answer_in_time_fails_its_audit() -> None:
 
     (lost,) = decide_overdue(pool, (S, W), PHASE_MS)
 
-    assert (lost.miner, lost.reason, lost.detail) == (S, Fault.MODEL_MISSING, OVERDUE)
+    assert (lost.miner, lost.reason, lost.detail) == (S, Fault.OVERDUE, OVERDUE)
 
 
 def test_the_next_round_keeps_what_open_audits_and_the_promise_need() -> None:

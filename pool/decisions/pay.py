@@ -8,7 +8,7 @@ from pool.proofs.sharelog import Held, Terms
 from pool.records import events
 from pool.records.books import with_page_closed
 from pool.records.state import Audit, PoolState
-from pool.rules.audits import Fault, missing
+from pool.rules.audits import Fault
 
 OVERDUE = "the miner has let the time for its answer pass, whenever it was connected"
 
@@ -65,4 +65,4 @@ def decide_overdue(
     Whoever of them has no audit waiting any more is left out.
     """
     late = [pool.audits[miner].audit for miner in overdue if miner in pool.audits]
-    return tuple(decide_fault(audit, missing(audit.kind), OVERDUE, now_ms) for audit in late)
+    return tuple(decide_fault(audit, Fault.OVERDUE, OVERDUE, now_ms) for audit in late)

@@ -54,6 +54,8 @@ class Channel(Generic[Out, In]):
         self._message: type[Out] = message
         self._held = held
         self._make = make
+        self._clock = clock
+        self._answered_ms = 0
         self._wanted: asyncio.Queue[bytes] | None = asyncio.Queue(_MAX_WANTED) if make else None
         self._outbox: asyncio.Queue[Iterable[Out]] = asyncio.Queue(_OUTBOX)
         self._reason: str | None = None
@@ -100,6 +102,14 @@ class Channel(Generic[Out, In]):
             finally:
                 self._expect_no_more()
                 self._arrived = None
+
+    async def quiet(self, span_ms: int) -> None:
+        """Wait until the other end has what it asks for, and has asked for nothing for so long."""
+        begun_ms = self._clock.now_ms()
+        while (due_ms := max(begun_ms, self._answered_ms) + span_ms) > self._clock.now_ms():
+            await self._clock.sleep_until(due_ms)
+            if self._wanted is not None:
+                await self._wanted.join()
 
     async def run(self, handle: Callable[[In], None]) -> str:
         """Send and receive until the link ends; returns the reason.
@@ -159,6 +169,7 @@ class Channel(Generic[Out, In]):
         while True:
             hash_ = await wanted.get()
             self._answer(hash_, await make(hash_))
+            wanted.task_done()
 
     def _serve(self, hash_: bytes) -> None:
         # The answer repeats the hash: long ones would pile up with who does not read.
@@ -175,6 +186,7 @@ class Channel(Generic[Out, In]):
             self._answer(hash_, blob)
 
     def _answer(self, hash_: bytes, blob: bytes | None) -> None:
+        self._answered_ms = self._clock.now_ms()
         self._put(self._message(blob_chunk=chunk) for chunk in chunks(hash_, blob))
 
     def _take(self, chunk: BlobChunk) -> None:

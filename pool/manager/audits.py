@@ -287,7 +287,7 @@ class Audits:
         answers.run(miner, self._answer_ms)
         left_ms = answers.left_ms(miner)
         if left_ms == 0 and answers.is_asked(miner):
-            raise Failed(missing(audit.kind), OVERDUE)
+            raise Failed(Fault.OVERDUE, OVERDUE)
         # Who was away too long, but was never asked, is asked once.
         timeout_ms = min(timeout_ms, left_ms or timeout_ms)
         answers.ask(miner, timeout_ms)

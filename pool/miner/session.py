@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -32,11 +33,17 @@ from pool.miner.registration import Applicant
 from pool.miner.work import Bench
 from pool.miner.worker import Worker
 from pool.proofs.receipts import Objection, ProofError
+from pool.rules.audits import STATE_TIMEOUT_MS
 from pool.rules.reports import Report
 
 _WEIGHTS_TIMEOUT_MS = 10_000
 # How long a miner that leaves waits for its last results to be acknowledged.
 _LAST_WORDS_MS = 5_000
+# How long nothing may be asked of it before it goes: the audits of its last results are drawn when
+# these are acknowledged, and who is away then forfeits in the end.
+_LAST_QUESTIONS_MS = 5_000
+# The longest that it stays for its manager's questions.
+_LONGEST_STAY_MS = STATE_TIMEOUT_MS
 # What a manager may ask for as the time between signs of life; more often would be a flood.
 _HEARTBEATS_MS = range(500, 600_001)
 
@@ -106,7 +113,8 @@ class Session:
         return self._parting or Parting(End.LOST, reason)
 
     def leave(self, parting: Parting) -> None:
-        """Finish the candidates under way, wait for the last acknowledgements, end the link."""
+        """Finish the candidates under way, see the last results acknowledged and audited, end the
+        link."""
         if self._parting is None:
             self._parting = parting
             self._leaving.set()
@@ -164,6 +172,9 @@ class Session:
                     await self._acknowledged.wait()
         except TimeoutError:
             _log.warning("left_unacknowledged", results=len(self._shop.outbox))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_STAY_MS / 1_000):
+                await self._channel.quiet(_LAST_QUESTIONS_MS)
         self._channel.end(f"the miner leaves: {reason}")
 
     def _on_message(self, message: pb.MineResponse) -> None:

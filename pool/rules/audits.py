@@ -49,8 +49,9 @@ class AuditKind(StrEnum):
 
 
 class Fault(StrEnum):
-    """Why a share failed its audit."""
+    """Why a share failed its audit. OVERDUE is no proof of a lie: the miner was not there."""
 
+    OVERDUE = "overdue"
     MODEL_MISSING = "model-missing"
     MODEL_FORMAT = "model-format"
     COUNT_DIFFERS = "count-differs"

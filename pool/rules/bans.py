@@ -43,7 +43,8 @@ FLOOD_POINTS = 60
 """Points of a link that ended by a flood, of whatever: the second within two minutes bans."""
 
 BAN_POINTS = 100
-"""Points at which a miner is banned. A failed audit and a broken lease are worth all of them."""
+"""Points at which a miner is banned. A failed audit and a broken lease are worth all of them, but
+an audit whose answer is overdue none: not to be there proves no lie."""
 
 FADE_MS = 6_000
 """A point fades in this time, so that a miner with one faulty result in a minute stays."""

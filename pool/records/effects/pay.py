@@ -9,6 +9,7 @@ from pool.records import events
 from pool.records.books import with_forfeited, with_passed_audit, with_payout, with_proven
 from pool.records.effects.steps import with_miner
 from pool.records.state import KEPT_PROMISES, PoolState
+from pool.rules.audits import Fault
 from pool.rules.bans import BAN_POINTS, FLOOD_POINTS, with_ban, with_points
 from pool.rules.prices import class_of
 
@@ -29,7 +30,10 @@ def share_audited(pool: PoolState, event: events.ShareAudited) -> PoolState:
 
 
 def work_forfeited(pool: PoolState, event: events.WorkForfeited) -> PoolState:
-    """The miner's work is gone, and whatever was still to be audited of it."""
+    """The miner's work is gone, and whatever was still to be audited of it.
+
+    Only what can be no accident is held against it: an honest miner may be away for long.
+    """
     audits = pool.audits
     if event.miner in audits:
         audits = audits.delete(event.miner)
@@ -37,10 +41,9 @@ def work_forfeited(pool: PoolState, event: events.WorkForfeited) -> PoolState:
     miner = pool.miners.get(event.miner)
     if miner is None:
         return pool
-    return with_miner(
-        pool,
-        miner.but(work=0, leases=(), conduct=with_points(miner.conduct, BAN_POINTS, event.at_ms)),
-    )
+    points = 0 if event.reason == Fault.OVERDUE else BAN_POINTS
+    conduct = with_points(miner.conduct, points, event.at_ms)
+    return with_miner(pool, miner.but(work=0, leases=(), conduct=conduct))
 
 
 def flooded(pool: PoolState, event: events.Flooded) -> PoolState:

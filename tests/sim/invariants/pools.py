@@ -19,6 +19,9 @@ from pool.proofs.verification import WonBlock, audit_manager, won_block
 from pool.rules.audits import Fault
 from tests.sim.watch import Invariant, Watch
 
+# Who was away when its work was to be looked into, or has lost it since, is not paid for it.
+_UNANSWERED = Fault.OVERDUE, Fault.MODEL_MISSING, Fault.STATE_MISSING
+
 M = TypeVar("M", Receipt, PayoutNotice)
 
 HINTS = (Kind.NOTICE_MISSING, Kind.HELD_BACK)
@@ -74,8 +77,7 @@ class BooksAreTrue(Invariant):
             self.scene.network.id, key, receipts, notices, blocks, logs, most_work, fee
         )
         for finding in found:
-            # Who was away when its work was to be looked into is not paid for it.
-            if not finding.detail.endswith((Fault.MODEL_MISSING, Fault.STATE_MISSING)):
+            if not finding.detail.endswith(_UNANSWERED):
                 yield finding
 
     def _page(self, manager: Node, page_hash: bytes) -> Page | None:
