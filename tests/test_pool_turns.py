@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from nas.jobs import Count
 from node.clock import Clock, LoopClock
+from node.net.link import LinkClosed
 from node.tasks import TaskOwner
 from ponas.v1 import pool_service_pb2 as pb
+from pool.decisions.results import PRECISION
 from pool.manager import results
 from pool.manager.turns import Turns
 from pool.records.refusals import Refusal
@@ -121,6 +124,36 @@ async def test_a_refuted_claim_costs_points_and_the_next_one_waits_behind_others
     of_liar, of_honest = asked
     assert of_liar < of_honest
     assert isinstance(world.manager.state.miners[public("liar")].given[-1].work, Exploration)
+    await world.close()
+
+
+@virtual_time
+async def test_a_claim_does_not_wait_for_a_state_that_its_miner_makes() -> None:
+    world = PoolWorld()
+    world.start_round()
+    ((first, order),) = await connected(world, ["first"])
+    await first.deliver(order, 310)
+    names = (f"m{number}" for number in range(40))
+    state = b""
+    while not state:
+        # For the first epoch no state is asked for.
+        ((miner, order),) = await connected(world, [next(names)])
+        low, _ = trained(order, 20, len(order.exploration.rewards))
+        await miner.send(low.but(precision=PRECISION))
+        with suppress(TimeoutError, LinkClosed):
+            async with asyncio.timeout(1):
+                state = (await miner.expect("blob_request")).hash
+    assert state in low.states
+    report, model = trained(order, 350, low.episode + 1)
+    await miner.send(report)
+    async with asyncio.timeout(1):
+        await miner.serve_blob(model)
+        await miner.expect("acknowledgement")
+        await world.pass_ms(500)
+
+    best = world.manager.best()
+    assert best is not None
+    assert best.correct == 350
     await world.close()
 
 

@@ -25,6 +25,9 @@ In = TypeVar("In", MineRequest, MineResponse)
 _OUTBOX = 64
 # Blobs that are still to be made; beyond that the other end hears that they are not here.
 _MAX_WANTED = 4
+# Blobs that this end fetches at a time: a state, which takes the other end minutes to make, and
+# another one meanwhile.
+_FETCHES = 2
 
 REQUESTS_A_MINUTE, REQUESTS_AT_ONCE = 600, 128
 """Requests for blobs that the other end may send, for long and beyond that. A manager asks for two
@@ -60,9 +63,8 @@ class Channel(Generic[Out, In]):
         self._outbox: asyncio.Queue[Iterable[Out]] = asyncio.Queue(_OUTBOX)
         self._reason: str | None = None
         self._receiving: asyncio.Timeout | None = None
-        self._fetching = asyncio.Lock()
-        self._incoming: Incoming | None = None
-        self._arrived: asyncio.Future[bytes] | None = None
+        self._places = asyncio.Semaphore(_FETCHES)
+        self._arriving: dict[bytes, tuple[Incoming, asyncio.Future[bytes]]] = {}
         self._late_chunks = 0
         self._requests = TokenBucket(clock, REQUESTS_AT_ONCE, REQUESTS_A_MINUTE)
 
@@ -87,21 +89,13 @@ class Channel(Generic[Out, In]):
                 self._receiving.reschedule(asyncio.get_running_loop().time())
 
     async def fetch(self, hash_: bytes, max_bytes: int, timeout_ms: int) -> bytes:
-        """Get a blob from the other end, one at a time. Raises BlobError."""
-        async with self._fetching:
-            if self._reason is not None:
-                raise BlobError(f"the link ended: {self._reason}")
-            self._incoming = Incoming(hash_, max_bytes)
-            self._arrived = asyncio.get_running_loop().create_future()
-            self.send(self._message(blob_request=BlobRequest(hash=hash_)))
+        """Get a blob from the other end, two at a time. Raises BlobError."""
+        async with self._places:
             try:
                 async with asyncio.timeout(timeout_ms / 1_000):
-                    return await self._arrived
+                    return await self._arrival(hash_, max_bytes)
             except TimeoutError as error:
                 raise BlobError(f"it did not come within {timeout_ms} ms") from error
-            finally:
-                self._expect_no_more()
-                self._arrived = None
 
     async def quiet(self, span_ms: int) -> None:
         """Wait until the other end has what it asks for, and has asked for nothing for so long."""
@@ -130,14 +124,31 @@ class Channel(Generic[Out, In]):
             pass
         finally:
             self._reason = reason = self._reason or reason
-            if self._arrived is not None and not self._arrived.done():
-                self._arrived.set_exception(BlobError(f"the link ended: {reason}"))
+            for _, arrived in self._arriving.values():
+                if not arrived.done():
+                    arrived.set_exception(BlobError(f"the link ended: {reason}"))
             await self._link.close(reason)
         own = asyncio.current_task()
         if own is not None and own.cancelling():
             # A group that fails while it is cancelled tells only of its failure.
             raise asyncio.CancelledError
         return reason
+
+    async def _arrival(self, hash_: bytes, max_bytes: int) -> bytes:
+        # Chunks say no more than the hash: two of one hash can't be told apart.
+        while hash_ in self._arriving:
+            await asyncio.wait([self._arriving[hash_][1]])
+        if self._reason is not None:
+            raise BlobError(f"the link ended: {self._reason}")
+        incoming = Incoming(hash_, max_bytes)
+        arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._arriving[hash_] = incoming, arrived
+        self.send(self._message(blob_request=BlobRequest(hash=hash_)))
+        try:
+            return await arrived
+        finally:
+            self._expect_no_more(incoming)
+            del self._arriving[hash_]
 
     def _put(self, messages: Iterable[Out]) -> None:
         try:
@@ -190,27 +201,26 @@ class Channel(Generic[Out, In]):
         self._put(self._message(blob_chunk=chunk) for chunk in chunks(hash_, blob))
 
     def _take(self, chunk: BlobChunk) -> None:
-        if self._arrived is not None and self._arrived.done():
+        expected = self._arriving.get(chunk.hash)
+        if expected is not None and expected[1].done():
             # Its time is up, and who waited for it has yet to hear of that.
-            self._expect_no_more()
-        incoming, arrived = self._incoming, self._arrived
-        if incoming is None or arrived is None or chunk.hash != incoming.hash:
+            self._expect_no_more(expected[0])
+            expected = None
+        if expected is None:
             # The rest of what was given up on may still come, and nothing else.
             self._late_chunks -= 1
             if self._late_chunks < 0:
                 self.end(Flood.CHUNKS)
             return
+        incoming, arrived = expected
         try:
             blob = incoming.add(chunk)
         except BlobError as error:
-            self._expect_no_more()
             arrived.set_exception(error)
         else:
             if blob is not None:
-                self._expect_no_more()
                 arrived.set_result(blob)
 
-    def _expect_no_more(self) -> None:
-        if self._incoming is not None:
-            self._late_chunks += self._incoming.chunks_left
-            self._incoming = None
+    def _expect_no_more(self, incoming: Incoming) -> None:
+        self._late_chunks += incoming.chunks_left
+        incoming.chunks_left = 0
