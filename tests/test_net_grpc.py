@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -14,7 +15,7 @@ from node.chain.hashing import blob_hash
 from node.clock import SystemClock
 from node.errors import ExitCode, ListenError
 from node.net.grpc_link import PEER_DIALLER, GrpcLink
-from node.net.grpc_rooms import Room
+from node.net.grpc_rooms import Room, Rooms
 from node.net.grpc_transport import GrpcServer, GrpcTransport
 from node.net.link import MAX_MESSAGE_BYTES, LinkClosed, Malformed, PeerLink, Unreachable
 from node.net.peers import PeerNet
@@ -30,6 +31,7 @@ from tests.fixed_views import FixedViews
 from tests.peer_world import NETWORK, ScriptedHandler, envelope, key_of
 
 EXCHANGE = "/ponas.v1.PeerService/Exchange"
+GET_STATUS = "/ponas.v1.QueryService/GetStatus"
 # How long a test waits for what must happen at once.
 SOON_S = 10.0
 
@@ -43,8 +45,10 @@ async def serving(
     on_peer: Callable[[PeerLink], Awaitable[object]], address: str = "127.0.0.1:0"
 ) -> AsyncIterator[tuple[GrpcServer, str]]:
     server = GrpcServer(QueryServicer(FixedViews()), on_peer)
-    yield server, await server.start(address)
-    await server.stop(0)
+    try:
+        yield server, await server.start(address)
+    finally:
+        await server.stop(0)
 
 
 def in_real_time(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -223,6 +227,67 @@ def test_idle_calls_of_one_host_shut_nobody_out() -> None:
                     watches.append(await watch(health))
             for call in watches:
                 call.cancel()
+
+    in_real_time(scenario)
+
+
+def test_calls_that_never_make_their_request_take_places() -> None:
+    async def scenario() -> None:
+        async with (
+            serving(_no_peer) as (_, address),
+            grpc.aio.insecure_channel(address) as channel,
+        ):
+            calls: list[Any] = [channel.stream_stream(GET_STATUS)() for _ in range(33)]
+            ends = [asyncio.ensure_future(call.code()) for call in calls]
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            assert [end.result() for end in done] == [grpc.StatusCode.RESOURCE_EXHAUSTED]
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(ends)
+
+    in_real_time(scenario)
+
+
+def test_a_call_without_a_request_hears_so() -> None:
+    async def scenario() -> None:
+        async with (
+            serving(_no_peer) as (_, address),
+            grpc.aio.insecure_channel(address) as channel,
+        ):
+            call: Any = channel.stream_stream(GET_STATUS)()
+            await call.done_writing()
+            assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert await call.details() == "the call has no request"
+
+    in_real_time(scenario)
+
+
+class DoesNotRead:
+    """A caller whose connection is full: what it is told never leaves the server."""
+
+    def peer(self) -> str:
+        return "ipv4:8.8.8.8:5000"
+
+    async def abort(self, *_: object) -> None:
+        await asyncio.Event().wait()
+
+
+def _handler_behind(room: Room) -> Any:
+    async def method(_request: object, _context: object) -> None: ...
+
+    async def continuation(_: object) -> Any:
+        return grpc.stream_stream_rpc_method_handler(method)
+
+    details: Any = SimpleNamespace(method="/service/method")
+    return Rooms({"service": room}).intercept_service(continuation, details)
+
+
+def test_a_refused_call_ends_also_if_its_goodbye_is_never_sent() -> None:
+    async def scenario() -> None:
+        handler = await _handler_behind(Room(0, of_host=0))
+        call = asyncio.ensure_future(handler.stream_stream(None, DoesNotRead()))
+        await asyncio.wait({call})
+        assert call.cancelled()
 
     in_real_time(scenario)
 

@@ -7,20 +7,16 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import unquote
 
 import grpc
 
 from node.net.addresses import Reach, reach_of, subscriber_of
 
-_MAKERS: Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]] = {
-    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
-    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
-    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
-    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
-}
-"""By whether requests and responses are streams: where a handler has its method, and its maker."""
+# Who does not read does not read a goodbye either; then the call ends without it.
+_GOODBYE_S = 0.1
 
 
 class Room(NamedTuple):
@@ -57,9 +53,8 @@ class Rooms(grpc.aio.ServerInterceptor):
         room = self._rooms.get(handler_call_details.method.split("/")[1])
         if handler is None or room is None:
             return handler
-        name, make = _MAKERS[handler.request_streaming, handler.response_streaming]
-        return make(
-            room.guard(getattr(handler, name)),
+        return grpc.stream_stream_rpc_method_handler(
+            room.guard(_streaming(handler)),
             handler.request_deserializer,
             handler.response_serializer,
         )
@@ -91,7 +86,7 @@ class _Occupied:
         remote = readable(context.peer())
         host, limit = subscriber_of(remote), self._room.limit_for(remote)
         if self._num_calls >= self._room.calls or self._of_host[host] >= limit:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are open")
+            await _end(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are open")
         self._num_calls += 1
         self._of_host[host] += 1
         # The task of the call lasts until the answer is sent, which who does not read delays.
@@ -103,6 +98,35 @@ class _Occupied:
         self._of_host[host] -= 1
         if not self._of_host[host]:
             del self._of_host[host]
+
+
+def _streaming(handler: Any) -> Callable[..., Any]:
+    """A handler's method as one of streams, which looks the same from outside.
+
+    Before a method of one request, gRPC waits for that without end, and nobody has counted the
+    call yet.
+    """
+    if handler.request_streaming:
+        return cast("Callable[..., Any]", handler.stream_stream)
+
+    async def answer(_requests: object, context: Any) -> None:
+        request = await context.read()
+        if request is grpc.aio.EOF:
+            await _end(context, grpc.StatusCode.INVALID_ARGUMENT, "the call has no request")
+        if handler.response_streaming:
+            await handler.unary_stream(request, context)
+        else:
+            await context.write(await handler.unary_unary(request, context))
+
+    return answer
+
+
+async def _end(context: Any, code: grpc.StatusCode, reason: str) -> NoReturn:
+    # `abort` raises by design.
+    with suppress(grpc.aio.BaseError, TimeoutError):
+        async with asyncio.timeout(_GOODBYE_S):
+            await context.abort(code, reason)
+    raise asyncio.CancelledError
 
 
 def readable(peer: str) -> str:

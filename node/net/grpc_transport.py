@@ -52,8 +52,8 @@ _QUERIES = Room(64, of_host=8)
 # Who watches a service's health does so for good.
 _HEALTH = Room(64, of_host=8)
 _REFLECTION = Room(16, of_host=4)
-# Calls that are about to be refused.
-_TURNED_AWAY = 64
+# The rooms bound what is served; this bounds what one connection leaves behind of refused calls.
+_MAX_CALLS_OF_CONNECTION = 64
 
 
 class GrpcTransport:
@@ -116,8 +116,11 @@ class GrpcServer:
         # Without SO_REUSEPORT a second node on the port fails instead of taking half the calls.
         self._server = grpc.aio.server(
             interceptors=[Rooms(rooms)],
-            options=(*OPTIONS, ("grpc.so_reuseport", 0)),
-            maximum_concurrent_rpcs=sum(room.calls for room in rooms.values()) + _TURNED_AWAY,
+            options=(
+                *OPTIONS,
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", _MAX_CALLS_OF_CONNECTION),
+            ),
         )
         self._links = TaskOwner()
         self._health = health.aio.HealthServicer()
