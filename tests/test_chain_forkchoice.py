@@ -9,7 +9,7 @@ import pytest
 from node.chain.block import Block
 from node.chain.envelope import sign
 from node.chain.errors import Reason, Rejected, SafetyAlarm
-from node.chain.forkchoice import KEPT_HEIGHTS, PRUNED_AT_ONCE
+from node.chain.forkchoice import KEPT_HEIGHTS, PRUNED_AT_ONCE, BlockTree
 from node.chain.votebook import VoteBook
 from tests.chain_world import ATTESTERS, OUTSIDER, ClaimPlan, World, make_network
 
@@ -48,6 +48,21 @@ def test_final_follows_two_rounds_of_votes_in_bodies(world: World) -> None:
     third = grow(world, second.id, 3)
     assert (world.tree.justified, world.tree.final) == ((2, second.id), (1, first.id))
     assert world.tree.head().id == third.id
+
+
+def test_a_tree_that_begins_between_the_votes_for_a_block_takes_it_for_justified() -> None:
+    """Of the quorum for the block below the first, two are in the body of the first itself."""
+    world = World()
+    below = world.add(world.claim_block(world.genesis, 1))
+    first = world.add(world.fallback_block(below.id, 2, votes=world.votes(below.id, (ONE, TWO))))
+    votes = world.votes(below.id, (THREE,))
+    third = world.add(world.claim_block(first.id, 3, ClaimPlan(votes=votes)))
+    fourth = grow(world, third.id, 4)
+    fifth = grow(world, fourth.id, 5)
+    tree = BlockTree(world.network, [world.tree.entry(below.id), world.tree.entry(first.id)])
+    for block in (third, fourth, fifth):
+        tree.add(block, world.tree.entry(block.id).state)
+    assert tree.final == world.tree.final == (3, third.id)
 
 
 def test_gossiped_votes_count_like_those_in_bodies(world: World) -> None:

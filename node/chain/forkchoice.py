@@ -82,9 +82,8 @@ class BlockTree(Branches):
         waiting = (v for v in self._book.release(block.id) if self._refusal(v) is None)
         for vote in (*block.votes, *waiting):
             self._count(vote)
-        # Votes for a block below the first of this tree can't be counted here, but its body did.
-        if state.justified.id not in self:
-            self._tally.take_justified(state.justified)
+        # Of the votes for a block below the first of this tree, some can't be counted here.
+        self._tally.take_justified(state.justified)
         self._advance_final()
 
     def add_vote(self, vote: Signed[Vote]) -> bool:
