@@ -156,7 +156,7 @@ def test_choice_is_even_between_new_and_tried_and_keeps_to_the_rule() -> None:
     ("remote", "subscriber"),
     [
         ("8.8.8.8:7700", "8.8.8.8"),
-        ("[2001:db8:1:2:3::4]:7700", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2:3::4]:7700", "2001:db8:1::/48"),
         ("node.example:7700", "node.example"),
     ],
 )

@@ -262,41 +262,115 @@ def test_a_call_without_a_request_hears_so() -> None:
     in_real_time(scenario)
 
 
-class DoesNotRead:
-    """A caller whose connection is full: what it is told never leaves the server."""
+class StuckCaller:
+    """A caller whose request never comes, and whom nothing reaches."""
+
+    def __init__(self, peer: str = "ipv4:8.8.8.8:5000") -> None:
+        self._peer = peer
+        self.aborted = list[grpc.StatusCode]()
+        self.is_dealt_with = asyncio.Event()
 
     def peer(self) -> str:
-        return "ipv4:8.8.8.8:5000"
+        return self._peer
 
-    async def abort(self, *_: object) -> None:
+    async def read(self) -> None:
+        self.is_dealt_with.set()
+        await asyncio.Event().wait()
+
+    async def abort(self, code: grpc.StatusCode, _: str) -> None:
+        self.aborted.append(code)
+        self.is_dealt_with.set()
         await asyncio.Event().wait()
 
 
-def _handler_behind(room: Room) -> Any:
-    async def method(_request: object, _context: object) -> None: ...
+async def _served(rooms: Rooms, handler: Any) -> Callable[[StuckCaller], asyncio.Task[None]]:
+    """Starts a call of a method behind its room."""
 
     async def continuation(_: object) -> Any:
-        return grpc.stream_stream_rpc_method_handler(method)
+        return handler
 
     details: Any = SimpleNamespace(method="/service/method")
-    return Rooms({"service": room}).intercept_service(continuation, details)
+    guarded = await rooms.intercept_service(continuation, details)
+    return lambda caller: asyncio.ensure_future(guarded.stream_stream(None, caller))
 
 
-def test_a_refused_call_ends_also_if_its_goodbye_is_never_sent() -> None:
+def test_a_call_ends_also_if_its_goodbye_is_never_sent() -> None:
+    async def idle(_request: object, _context: object) -> None: ...
+
     async def scenario() -> None:
-        handler = await _handler_behind(Room(0, of_host=0))
-        call = asyncio.ensure_future(handler.stream_stream(None, DoesNotRead()))
-        await asyncio.wait({call})
-        assert call.cancelled()
+        rooms = Rooms({"service": Room(0, of_host=0, of_world=0)})
+        call = await _served(rooms, grpc.stream_stream_rpc_method_handler(idle))
+        refused = call(caller := StuckCaller())
+        await asyncio.wait({refused})
+        assert refused.cancelled()
+        assert caller.aborted == [grpc.StatusCode.RESOURCE_EXHAUSTED]
+
+    in_real_time(scenario)
+
+
+@pytest.mark.parametrize(
+    "make", [grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler]
+)
+def test_a_call_whose_request_does_not_come_loses_its_place(make: Any) -> None:
+    async def idle(_request: object, _context: object) -> None: ...
+
+    async def scenario() -> None:
+        rooms = Rooms({"service": Room(1, of_host=1, of_world=1)}, answer_s=0.0)
+        call = await _served(rooms, make(idle))
+        for _ in range(2):
+            late = call(caller := StuckCaller())
+            await asyncio.wait({late})
+            assert caller.aborted == [grpc.StatusCode.DEADLINE_EXCEEDED]
+
+    in_real_time(scenario)
+
+
+def test_who_watches_keeps_its_place() -> None:
+    async def watch(_request: object, _context: object) -> None:
+        await asyncio.Event().wait()
+
+    class Watcher(StuckCaller):
+        async def read(self) -> None: ...
+
+    async def scenario() -> None:
+        rooms = Rooms({"service": Room(1, of_host=1, of_world=1)}, answer_s=0.1)
+        call = await _served(rooms, grpc.unary_stream_rpc_method_handler(watch))
+        done, _ = await asyncio.wait({call(Watcher())}, timeout=0.5)
+        assert not done
+
+    in_real_time(scenario)
+
+
+def test_far_hosts_leave_places_to_those_nearby() -> None:
+    async def stay(_request: object, context: StuckCaller) -> None:
+        await context.read()
+
+    async def scenario() -> None:
+        rooms = Rooms({"service": Room(4, of_host=1, of_world=2)})
+        call = await _served(rooms, grpc.stream_stream_rpc_method_handler(stay))
+
+        async def enters(peer: str) -> asyncio.Task[None] | None:
+            task = call(caller := StuckCaller(peer))
+            await caller.is_dealt_with.wait()
+            return None if caller.aborted else task
+
+        first = await enters("ipv4:8.8.8.8:5000")
+        assert first
+        assert await enters("ipv6:%5B2a00:1450:4001::1%5D:5000")
+        assert await enters("ipv4:9.9.9.9:5000") is None
+        assert await enters("ipv4:127.0.0.1:5000")
+        first.cancel()
+        await asyncio.wait({first})
+        assert await enters("ipv4:9.9.9.9:5000")
 
     in_real_time(scenario)
 
 
 def test_a_far_host_has_fewer_places_than_one_nearby() -> None:
-    room = Room(64, of_host=8)
+    room = Room(64, of_host=8, of_world=64)
     assert room.limit_for("8.8.8.8:5000") == 8
     assert room.limit_for("127.0.0.1:5000") == 32
-    assert Room(64, of_host=64).limit_for("127.0.0.1:5000") == 64
+    assert Room(64, of_host=64, of_world=64).limit_for("127.0.0.1:5000") == 64
 
 
 def test_stop_ends_open_links() -> None:

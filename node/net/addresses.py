@@ -35,7 +35,7 @@ def with_port(remote: str, port: int) -> str | None:
 
 
 def subscriber_of(remote: str) -> str:
-    """What one customer of a network holds: an IPv4 address, or a /64 of IPv6."""
+    """What one customer of a network may hold: an IPv4 address, or a /48 of IPv6 (RFC 6177)."""
     host = host_of(remote)
     try:
         address = ipaddress.ip_address(host)
@@ -43,7 +43,7 @@ def subscriber_of(remote: str) -> str:
         return host
     if address.version == 4:
         return host
-    return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(ipaddress.ip_network((address, 48), strict=False))
 
 
 def checked_address(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Places for calls: each service has its own, and no host takes all of a service's.
+"""Places for calls: each service has its own, and queries from far leave some to those nearby.
 
 Else who leaves calls open, or does not read what they answer, shuts everybody out of the server.
 """
@@ -20,13 +20,14 @@ _GOODBYE_S = 0.1
 
 
 class Room(NamedTuple):
-    """How many calls of a service may go on at once, and how many of them of one host.
+    """How many calls of a service may go on at once, of one host, and of all far ones together.
 
     A host of this machine or site may have half of them: a whole test network, or a proxy.
     """
 
     calls: int
     of_host: int
+    of_world: int
 
     def limit_for(self, remote: str) -> int:
         """Calls of a host that may go on at once."""
@@ -38,10 +39,13 @@ class Room(NamedTuple):
 class Rooms(grpc.aio.ServerInterceptor):
     """Refuses a call with RESOURCE_EXHAUSTED if its service, or its host there, has no place left.
 
-    `rooms` are by the full names of the services.
+    Args:
+        rooms: by the full names of the services.
+        answer_s: how long a call of one request and one answer may take.
     """
 
-    def __init__(self, rooms: Mapping[str, Room]) -> None:
+    def __init__(self, rooms: Mapping[str, Room], answer_s: float = 30.0) -> None:
+        self._answer_s = answer_s
         self._rooms = {service: _Occupied(room) for service, room in rooms.items()}
 
     async def intercept_service(
@@ -54,7 +58,7 @@ class Rooms(grpc.aio.ServerInterceptor):
         if handler is None or room is None:
             return handler
         return grpc.stream_stream_rpc_method_handler(
-            room.guard(_streaming(handler)),
+            room.guard(_streaming(handler, self._answer_s)),
             handler.request_deserializer,
             handler.response_serializer,
         )
@@ -67,6 +71,7 @@ class _Occupied:
         self._room = room
         self._num_calls = 0
         self._of_host = Counter[str]()
+        self._num_far = 0
 
     def guard(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """A method of the service that begins once it has a place."""
@@ -84,39 +89,55 @@ class _Occupied:
 
     async def _enter(self, context: Any) -> None:
         remote = readable(context.peer())
-        host, limit = subscriber_of(remote), self._room.limit_for(remote)
-        if self._num_calls >= self._room.calls or self._of_host[host] >= limit:
+        host, is_far = subscriber_of(remote), reach_of(remote) is Reach.WORLD
+        if self._is_full(host, self._room.limit_for(remote), is_far):
             await _end(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are open")
         self._num_calls += 1
         self._of_host[host] += 1
+        self._num_far += is_far
         # The task of the call lasts until the answer is sent, which who does not read delays.
         if (task := asyncio.current_task()) is not None:
-            task.add_done_callback(lambda _: self._leave(host))
+            task.add_done_callback(lambda _: self._leave(host, is_far))
 
-    def _leave(self, host: str) -> None:
+    def _is_full(self, host: str, limit: int, is_far: bool) -> bool:
+        return (
+            self._num_calls >= self._room.calls
+            or self._of_host[host] >= limit
+            or (is_far and self._num_far >= self._room.of_world)
+        )
+
+    def _leave(self, host: str, is_far: bool) -> None:
         self._num_calls -= 1
+        self._num_far -= is_far
         self._of_host[host] -= 1
         if not self._of_host[host]:
             del self._of_host[host]
 
 
-def _streaming(handler: Any) -> Callable[..., Any]:
+def _streaming(handler: Any, answer_s: float) -> Callable[..., Any]:
     """A handler's method as one of streams, which looks the same from outside.
 
-    Before a method of one request, gRPC waits for that without end, and nobody has counted the
-    call yet.
+    Around a method of one request, gRPC waits without end: before it for the request, when nobody
+    has counted the call yet, and after it until the answer is sent.
     """
     if handler.request_streaming:
         return cast("Callable[..., Any]", handler.stream_stream)
 
     async def answer(_requests: object, context: Any) -> None:
-        request = await context.read()
-        if request is grpc.aio.EOF:
-            await _end(context, grpc.StatusCode.INVALID_ARGUMENT, "the call has no request")
-        if handler.response_streaming:
-            await handler.unary_stream(request, context)
-        else:
-            await context.write(await handler.unary_unary(request, context))
+        try:
+            async with asyncio.timeout(answer_s) as limit:
+                request = await context.read()
+                if request is grpc.aio.EOF:
+                    await _end(context, grpc.StatusCode.INVALID_ARGUMENT, "the call has no request")
+                if handler.response_streaming:
+                    # Who watches something does so for good.
+                    limit.reschedule(None)
+                    await handler.unary_stream(request, context)
+                else:
+                    await context.write(await handler.unary_unary(request, context))
+        except TimeoutError:
+            reason = f"the call took more than {answer_s:g} s"
+            await _end(context, grpc.StatusCode.DEADLINE_EXCEEDED, reason)
 
     return answer
 

@@ -44,14 +44,18 @@ MAX_MINERS = 12_000
 measures 10,000."""
 
 # Beside the peers of the roster and those that greet, those that are refused and hear why.
+_MAX_PEERS = MAX_INBOUND + 2 * MAX_GREETING
+# Peers and miners come from far, and those who own their links see to it that they leave.
 _PEERS = Room(
-    MAX_INBOUND + 2 * MAX_GREETING, of_host=MAX_INBOUND_OF_NETWORK + MAX_GREETING_OF_NETWORK
+    _MAX_PEERS,
+    of_host=MAX_INBOUND_OF_NETWORK + MAX_GREETING_OF_NETWORK,
+    of_world=_MAX_PEERS,
 )
-_MINERS = Room(MAX_MINERS, of_host=MAX_MINERS)
-_QUERIES = Room(64, of_host=8)
+_MINERS = Room(MAX_MINERS, of_host=MAX_MINERS, of_world=MAX_MINERS)
+_QUERIES = Room(64, of_host=8, of_world=32)
 # Who watches a service's health does so for good.
-_HEALTH = Room(64, of_host=8)
-_REFLECTION = Room(16, of_host=4)
+_HEALTH = Room(64, of_host=8, of_world=32)
+_REFLECTION = Room(16, of_host=4, of_world=8)
 # The rooms bound what is served; this bounds what one connection leaves behind of refused calls.
 _MAX_CALLS_OF_CONNECTION = 64
 
