@@ -325,6 +325,27 @@ def test_a_call_whose_request_does_not_come_loses_its_place(make: Any) -> None:
     in_real_time(scenario)
 
 
+def test_an_answer_that_is_not_read_keeps_its_place() -> None:
+    """gRPC keeps it as well: else whoever asks again and again would fill the memory."""
+
+    async def answer(_request: object, _context: object) -> bytes:
+        return b"long"
+
+    class Deaf(StuckCaller):
+        async def read(self) -> None: ...
+
+        async def write(self, _: bytes) -> None:
+            await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        rooms = Rooms({"service": Room(1, of_host=1, of_world=1)}, answer_s=0.1)
+        call = await _served(rooms, grpc.unary_unary_rpc_method_handler(answer))
+        done, _ = await asyncio.wait({call(Deaf())}, timeout=0.5)
+        assert not done
+
+    in_real_time(scenario)
+
+
 def test_who_watches_keeps_its_place() -> None:
     async def watch(_request: object, _context: object) -> None:
         await asyncio.Event().wait()

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from node.chain.envelope import sign
 from node.chain.hashing import blob_hash
+from node.chain.messages import Commit
 from node.clock import LoopClock
-from pool.decisions.pay import OVERDUE
+from pool.decisions.pay import LEASE_BROKEN, OVERDUE
 from pool.manager.answers import Answers
 from pool.manager.audits import BLOB_TIMEOUT_MS
 from pool.records import events
 from pool.rules.audits import ANSWER_MS, Fault, answer_ms
-from tests.pool_world import PHASE_MS, TASK, PoolWorld, public
+from tests.pool_world import NETWORK_ID, PHASE_MS, TASK, PoolWorld, key_of, public
 from tests.test_pool_dodgers import MAL, Dodger, Stuck, begin_round, with_a_best
 from tests.test_pool_manager import RawMiner, trained
 from tests.test_pool_pay import of_kind
@@ -192,6 +194,66 @@ async def test_who_was_never_asked_and_leaves_again_forfeits() -> None:
     await world.pass_ms(50)
 
     assert forfeits(world, "mal") == [(Fault.OVERDUE, OVERDUE)]
+    await world.close()
+
+
+@virtual_time
+async def test_who_is_asked_too_late_to_answer_is_not_banned() -> None:
+    world = await with_a_best()
+    mal = Dodger(world, "mal")
+    await mal.burst(1)
+    await mal.expect("blob_request")
+    await mal.link.close("cable")
+    await world.pass_ms(ANSWER_MS - BLOB_TIMEOUT_MS - 5_000)
+    await mal.connect()
+    await mal.expect("blob_request")
+    await world.pass_ms(6_000)
+
+    assert [reason for reason, _ in forfeits(world, "mal")] == [Fault.OVERDUE]
+    assert of_kind(world, events.Banned) == []
+    await world.close()
+
+
+@virtual_time
+async def test_who_is_asked_for_the_first_time_has_time_to_answer() -> None:
+    world = await with_a_best()
+    world.manager._audits._busy.add(MAL)
+    mal = await RawMiner(world, "mal").connect()
+    report, model = trained(await mal.expect("assignment"), 300)
+    await mal.send(report)
+    await world.pass_ms(50)
+    await mal.link.close("cable")
+    await world.pass_ms(50)
+    world.manager._audits._busy.clear()
+    world.manager._core.to_audit(MAL)
+    await world.pass_ms(ANSWER_MS - 2_000)
+    await mal.connect()
+    await world.pass_ms(BLOB_TIMEOUT_MS - 1_000)
+    await mal.serve_blob(model)
+    await world.pass_ms(500)
+
+    assert forfeits(world, "mal") == []
+    assert MAL not in world.manager.state.audits
+    await world.close()
+
+
+@virtual_time
+async def test_leases_bind_who_has_forfeited_its_work() -> None:
+    world = await with_a_best()
+    mal = Dodger(world, "mal")
+    await mal.burst(1)
+    await mal.expect("blob_request")
+    await mal.link.close("bye")
+    await world.pass_ms(ANSWER_MS)
+    mal.accepts_leases = False
+    await mal.connect()
+    await world.pass_ms(100)
+    assert [reason for reason, _ in forfeits(world, "mal")] == [Fault.OVERDUE]
+
+    shown = world.manager.on_commit(sign(Commit(1, 0, bytes(32)), key_of("mal"), NETWORK_ID))
+    assert shown
+    await world.pass_ms(100)
+    assert forfeits(world, "mal")[-1][0] == LEASE_BROKEN
     await world.close()
 
 

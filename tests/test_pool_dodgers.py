@@ -146,8 +146,7 @@ async def test_the_time_to_answer_ends_while_a_miner_hangs_up_and_comes_back() -
 
     await world.pass_ms(ANSWER_MS // 3)
     (lost,) = of_kind(world, events.WorkForfeited)
-    assert (lost.miner, lost.reason) == (MAL, Fault.MODEL_MISSING)
-    assert [banned.miner for banned in of_kind(world, events.Banned)] == [MAL]
+    assert (lost.miner, lost.reason) == (MAL, Fault.OVERDUE)
     await world.close()
 
 

@@ -41,7 +41,7 @@ class Rooms(grpc.aio.ServerInterceptor):
 
     Args:
         rooms: by the full names of the services.
-        answer_s: how long a call of one request and one answer may take.
+        answer_s: how long a call of one request and one answer may take until that is sent.
     """
 
     def __init__(self, rooms: Mapping[str, Room], answer_s: float = 30.0) -> None:
@@ -117,8 +117,8 @@ class _Occupied:
 def _streaming(handler: Any, answer_s: float) -> Callable[..., Any]:
     """A handler's method as one of streams, which looks the same from outside.
 
-    Around a method of one request, gRPC waits without end: before it for the request, when nobody
-    has counted the call yet, and after it until the answer is sent.
+    Before a method of one request gRPC waits without end for it, when nobody has counted the call
+    yet.
     """
     if handler.request_streaming:
         return cast("Callable[..., Any]", handler.stream_stream)
@@ -134,7 +134,10 @@ def _streaming(handler: Any, answer_s: float) -> Callable[..., Any]:
                     limit.reschedule(None)
                     await handler.unary_stream(request, context)
                 else:
-                    await context.write(await handler.unary_unary(request, context))
+                    response = await handler.unary_unary(request, context)
+                    # gRPC keeps what is not read, so its place stays taken.
+                    limit.reschedule(None)
+                    await context.write(response)
         except TimeoutError:
             reason = f"the call took more than {answer_s:g} s"
             await _end(context, grpc.StatusCode.DEADLINE_EXCEEDED, reason)

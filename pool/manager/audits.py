@@ -269,15 +269,17 @@ class Audits:
         session = self._core.sessions.get(audit.miner)
         if session is None:
             raise Away
-        timeout_ms = self._ask(audit, timeout_ms)
+        asked_ms = self._ask(audit, timeout_ms)
         try:
-            blob = await session.channel.fetch(hash_, max_bytes, timeout_ms)
+            blob = await session.channel.fetch(hash_, max_bytes, asked_ms)
         except BlobError as error:
             if session.channel.has_ended:
                 # Or who leaves at once, however often it is asked, would never come to an end.
                 self._answers.charge(audit.miner, BLOB_TIMEOUT_MS)
                 raise Away from error
-            raise Failed(missing(audit.kind), f"it did not arrive: {error}") from error
+            # Who was away for long may have needed the time that is gone.
+            fault = missing(audit.kind) if asked_ms == timeout_ms else Fault.OVERDUE
+            raise Failed(fault, f"it did not arrive: {error}") from error
         self._answers.arrived(audit.miner)
         return blob
 
@@ -288,7 +290,8 @@ class Audits:
         left_ms = answers.left_ms(miner)
         if left_ms == 0 and answers.is_asked(miner):
             raise Failed(Fault.OVERDUE, OVERDUE)
-        # Who was away too long, but was never asked, is asked once.
-        timeout_ms = min(timeout_ms, left_ms or timeout_ms)
+        # Who was never asked has all the time that a request takes, however long it was away.
+        if answers.is_asked(miner):
+            timeout_ms = min(timeout_ms, left_ms)
         answers.ask(miner, timeout_ms)
         return timeout_ms

@@ -206,7 +206,7 @@ class Miner:
                     await self._worker.resting.wait()
                 self._course = turned_back(self._course, at)
                 reason = f"goes back to {self._routes[at].name}"
-                session.leave(Parting(End.LEFT, reason))
+                self._leave(session, reason)
                 return
 
     async def _is_back(self, at: int) -> bool:
@@ -221,7 +221,12 @@ class Miner:
 
     def _leave_to_pause(self) -> None:
         if self._session is not None:
-            self._session.leave(Parting(End.LEFT, "paused by its operator"))
+            self._leave(self._session, "paused by its operator")
+
+    def _leave(self, session: Session, reason: str) -> None:
+        # From now on no round is begun for this node's own pool.
+        self.alone.clear()
+        session.leave(Parting(End.LEFT, reason))
 
     def _idle(self, reason: str) -> None:
         self._worker.stop(reason)

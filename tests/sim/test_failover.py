@@ -45,6 +45,8 @@ async def test_a_miner_whose_pool_dies_wins_blocks_alone_until_the_pool_is_back(
     back = 6 + RETURN_AFTER_MS // round_ms + 2
     await world.until_round(back + 2)
     assert set(proposers(world, back, back + 1).values()) == {manager}
+    # Nor is a round lost while it goes back.
+    assert set(proposers(world, 7, back)) == set(range(7, back + 1))
     await world.close()
 
 

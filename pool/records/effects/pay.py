@@ -43,7 +43,9 @@ def work_forfeited(pool: PoolState, event: events.WorkForfeited) -> PoolState:
         return pool
     points = 0 if event.reason == Fault.OVERDUE else BAN_POINTS
     conduct = with_points(miner.conduct, points, event.at_ms)
-    return with_miner(pool, miner.but(work=0, leases=(), conduct=conduct))
+    # A lease that was broken has been shown; the others still bind.
+    leases = () if event.evidence else miner.leases
+    return with_miner(pool, miner.but(work=0, leases=leases, conduct=conduct))
 
 
 def flooded(pool: PoolState, event: events.Flooded) -> PoolState:
