@@ -57,9 +57,11 @@ def test_ties_by_commitment_break_i15(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_veto_that_costs_nothing_breaks_i15(monkeypatch: pytest.MonkeyPatch) -> None:
     company: Mapping[str, Hack] = {"full3": SealVetoer(), "mint2": SaltGrinder()}
-    assert broken_by(rounds(17), SEALED, company, seed=4) == set()
+    # So many that it shows with any of seven seeds; with 17 rounds it did with three.
+    play = rounds(24)
+    assert broken_by(play, SEALED, company) == set()
     monkeypatch.setattr(transition_module, "settle_seals", lambda *_: None)
-    assert "I15" in broken_by(rounds(17), SEALED, company, seed=4)
+    assert "I15" in broken_by(play, SEALED, company)
 
 
 MARKET = Plan(full=4, mints=2, managers=0, strong=0, weak=0, publishers=1, purse=10)
