@@ -153,9 +153,8 @@ async def test_who_leaves_while_it_waits_for_its_turn_forfeits_later() -> None:
     await world.close()
 
 
-@virtual_time
-async def test_who_was_never_asked_is_asked_once_however_late_it_is_back() -> None:
-    world = await with_a_best()
+async def hand_in_and_leave_unasked(world: PoolWorld) -> tuple[RawMiner, bytes]:
+    """A miner that is away before it is asked for its model."""
     world.manager._audits._busy.add(MAL)
     mal = await RawMiner(world, "mal").connect()
     report, model = trained(await mal.expect("assignment"), 300)
@@ -165,6 +164,13 @@ async def test_who_was_never_asked_is_asked_once_however_late_it_is_back() -> No
     await world.pass_ms(50)
     world.manager._audits._busy.clear()
     world.manager._core.to_audit(MAL)
+    return mal, model
+
+
+@virtual_time
+async def test_who_was_never_asked_is_asked_once_however_late_it_is_back() -> None:
+    world = await with_a_best()
+    mal, model = await hand_in_and_leave_unasked(world)
     await world.pass_ms(ANSWER_MS)
     await mal.connect()
     await mal.serve_blob(model)
@@ -217,15 +223,7 @@ async def test_who_is_asked_too_late_to_answer_is_not_banned() -> None:
 @virtual_time
 async def test_who_is_asked_for_the_first_time_has_time_to_answer() -> None:
     world = await with_a_best()
-    world.manager._audits._busy.add(MAL)
-    mal = await RawMiner(world, "mal").connect()
-    report, model = trained(await mal.expect("assignment"), 300)
-    await mal.send(report)
-    await world.pass_ms(50)
-    await mal.link.close("cable")
-    await world.pass_ms(50)
-    world.manager._audits._busy.clear()
-    world.manager._core.to_audit(MAL)
+    mal, model = await hand_in_and_leave_unasked(world)
     await world.pass_ms(ANSWER_MS - 2_000)
     await mal.connect()
     await world.pass_ms(BLOB_TIMEOUT_MS - 1_000)
