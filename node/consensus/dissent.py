@@ -55,9 +55,9 @@ class Dissent:
         self._votes[vote.signer] = message
         self._is_strong = None
         # One a round: else a key could take its vote back again and again.
-        is_news = message.round > self._told.get(vote.signer, -1)
-        self._told[vote.signer] = max(message.round, self._told.get(vote.signer, -1))
-        return is_news
+        told = self._told.get(vote.signer, -1)
+        self._told[vote.signer] = max(message.round, told)
+        return message.round > told
 
     def is_strong(self) -> bool:
         """Whether more than a third of the weight votes so, seats lost by absence counted too:

@@ -287,11 +287,10 @@ class Audits:
         """Let the time to answer run; returns how long this request may take. Raises Failed."""
         miner, answers = audit.miner, self._answers
         answers.run(miner, self._answer_ms)
-        left_ms = answers.left_ms(miner)
-        if left_ms == 0 and answers.is_asked(miner):
-            raise Failed(Fault.OVERDUE, OVERDUE)
         # Who was never asked has all the time that a request takes, however long it was away.
         if answers.is_asked(miner):
-            timeout_ms = min(timeout_ms, left_ms)
+            timeout_ms = min(timeout_ms, answers.left_ms(miner))
+        if timeout_ms == 0:
+            raise Failed(Fault.OVERDUE, OVERDUE)
         answers.ask(miner, timeout_ms)
         return timeout_ms
